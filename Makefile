@@ -11,22 +11,28 @@ unexport PYTHONPATH PYTHONSAFEPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECOD
 JUNIT = build/tests/$(1).xml
 PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --junit-xml=$(call JUNIT,$(1))
 
-.PHONY: help demo test tested checked thorough soak check bench readme recording docs figures clean distclean setup
+.PHONY: help demo test thorough soak check bench readme recording docs figures dist wheel-demo package lock clean distclean setup
+.PHONY: checked tested
 
 help:
-	@echo "make demo    a photographed report becomes a verified study, on loopback, through a real browser"
-	@echo "make test    the checks, then the tests"
-	@echo "make thorough  the tests with every row, each way through the browser too"
-	@echo "make soak    many rounds of kills, faults and altered answers"
-	@echo "make figures  lines of the providers and rooms, and the seconds of each tier of tests that has run here"
-	@echo "make check   ruff, mypy --strict, import-linter, names and shape, dead code"
-	@echo "make bench   seconds, MB/s and peak memory of one grab, directly and through the browser"
-	@echo "make docs    build the pages as a site in build/site; strict, every link checked"
-	@echo "make readme  write the generated tables of docs/ (platforms, problems)"
-	@echo "make recording  run the demonstration and put its output into both READMEs"
-	@echo "make setup   look again for what could not be installed"
-	@echo "make clean   remove what a run leaves"
-	@echo "make distclean  remove the environment and the cache, too"
+	@echo "make demo        a photographed report becomes a verified study, on loopback, through a real browser"
+	@echo "make test        the checks, then the tests"
+	@echo "make thorough    the tests with every row, each way through the browser too"
+	@echo "make soak        many rounds of kills, faults and altered answers"
+	@echo "make figures     lines of the providers and rooms, and the seconds of each tier of tests that has run here"
+	@echo "make check       ruff, mypy --strict, import-linter, names and shape, dead code, licences, the lock file"
+	@echo "make bench       seconds, MB/s and peak memory of one grab, directly and through the browser"
+	@echo "make docs        build the pages as a site in build/site; strict, every link checked"
+	@echo "make dist        build the wheel and the sdist into dist/"
+	@echo "make wheel-demo  the same, then the demonstration with the wheel in an empty environment"
+	@echo "make package     build the program that needs no Python, for this system, into dist/, and try it"
+	@echo "make readme      write the generated tables of docs/ (platforms, problems)"
+	@echo "make recording   run the demonstration and put its output into both READMEs"
+	@echo "make lock        write uv.lock anew: the versions that development and CI use"
+	@echo "make setup       look again for what could not be installed"
+	@echo "make clean       remove what a run leaves"
+	@echo "make distclean   remove the environment and the cache, too"
+	@echo "make help        this list"
 
 setup:
 	@rm -f $(VENV)/ready-for-*
@@ -47,6 +53,7 @@ check: $(BIN)/python
 	$(BIN)/python -m tools.house
 	$(BIN)/python -m tools.dead_code
 	$(BIN)/python -m tools.licences --check
+	$(BIN)/python -m uv lock --check --offline -q
 
 # The checks run beside the tests, which often wait; what they say stands at the end, and either ends the run with an error.
 test:
@@ -85,6 +92,21 @@ recording:
 docs:
 	@$(PYTHON) tools/setup.py docs
 	@$(BIN)/python -m tools.site
+
+dist: $(BIN)/python
+	$(BIN)/python -m uv build -q --out-dir dist
+	@ls dist
+
+wheel-demo: dist
+	@$(PYTHON) tools/setup.py demo
+	@$(BIN)/python -m tools.wheel
+
+package:
+	@$(PYTHON) tools/setup.py package
+	@$(BIN)/python packaging/build.py
+
+lock: $(BIN)/python
+	$(BIN)/python -m uv lock -q
 
 clean:
 	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -9,7 +9,7 @@ from scraper.contract import (
     Deployment,
     DownloadNotPermitted,
     Field,
-    Instance,
+    ImageRow,
     LinkExpired,
     Number,
     Provider,
@@ -17,6 +17,7 @@ from scraper.contract import (
     Reply,
     Response,
     Series,
+    SeriesRow,
     Session,
     SessionLapsed,
     ShareLink,
@@ -24,7 +25,7 @@ from scraper.contract import (
     Study,
     WadoUri,
     gone,
-    rank,
+    in_order,
 )
 
 ENTRANCE = 8809  # port of the entrance API, whatever the link's
@@ -32,6 +33,8 @@ SOURCE = 103  # the kind of address: a QR code's
 VALIDATE = "/CloudHospital/EntranceValidate"
 DOCUMENTS = "/CloudHospital/Study/StudyMedicaldocuments"
 STUDY = "/FrontEndData"
+VIEWER_SENDS = {"Accept": "application/json", "Content-Type": "application/json"}
+PASSED_ON = ("token", "hID", "source", "accNum")  # of the viewer's link
 
 
 class EfilmReply(CheckedReply):
@@ -48,19 +51,30 @@ class EntranceReply(EfilmReply):
     accession: str = Field("", alias="data.studyBaseInfo.accNum")
     study: str = Field("", alias="data.studyBaseInfo.studyKey")
 
+    @property
+    def query(self) -> dict[str, str]:
+        """What names the study in the next call."""
+        own = {
+            "accNum": self.accession,
+            "hospitalID": self.hospital,
+            "patientID": self.patient,
+            "ssystemID": self.system,
+        }
+        return {**own, "isUrlForNote": "false", "studyKey": self.study, "stamp": "3"}
+
 
 class DocumentsReply(EfilmReply):
     viewer: str = Field("", alias="data.dicom.dicomMedicaldocumentInfos.0.url")
 
 
-class ImageReply(Reply):
+class ImageReply(ImageRow):
     number: Number = Field(None, alias="instanceNumber")
     uid: str = Field("", alias="objestInstanceUid")  # spelt so
     url: str = Field("", alias="wadoUrl")
     local: str = Field("", alias="localWadoUrl")
 
 
-class SeriesReply(Reply):
+class SeriesReply(SeriesRow):
     number: Number = Field(None, alias="seriesId")
     description: str = Field("", alias="seriesDesc")
     uid: str = Field("", alias="seriesUid")
@@ -116,17 +130,10 @@ async def _enter(link: ShareLink, session: Session, entrance: EntranceReply) -> 
     """From the entrance to the viewer that the study's documents name; where they name none, only the report is open."""
     if not entrance.token:
         raise gone(entrance.site_message)
-    asked = {
-        "accNum": entrance.accession,
-        "hospitalID": entrance.hospital,
-        "isUrlForNote": "false",
-        "patientID": entrance.patient,
-        "ssystemID": entrance.system,
-        "studyKey": entrance.study,
-        "stamp": "3",
-    }
     headers = {"apikey": entrance.token, "Content-Type": "application/json-patch+json"}
-    response = await session.get(_entrance(link, DOCUMENTS), params=asked, headers=headers, reply=DocumentsReply)
+    response = await session.get(
+        _entrance(link, DOCUMENTS), params=entrance.query, headers=headers, reply=DocumentsReply
+    )
     if not response.viewer:
         raise DownloadNotPermitted(response.site_message)
     return await _ask_viewer(ShareLink(urljoin(link.url, response.viewer)), session, entrance.accession)
@@ -142,16 +149,10 @@ async def _ask_viewer(viewer: ShareLink, session: Session, accession: str) -> li
     api = urlsplit(params.get("webApiUrl", ""))
     if not api.hostname or api.scheme not in ("http", "https"):
         raise SiteChanged(what=Reason.NO_WEB_API_URL)
-    asked = {name: value for name, value in params.items() if name in ("token", "hID", "source")}
-    if known := params.get("accNum") or accession:
-        asked["accNum"] = known
-    headers = {
-        "Authorization": f"Bearer {params.get('token', '')}",
-        "Accept": "application/json",
-        "Content-Type": "application/json",
-        "Origin": viewer.origin,
-        "Referer": f"{viewer.origin}/",
-    }
+    known = {"accNum": accession, **{name: value for name, value in params.items() if value}}
+    asked = {name: known[name] for name in PASSED_ON if known.get(name)}
+    page = {"Origin": viewer.origin, "Referer": f"{viewer.origin}/"}
+    headers = {**VIEWER_SENDS, **page, "Authorization": f"Bearer {params.get('token', '')}"}
     return _series(viewer, await session.get(f"{api.scheme}://{api.netloc}{STUDY}", params=asked, headers=headers))
 
 
@@ -162,17 +163,10 @@ def _series(viewer: ShareLink, response: Response) -> list[Series]:
         raise SessionLapsed(host=viewer.host)
     bearer = {"Authorization": f"Bearer {ShareLink(response.url).params.get('token', '')}"}
     study = Study(front.uid, front.date, "", front.description, front.patient, front.accession)
-    found = []
-    for place, series in enumerate(sorted(front.series, key=lambda item: rank(item.number))):
-        images = list(enumerate(sorted(series.images, key=lambda image: rank(image.number))))
-        instances = tuple(
-            Instance(image.uid, WadoUri(urljoin(response.url, url), bearer), f"{place}/{at}", image.number)
-            for at, image in images
-            if (url := image.url or image.local)
-        )
-        described = Series(
-            "", series.uid, instances, len(images), series.number, series.description, key=str(place), study=study
-        )
-        unserved = (image.uid or f"{place}/{at}" for at, image in images if not (image.url or image.local))
-        found.append(described.without(unserved, "no address"))
-    return found
+
+    def source(image: ImageReply) -> WadoUri | None:
+        address = image.url or image.local
+        return WadoUri(urljoin(response.url, address), bearer) if address else None
+
+    rows = enumerate(in_order(front.series))
+    return [series.described(study, place, series.images, source) for place, series in rows]

@@ -7,19 +7,18 @@ from urllib.parse import urljoin
 
 from scraper.contract import (
     ACCESS_CODE,
-    AsyncIterator,
     CheckedReply,
     CredentialsRefused,
     Deployment,
-    Discovered,
     DownloadNotPermitted,
     Field,
-    Instance,
+    ImageRow,
     Number,
     Problem,
     Provider,
-    Reply,
+    Response,
     Series,
+    SeriesRow,
     Session,
     ShareLink,
     Study,
@@ -30,6 +29,7 @@ from scraper.contract import (
 
 DETAIL = "https://efilmapi.fs-salon.cn/api/v1.0/Report/detail"
 FLAGS = {"imageType": "1", "isDcm": "1", "hasDesensitize": "0", "isInternal": "0", "isKeyImage": "0"}
+REFUSED = "fetch-failed"  # a series that the service does not list
 ASKS = ("验证码", "授权码", "提取码", "访问码", "密码", "验证身份")
 
 
@@ -55,15 +55,18 @@ class DetailReply(CheckedReply):
         return not (self.ok or is_over(self.message)) and any(word in self.message for word in ASKS)
 
     @property
+    def study(self) -> Study:
+        return Study(self.uid, self.studied or self.checked, self.modality, self.part, self.patient)
+
+    @property
     def query(self) -> dict[str, str]:
         """The service takes several spellings of one thing, and the page sends them all."""
         spellings = dict.fromkeys(("hospID", "hospid", "hospId", "hospitalid"), self.org)
         return {**spellings, **FLAGS, "studyUID": self.uid, "studyuid": self.uid, "departCode": self.department}
 
 
-class SeriesReply(Reply):
+class SeriesReply(SeriesRow):
     uuid: str = ""
-    uid: str = ""
     number: Number = Field(None, alias="num")
     description: str = Field("", alias="desp")
 
@@ -73,13 +76,9 @@ class StudyReply(CheckedReply):
     series: tuple[SeriesReply, ...] = Field((), alias="data.serieses")
 
 
-class ImageReply(Reply):
-    url: str = ""
-
-
 class ImagesReply(CheckedReply):
     success: bool = False
-    images: tuple[ImageReply, ...] = Field((), alias="data.imgs")
+    images: tuple[ImageRow, ...] = Field((), alias="data.imgs")
 
 
 class Fssalon(Provider):
@@ -93,53 +92,47 @@ class Fssalon(Provider):
     deployments = (Deployment("efilm.fs-salon.cn", "佛山沙龙 云胶片", "佛山"),)
     example = "https://efilm.fs-salon.cn/index?barcode=R0001&hospitalcode=H001"
 
-    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Discovered]:
-        async for series in _series(link, session, await _ask(link, session, "")):
-            yield series
+    # The images come over plain HTTP, which a browser refuses to a page that came over HTTPS: they are asked for directly.
+    study_list_call = r"/Report/detail\?"
 
-    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Discovered]:
-        # The images come over plain HTTP, which a browser refuses to a page that came over HTTPS: they are asked for directly.
-        response = await session.captured_reply(r"/Report/detail\?")
-        detail = await _ask(link, session, "") if response is None else response.unwrap(DetailReply)
-        async for series in _series(link, session, detail):
-            yield series
+    async def discover(self, link: ShareLink, session: Session) -> list[Series]:
+        return await self.describe(link, session, await _ask(link, session, ""))
+
+    async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
+        detail = response.unwrap(DetailReply)
+        if detail.asks:
+            detail = (await _ask(link, session, session.answer(ACCESS_CODE))).unwrap(DetailReply)
+            if not detail.ok:
+                raise gone(detail.message, or_else=partial(CredentialsRefused, ACCESS_CODE.name))
+        if not detail.ok or not detail.report:
+            raise gone(detail.message)
+        if not (detail.has_film and detail.service):
+            raise DownloadNotPermitted(detail.message)
+        service = detail.service.rstrip("/")
+        listed = await session.get(f"{service}/GetStudyInfo", params=detail.query, reply=StudyReply)
+        found = [await _series(session, service, detail, place, series) for place, series in enumerate(listed.series)]
+        refusals = [problem.values["why"] for series in found for problem in series.problems if problem.code == REFUSED]
+        if refusals and not any(series.instances for series in found):
+            raise gone(str(refusals[-1]))
+        return found
 
 
-async def _ask(link: ShareLink, session: Session, code: str) -> DetailReply:
+async def _ask(link: ShareLink, session: Session, code: str) -> Response:
     given = {name.lower(): value for name, value in link.params.items()}
     number = given.get("barcode") or given["reportid"]
     asked = {"hospitalCode": given["hospitalcode"], "reportNo": number, "authenCode": code, "autuType": "0"}
-    return (await session.get(DETAIL, params=asked)).unwrap(DetailReply)
+    return await session.get(DETAIL, params=asked)
 
 
-async def _series(link: ShareLink, session: Session, detail: DetailReply) -> AsyncIterator[Series]:
-    """The series of the report's study, as its image service lists them."""
-    if detail.asks:
-        detail = await _ask(link, session, session.answer(ACCESS_CODE))
-        if not detail.ok:
-            raise gone(detail.message, or_else=partial(CredentialsRefused, ACCESS_CODE.name))
-    if not detail.ok or not detail.report:
-        raise gone(detail.message)
-    if not (detail.has_film and detail.service):
-        raise DownloadNotPermitted(detail.message)
-    service, query = detail.service.rstrip("/"), detail.query
-    study = Study(detail.uid, detail.studied or detail.checked, detail.modality, detail.part, detail.patient)
-    listed = await session.get(f"{service}/GetStudyInfo", params=query, reply=StudyReply)
-    refusal, has_images = "", False
-    for place, series in enumerate(listed.series):
-        name = series.uuid or series.uid
-        asked = {**query, "seriesUID": name, "uuid": name, "clientType": "0"}
-        response = await session.get(f"{service}/GetSeriesMeta", params=asked)
-        meta = response.unwrap(ImagesReply)
-        urls = {f"{place}/{at}": image.url for at, image in enumerate(meta.images)}
-        has_images = has_images or any(urls.values())
-        instances = tuple(Instance("", WadoUri(urljoin(response.url, url)), key) for key, url in urls.items() if url)
-        found = Series(
-            "", series.uid, instances, len(urls), series.number, series.description, detail.modality, str(place), study
-        ).without((key for key, url in urls.items() if not url), "no address")
-        if not meta.ok:
-            refusal = meta.site_message or "no images"
-            found = found.with_problem(Problem("fetch-failed", (found.name,), {"why": refusal}))
-        yield found
-    if refusal and not has_images:
-        raise gone(refusal)
+async def _series(session: Session, service: str, detail: DetailReply, place: int, series: SeriesReply) -> Series:
+    name = series.uuid or series.uid
+    asked = {**detail.query, "seriesUID": name, "uuid": name, "clientType": "0"}
+    response = await session.get(f"{service}/GetSeriesMeta", params=asked)
+    meta = response.unwrap(ImagesReply)
+
+    def source(image: ImageRow) -> WadoUri | None:
+        return WadoUri(urljoin(response.url, image.url)) if image.url else None
+
+    found = series.described(detail.study, place, meta.images, source)
+    why = {"why": meta.site_message or "no images"}
+    return found if meta.ok else found.with_problem(Problem(REFUSED, (found.name,), why))

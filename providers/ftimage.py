@@ -107,7 +107,7 @@ class Arrived:
     seen: int = 0  # exchanges
 
     def take(self, session: Session) -> int:
-        """Look through what is new; returns how many images it brought."""
+        """Look through what is new; returns how many images it added."""
         before, fresh = self.count, session.traffic.exchanges[self.seen :]
         self.seen += len(fresh)
         for exchange in fresh:

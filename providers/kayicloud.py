@@ -6,16 +6,13 @@ Long because an image's address has three spellings, the replies two, and multi-
 from __future__ import annotations
 
 import base64
-import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 
 from scraper.contract import (
-    AsyncIterator,
     CheckedReply,
     Deployment,
-    Discovered,
     Field,
     Instance,
     LinkExpired,
@@ -33,13 +30,11 @@ from scraper.contract import (
     at_most,
     decode_text,
     encode_query,
-    every,
     frame_count,
     with_query,
 )
 from scraper.protocols import ciphers
 
-IMAGE_QUERY = r"/api/v2/imageQuery\?"
 IDS = ("HospitalCode", "AccessionNo", "StudyInstanceUID")
 NO_LONGER = (401, 403, 404, 410)
 
@@ -81,6 +76,7 @@ class KayiReply(CheckedReply):
 
 
 class ListReply(KayiReply):
+    bare_list = "data"  # some servers answer with the list alone
     data: tuple[StudyReply, ...] = ()
 
 
@@ -94,6 +90,7 @@ class Kayicloud(Provider):
     route = r"(?i:(?=.*[?&]serverAddr=)(?=.*[?&]Token=)/[\w./-]*(?:\?[^#]*)?(?:#.*)?)"
     deployments = (Deployment("*.kayicloud.com", "卡易 无极云影像（dicomviewer.*）", "全国"),)
     marks = (r"(?i:(?=.*[?&]serverAddr=)(?=.*[?&]HospitalCode=)(?=.*[?&]Token=).*)",)
+    study_list_call = r"/api/v2/imageQuery\?"
     behind = (r"dicomviewer\.[^/]*kayicloud\.com/.*",)
     example = (
         "https://dicomviewer.demo.kayicloud.com/?HospitalCode=H1&AccessionNo=A1&serverAddr=cHVibGlj&Token=eyJ0&Anony=2"
@@ -102,29 +99,23 @@ class Kayicloud(Provider):
     def __init__(self) -> None:
         self._visitor = str(uuid.uuid4())
 
-    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Discovered]:
+    async def discover(self, link: ShareLink, session: Session) -> list[Series]:
         asked, jwt = study_ids(link), link.params.get("Token", "")
         headers = {"VisitorId": self._visitor, "Authorization": jwt}
         response = await session.get(link.join("/api/v2/token"), params=asked, headers=headers)
         headers["Authorization"] = _token(response) or jwt
         asked["DataID"] = link.params.get("dataid", "")
         listed = await session.get(link.join("/api/v2/imageQuery"), params=asked, headers=headers)
-        for series in _series(link, listed, headers):
-            yield await _without_copies(series, session)
+        return await self._listed(link, session, listed, headers)
 
-    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Discovered]:
-        response = await session.captured_reply(IMAGE_QUERY)
-        if response is None:
-            async for found in every(self.discover(link, session)):
-                yield found
-            return
-        sent = (await session.traffic.wait_for(IMAGE_QUERY, timeout_s=1)).request_headers
-        headers = {
-            "VisitorId": sent.get("visitorid", self._visitor),
-            "Authorization": sent.get("authorization", ""),
-        }
-        for series in _series(link, response, headers):
-            yield await _without_copies(series, session)
+    async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
+        given = {name: response.sent.get(name.lower(), "") for name in ("VisitorId", "Authorization")}
+        return await self._listed(link, session, response, given)
+
+    async def _listed(
+        self, link: ShareLink, session: Session, response: Response, headers: Mapping[str, str]
+    ) -> list[Series]:
+        return [await _without_copies(series, session) for series in _series(link, response, headers)]
 
 
 def study_ids(link: ShareLink) -> dict[str, str]:
@@ -165,9 +156,6 @@ def _check_status(response: Response) -> None:
 
 def _series(link: ShareLink, response: Response, headers: Mapping[str, str]) -> list[Series]:
     _check_status(response)
-    value = response.json()
-    if isinstance(value, list):
-        response = replace(response, body=json.dumps({"data": value}).encode())
     reply = response.checked(ListReply)
     if not reply.data:
         raise LinkExpired(reply.site_message)

@@ -16,7 +16,7 @@ from scraper.contract import (
     CredentialsRefused,
     Discovered,
     Field,
-    Instance,
+    ImageRow,
     NeedsBrowser,
     NoSuchStudy,
     NotOriginalDicom,
@@ -26,6 +26,7 @@ from scraper.contract import (
     Reply,
     Response,
     Series,
+    SeriesRow,
     Session,
     ShareLink,
     SiteChanged,
@@ -62,15 +63,14 @@ class InspectionReply(LanwonReply):
     report: str = Field("", alias="data.inspection.reportStudyuid")
 
 
-class ImageReply(Reply):
+class ImageReply(ImageRow):
     uid: str = Field(alias="imageId")
 
 
-class SeriesReply(Reply):
+class SeriesReply(SeriesRow):
     uid: str = Field("", alias="seriesInstanceUID")
     number: Number = Field(None, alias="seriesNumber")
     description: str = Field("", alias="seriesDescription")
-    modality: str = ""
     images: tuple[ImageReply, ...] = Field((), alias="instanceList")
 
 
@@ -146,7 +146,12 @@ class Lanwon(Provider):
         listed = response.checked(ListReply)
         base, _, asked = response.url.partition(API)
         uid = listed.uid or listed.older or next(iter(UID.findall(asked)), "")
-        found = [_series(f"{base}{API}image/{uid}", uid, series) for series in listed.series if series.images]
+
+        def source(series: SeriesReply, image: ImageReply) -> WadoUri:
+            return WadoUri(f"{base}{API}image/{uid}/{series.uid}/{image.uid}/")
+
+        rows = [(place, series) for place, series in enumerate(listed.series) if series.images]
+        found = [row.described(Study(uid), place, row.images, partial(source, row)) for place, row in rows]
         with contextlib.suppress(CloudfilmError):  # a version without videos
             videos = await session.get(f"{base}{API}video/{uid}/", reply=VideosReply)
             names = [video.uid for series in (*videos.series, *videos.inner) for video in series.videos]
@@ -173,15 +178,3 @@ class Lanwon(Provider):
 
 def _asks(link: ShareLink) -> bool:
     return link.path.startswith("/quickLogin")
-
-
-def _series(root: str, uid: str, series: SeriesReply) -> Series:
-    return Series(
-        series_instance_uid=series.uid,
-        number=series.number,
-        description=series.description,
-        modality=series.modality,
-        expected=len(series.images),
-        study=Study(uid),
-        instances=tuple(Instance(image.uid, WadoUri(f"{root}/{series.uid}/{image.uid}/")) for image in series.images),
-    )

@@ -28,8 +28,14 @@ from scraper.contract import (
     with_query,
 )
 
-CLIENT = "eworld.spa.imagecloud"
-SCOPE = "openid api-operate api-imaging api-archive api-idcas api-ability api-pacs-common"
+VISITOR = {
+    "client_id": "eworld.spa.imagecloud",
+    "response_type": "id_token token",
+    "scope": "openid api-operate api-imaging api-archive api-idcas api-ability api-pacs-common",
+    "indicator": "sharevisit",
+}
+CALLBACK = "/oidc/login-callback.html"
+REDIRECTS = (301, 302, 303, 307, 308)
 SHORT, LOGIN = "/api/api-operate/short-url/", "/oauth/connect/authorize"
 VIEW, PARAMS = "/api/api-idcas/Observations/image-web-view-url", "/api/api-imaging/Params/GetSearchParams"
 INFO, FILE = "/api/api-imaging/study/studyinfo", "/api/api-imaging/Dicom/File"
@@ -80,9 +86,8 @@ class Medapi(Provider):
             return await _series(link, session, share, exam)
 
     async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
-        call = await session.traffic.wait_for(self.study_list_call, timeout_s=session.settings.timeout_s)
-        asked = imagecloud.unseal(ShareLink(call.url).params.get("data", ""))
-        return _described(link, response, asked, {"Authorization": call.request_headers.get("authorization", "")})
+        asked = imagecloud.unseal(ShareLink(response.url).params.get("data", ""))
+        return _described(link, response, asked, {"Authorization": response.sent.get("authorization", "")})
 
 
 async def _share(link: ShareLink, session: Session) -> tuple[str, str]:
@@ -101,21 +106,12 @@ async def _share(link: ShareLink, session: Session) -> tuple[str, str]:
 
 async def _log_in(link: ShareLink, session: Session, share: str) -> dict[str, str]:
     """The visitor's token; it travels only in the fragment of a redirect, which no request carries."""
-    asked = {
-        "client_id": CLIENT,
-        "redirect_uri": f"{link.origin}/oidc/login-callback.html",
-        "response_type": "id_token token",
-        "scope": SCOPE,
-        "state": secrets.token_hex(16),
-        "nonce": secrets.token_hex(16),
-        "indicator": "sharevisit",
-        "sid": share,
-    }
-    here = with_query(link.join(LOGIN), asked)
+    once = {"state": secrets.token_hex(16), "nonce": secrets.token_hex(16)}
+    here = with_query(link.join(LOGIN), {**VISITOR, **once, "redirect_uri": f"{link.origin}{CALLBACK}", "sid": share})
     for _ in range(MAX_HOPS):
         response = await session.request(Request(here), hops=0)
         location = response.headers.get("location", "")
-        if response.status not in (301, 302, 303, 307, 308) or not location:
+        if response.status not in REDIRECTS or not location:
             if response.status >= 500 or response.status in (404, 429):
                 raise response.refusal
             raise gone(envelope.visible_message(response)[: envelope.LONGEST_MESSAGE])

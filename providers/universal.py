@@ -22,5 +22,5 @@ class Universal(Provider):
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Discovered]:
         from scraper.capture import Capture  # loaded where it is needed: it takes pydicom along
 
-        for series in await Capture(link, session, phone=WECHAT_PHONE, recipes=self.recognisers).run():
+        for series in await Capture(link, session, phone=WECHAT_PHONE, products=self.recognisers).run():
             yield series

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from urllib.parse import urljoin
 
 from scraper.contract import (
-    CloudfilmError,
     Field,
     Instance,
     Number,
@@ -60,28 +60,19 @@ class Vrpacs(Provider):
         """The list lies on the viewer's origin, or on that of the address which the parameter holds."""
         asked = _asked(link)
         named = ShareLink(urljoin(link.origin, str(asked["link"])))
-        error: CloudfilmError = SiteChanged(host=link.host)
-        for origin in dict.fromkeys((link.origin, named.origin)):
-            response = await session.post(origin + LIST, json=asked)
-            try:
-                return await self.describe(link, session, response)
-            except SiteChanged as err:  # a service on another port answers 200 and nothing
-                error = err
-        raise error
+        if named.origin != link.origin:
+            with contextlib.suppress(SiteChanged):  # a service on another port answers 200 and nothing
+                return await self.describe(link, session, await session.post(link.origin + LIST, json=asked))
+        return await self.describe(link, session, await session.post(named.origin + LIST, json=asked))
 
     async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
         found = response.checked(ListReply)
         if not found.studies:
             raise gone(found.message or found.msg, host=link.host)
         return [
-            Series(
-                key=f"{study.uid}/{place}",
-                number=series.number,
-                expected=len(instances),
-                study=Study(study.uid, study.date, patient_name=found.patient),
-                instances=instances,
-            )
+            Series("", "", instances, len(instances), series.number, key=f"{study.uid}/{place}", study=known)
             for study in found.studies
+            for known in [Study(study.uid, study.date, patient_name=found.patient)]
             for place, series in enumerate(study.series, 1)
             if (instances := tuple(_instances(link, response.url, series)))
         ]

@@ -12,6 +12,7 @@ from scraper.contract import (
     LinkExpired,
     NoSuchStudy,
     NotOriginalDicom,
+    Number,
     Provider,
     Reason,
     Reply,
@@ -22,7 +23,6 @@ from scraper.contract import (
     SiteChanged,
     Study,
     WadoUri,
-    parse_int,
     route,
 )
 
@@ -32,7 +32,8 @@ TO_VIEWER = "a[href*='dicom_2020'][href*='org_id=']"
 
 
 class SeriesReply(Reply):
-    number: str = Field("", alias="series_number")
+    name: str = Field("", alias="series_number")
+    number: Number = Field(None, alias="series_number")
     description: str = Field("", alias="series_description")
     ids: str = Field("", alias="instance_ids")
 
@@ -65,10 +66,11 @@ class Yzhcloud(Provider):
         address = landing.page().attribute(TO_VIEWER, "href")
         if not landing.ok or not address:
             raise LinkExpired(landing.page().words("body")[:80])
-        page = (await session.get(urljoin(landing.url, address))).page()
+        viewer = ShareLink(urljoin(landing.url, address))
+        page = (await session.get(viewer.url)).page()
         if not (uid := page.variable("study_instance_uid")):
             raise SiteChanged(what=Reason.NO_STUDY_INSTANCE_UID)
-        asked = {"study_instance_uid": uid, "org_id": ShareLink(urljoin(landing.url, address)).params["org_id"]}
+        asked = {"study_instance_uid": uid, "org_id": viewer.params["org_id"]}
         return _described(await session.get(link.join(LANDING), params=asked), page.words("title"))
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
@@ -91,11 +93,11 @@ def _described(response: Response, title: str) -> list[Series]:
     found = []
     for place, series in enumerate(reply.series):
         listed = dict.fromkeys(part.strip() for part in series.ids.split(",") if part.strip())
-        names = {part: f"{base}/{series.number}.{part}.dcm" for part in listed if "|" not in part}
-        instances = tuple(Instance("", WadoUri(url), part) for part, url in names.items())
-        number, key = parse_int(series.number), f"{place}/{series.number}"
-        described = Series(uid, "", instances, len(names), number, series.description, key=key, study=study)
-        found.append(described.without((part for part in listed if part not in names), "pictures, no DICOM"))
+        sources = {part: WadoUri(f"{base}/{series.name}.{part}.dcm") for part in listed if "|" not in part}
+        instances = tuple(Instance("", source, part) for part, source in sources.items())
+        key, count = f"{place}/{series.name}", len(instances)
+        described = Series(uid, "", instances, count, series.number, series.description, key=key, study=study)
+        found.append(described.without((part for part in listed if "|" in part), "pictures, no DICOM"))
     if any(series.instances for series in found):
         return found
     raise NotOriginalDicom if any(series.problems for series in found) else NoSuchStudy

@@ -73,6 +73,7 @@ from scraper.core.questions import (
 )
 from scraper.core.reasons import Reason
 from scraper.core.refusals import gone, is_over
+from scraper.core.rows import ImageRow, SeriesRow, in_order
 from scraper.core.schema import (
     CheckedReply,
     Field,
@@ -340,6 +341,9 @@ __all__ = [
     "codec_of",
     "decode_text",
     "GB",
+    "ImageRow",
+    "SeriesRow",
+    "in_order",
     "encode_query",
     "every",
     "fix_mojibake",

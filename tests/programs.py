@@ -11,10 +11,12 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from scraper.registry import catalogue
+
 ROOT = Path(__file__).parent.parent
 TIMEOUT_S = 120
 CAN_FORK = hasattr(os, "fork") and hasattr(socket, "AF_UNIX") and sys.platform == "linux"
-MODULES = (  # what ``grab``, ``list``, ``decode`` and ``verify`` load when they are run
+MODULES = (  # what ``grab``, ``list``, ``decode`` and ``verify`` load when they are run; the providers come with them
     "scraper.cli.commands",
     "scraper.pipeline.run",
     "scraper.download.fetch",
@@ -22,6 +24,7 @@ MODULES = (  # what ``grab``, ``list``, ``decode`` and ``verify`` load when they
     "scraper.source.resolve",
     "scraper.verify.folder",
     "scraper.ui.tables",
+    "curl_cffi.requests",
 )
 START = """
 import sys
@@ -82,6 +85,8 @@ def wait_for_work(descriptor: int) -> list[str] | None:
     """In the warm process: fork one process for each call. Returns the words in the forked one, None at the end."""
     for name in MODULES:
         __import__(name)
+    catalogue.known()
+    catalogue.known.cache_clear()  # a process that is forked looks for plug-ins itself
     calls = socket.socket(fileno=descriptor)
     while True:
         data, streams, _, _ = socket.recv_fds(calls, 2**20, 3)

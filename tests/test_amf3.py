@@ -33,7 +33,7 @@ def test_what_was_written_is_read(value):
         (
             b"\x09\x05\x01\x0a\x13\x01\x03x\x04\x07\x0a\x01\x04\x08",
             [{"x": 7}, {"x": 8}],
-        ),  # its class told once
+        ),  # its class given once
         (b"\x0a\x07\x43flex.messaging.io.ArrayCollection\x09\x03\x01\x04\x01", [1]),
     ],
 )

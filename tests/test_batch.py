@@ -209,10 +209,10 @@ def test_stopped_by_the_user_it_says_how_to_go_on(tmp_path):
         signal.signal(signal.SIGINT, before)
         until(lambda: many.images[1] > 0)
         running.send_signal(signal.SIGINT)
-        _, talk = running.communicate(timeout=60)
+        _, stderr = running.communicate(timeout=60)
         assert running.returncode == ExitCode.INTERRUPTED
-        assert "Run the same command again" in talk
-        assert "Traceback" not in talk
+        assert "Run the same command again" in stderr
+        assert "Traceback" not in stderr
         assert states(tmp_path / "out") == {"done": 1, "queued": 3}
         assert [row["status"] for row in rows(tmp_path / "out")] == ["complete"] + ["waiting"] * 3
         many.hold = frozenset()
@@ -227,8 +227,8 @@ def test_two_processes_share_the_work(tmp_path):
     with up(many):
         both = [started(many, links, tmp_path / "out", "--json", "-q") for _ in range(2)]
         ended = [process.communicate(timeout=100) for process in both]
-    for process, (out, talk) in zip(both, ended, strict=True):
-        assert process.returncode == 0, talk
+    for process, (out, stderr) in zip(both, ended, strict=True):
+        assert process.returncode == 0, stderr
         assert len(out.splitlines()) == 10, "each tells of all, whoever did it"
     assert states(tmp_path / "out") == {"done": 10}
     assert set(many.entered.values()) == {1}
@@ -350,6 +350,7 @@ def suppressed_read(terminal: int) -> None:
 
 
 @POSIX
+@pytest.mark.thorough
 def test_a_browser_that_dies_costs_its_own_source_only(tmp_path):
     kayi, report = KayicloudSite(), shdc.ShdcSite()
     links = listed(tmp_path, shdc.VIEWER, kayi.link("A1"))
@@ -371,8 +372,8 @@ def test_a_browser_that_dies_costs_its_own_source_only(tmp_path):
             if "chrom" in child.name() and not any(word.startswith("--type=") for word in child.cmdline())
         ]
         killed[0].kill()
-        out, talk = running.communicate(timeout=150)
-        assert running.returncode == ExitCode.SITE, talk
+        out, stderr = running.communicate(timeout=150)
+        assert running.returncode == ExitCode.SITE, stderr
         assert sorted(json.loads(line)["exit_code"] for line in out.splitlines()) == [0, 9]
         again = cloudfilm(*words, "--retry-failed")
         assert again.returncode == 0, again.stderr

@@ -34,7 +34,7 @@ class Audience:
 
 
 class Slow:
-    """A worker whose jobs all have asked, and place what they brought until every one that may begin has begun."""
+    """A worker whose jobs all have asked, and place nothing until every one that may begin has begun."""
 
     def __init__(self, together: int) -> None:
         self._together = together

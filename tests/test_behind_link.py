@@ -3,7 +3,7 @@
 import pytest
 
 from scraper.core.errors import ExitCode, PageBehindLink
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.messages import describe
 from scraper.core.settings import BrowserUse, Language, Settings
 from scraper.pipeline.run import Run
@@ -53,7 +53,7 @@ async def test_verdicts_17_the_page_behind_a_link_is_called_so(address, tmp_path
 def test_verdicts_17_every_example_of_a_platform_has_an_owner():
     examples = [item.example for item in known().by_name.values() if item.example and item.is_web()]
     assert len(examples) > 20
-    assert [example for example in examples if find(of(example)) is None] == []
+    assert [example for example in examples if find(parse_url(example)) is None] == []
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,6 @@ def test_verdicts_17_every_example_of_a_platform_has_an_owner():
     ],
 )
 def test_verdicts_17_a_link_is_none(address):
-    link = of(address)
+    link = parse_url(address)
     if find(link) is None:
         refuse_page_behind_link(link)

@@ -9,7 +9,7 @@ from fixtures.sites.radonline.site import MERGED
 from fixtures.sites.rjh.site import RjhSite
 from fixtures.world import World
 from providers.universal import Universal
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Origin, Status, Via
 from scraper.registry import catalogue
 from scraper.session.browser import find_browser
@@ -42,7 +42,7 @@ async def test_by_the_universal_capture(tmp_path):
 
 
 async def test_with_no_provider_named(tmp_path):
-    assert catalogue.find(of(LINK)) is None
+    assert catalogue.find(parse_url(LINK)) is None
     site = Elsewhere()
     with World(site) as world:
         result = await in_pipeline(settings_in(world, tmp_path), lambda pipeline: pipeline.grab(LINK))

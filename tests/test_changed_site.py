@@ -199,7 +199,7 @@ def write(folder, content):
 def test_a_wrong_override_is_one_sentence_and_changes_nothing(name, data_folder):
     write(data_folder, WRONG[name])
     with pytest.raises(WrongOverride) as caught:
-        catalogue.find(link.of(shdc.VIEWER))
+        catalogue.find(link.parse_url(shdc.VIEWER))
     for language in Language:
         sentence = describe(caught.value, language)
         assert str(data_folder) in sentence
@@ -211,7 +211,7 @@ def test_a_wrong_override_is_one_sentence_and_changes_nothing(name, data_folder)
 def test_an_override_of_one_product_leaves_the_other_providers_of_it_alone(data_folder):
     old, new = {"hex": mtywcloud.KEY.hex()}, {"hex": NEW_KEY.hex()}
     write(data_folder, {"mtywcloud": {"since": "2026-11-29", "constants": {"KEY": {**new, "replaces": old}}}})
-    catalogue.find(link.of(mtywcloud.share(mtywcloud.BY_URL)))
+    catalogue.find(link.parse_url(mtywcloud.share(mtywcloud.BY_URL)))
     assert providers.mtywcloud.imagecloud.KEY == NEW_KEY
     assert providers.medapi.imagecloud.KEY == imagecloud.KEY == mtywcloud.KEY
 
@@ -219,7 +219,7 @@ def test_an_override_of_one_product_leaves_the_other_providers_of_it_alone(data_
 def test_a_release_with_another_value_ends_an_override(data_folder):
     row = {"text": NEW_SHDC, "replaces": {"text": "the key of a release"}}
     write(data_folder, {"shdc": {"since": "2026-11-29", "constants": {"KEY": row}}})
-    catalogue.find(link.of(shdc.VIEWER))
+    catalogue.find(link.parse_url(shdc.VIEWER))
     assert providers.shdc.KEY == shdc.KEY
     assert [finding.ok for finding in examine(Settings()) if finding.name == "override shdc"] == [False]
 

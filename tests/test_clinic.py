@@ -149,6 +149,7 @@ def test_names_that_differ_in_spelling_alone(one, other):
     assert _bare(one) == _bare(other)
 
 
+@pytest.mark.thorough
 def test_the_same_photo_twice_enters_the_site_once(tmp_path):
     photos = tmp_path / "photos"
     (photos / "again").mkdir(parents=True)

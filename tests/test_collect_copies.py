@@ -7,7 +7,7 @@ import pytest
 from pydicom import dcmread
 
 from fixtures.dicom import chest_ct
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Captured, Instance, OnDemand, Series
 from scraper.core.settings import Settings
 from scraper.download.collect import Collector
@@ -48,7 +48,7 @@ def asked(data: bytes, key: str, uid: str = "") -> Instance:
 async def collected(folder: Path, *instances: Instance):
     settings = Settings()
     session = Session(
-        of("https://film.test/"),
+        parse_url("https://film.test/"),
         settings,
         Http(settings, Pace(4, None)),
         start_window=no_window,

@@ -1,4 +1,4 @@
-"""What the house does for every provider: replies and their defaults, answers that refuse, links by several patterns, dates."""
+"""What the contract does for every provider: defaults of replies, refusals, links by several patterns, dates."""
 
 import json
 

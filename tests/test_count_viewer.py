@@ -101,6 +101,7 @@ async def test_verdicts_1_no_preview_is_called_an_original(world, tmp_path):
     ("kind", "code"),
     [("pictures", 8), pytest.param("raw", 8, marks=thorough), pytest.param("blank", 4, marks=thorough)],
 )
+@pytest.mark.thorough
 async def test_verdicts_1_nothing_came_and_the_page_counts(kind, code, world, tmp_path):
     result = await grab(kind, world, tmp_path)
     assert (result.exit_code, result.studies, result.status) == (code, (), Status.FAILED)

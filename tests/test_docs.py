@@ -241,8 +241,8 @@ def test_the_optional_parts_that_pages_name_exist():
 
 def test_make_help_lists_every_target():
     targets = set(re.findall(r"^\.PHONY: (.+)$", makefile(), re.MULTILINE)[0].split())
-    listed = set(re.findall(r'^\t@echo "make (\w+)', makefile(), re.MULTILINE))
-    assert listed == targets - {"help"}
+    listed = set(re.findall(r'^\t@echo "make ([\w-]+)', makefile(), re.MULTILINE))
+    assert listed == targets - {"tested", "checked"}  # the halves of ``test``
 
 
 def test_the_site_holds_every_page_and_its_navigation_names_each():
@@ -273,3 +273,18 @@ def test_a_link_of_the_repository_becomes_one_of_the_site(page, target, wanted):
 def test_the_site_leaves_code_as_it_is():
     text = "[a](docs/photo.md)\n\n```sh\n[a](docs/photo.md)\n```\n"
     assert site.site_page(text, "README.md", site.sources()) == text.replace("(docs/photo.md)", "(photo.md)", 1)
+
+
+def test_only_pages_with_diagrams_load_what_draws_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(site, "SITE", tmp_path)
+    monkeypatch.setattr(site, "MERMAID", tmp_path / "mermaid.min.js")
+    (tmp_path / "mermaid.min.js").write_text("drawing")
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "zh").mkdir()
+    with_diagram, without = tmp_path / "zh" / "architecture.html", tmp_path / "index.html"
+    with_diagram.write_text('<body><pre class="diagram"><code>flowchart</code></pre></body>')
+    without.write_text("<body>mermaid</body>")
+    site.draw_diagrams()
+    assert '<script src="../assets/mermaid.min.js"></script>' in with_diagram.read_text()
+    assert (tmp_path / "assets" / "mermaid.min.js").read_text() == "drawing"
+    assert without.read_text() == "<body>mermaid</body>"

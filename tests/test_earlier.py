@@ -7,7 +7,7 @@ import pytest
 
 from scraper.core.evidence import Evidence
 from scraper.core.model import Captured, Instance, Series
-from scraper.store.earlier import Known, KnownSeries, merge, read
+from scraper.store.earlier import EarlierStudy, KnownSeries, merge, read
 
 A, B, C = "1.2.3.1", "1.2.3.2", "1.2.3.3"
 
@@ -33,7 +33,7 @@ def merged(earlier, now, saved):
     }
 
 
-FULL = Known((known(A, 1, 1), known(B, 12), known(C, 8)))
+FULL = EarlierStudy((known(A, 1, 1), known(B, 12), known(C, 8)))
 
 
 @pytest.mark.parametrize("evidence", [Evidence.SIGHT, Evidence.NUMBERS, Evidence.VIEWER, Evidence.MANIFEST])
@@ -52,13 +52,13 @@ def test_verdicts_2_what_an_earlier_run_brought_is_no_loss():
 
 
 def test_verdicts_2_a_larger_count_is_kept():
-    earlier = Known((known(A, 20, 5, Evidence.VIEWER),))
+    earlier = EarlierStudy((known(A, 20, 5, Evidence.VIEWER),))
     assert merged(earlier, [series(A, 5)], {A: 5}) == {A: (20, Evidence.VIEWER, [])}
     assert merged(earlier, [series(A, 12, Evidence.VIEWER, 12)], {A: 12}) == {A: (20, Evidence.VIEWER, [])}
 
 
 def test_verdicts_2_stronger_evidence_overrules():
-    earlier = Known((known(A, 20, 5, Evidence.VIEWER), known(B, 3, 0, Evidence.VIEWER)))
+    earlier = EarlierStudy((known(A, 20, 5, Evidence.VIEWER), known(B, 3, 0, Evidence.VIEWER)))
     now = [series(A, 12, Evidence.SERVICE, 12)]
     assert merged(earlier, now, {A: 12}) == {A: (12, Evidence.SERVICE, [])}
     listed = [series(A, 12, None, 12)]
@@ -66,19 +66,19 @@ def test_verdicts_2_stronger_evidence_overrules():
 
 
 def test_verdicts_2_more_than_was_known_overrules():
-    earlier = Known((known(A, 5, 5, Evidence.USER),))
+    earlier = EarlierStudy((known(A, 5, 5, Evidence.USER),))
     assert merged(earlier, [series(A, 8)], {A: 8}) == {A: (None, Evidence.SIGHT, [])}
 
 
 def test_verdicts_2_a_scrolled_stack_stays_one_while_it_is_the_same():
-    earlier = Known((known(A, None, 12, Evidence.NUMBERS),))
+    earlier = EarlierStudy((known(A, None, 12, Evidence.NUMBERS),))
     assert merged(earlier, [series(A, 3)], {A: 12}) == {A: (None, Evidence.NUMBERS, [])}
     assert merged(earlier, [series(A, 3)], {A: 13}) == {A: (None, Evidence.SIGHT, [])}
 
 
 def test_verdicts_2_a_series_that_was_only_counted_is_missing_until_it_is_found():
     counted = [known(f"shown-{n}", count, 0, Evidence.VIEWER) for n, count in ((1, 12), (2, 8))]
-    earlier = Known((known(A, 1, 1, Evidence.VIEWER), *counted))
+    earlier = EarlierStudy((known(A, 1, 1, Evidence.VIEWER), *counted))
     assert merged(earlier, [series(A, 1)], {A: 1}) == {
         A: (1, Evidence.VIEWER, []),
         "shown-1": (12, Evidence.VIEWER, ["missing-series"]),
@@ -97,7 +97,7 @@ def test_verdicts_2_one_list_of_everything_counts_nothing_twice():
 
 
 def test_verdicts_2_a_persons_count_is_kept():
-    earlier = Known((known(A, None, 5, Evidence.SIGHT),), stated=21)
+    earlier = EarlierStudy((known(A, None, 5, Evidence.SIGHT),), stated=21)
     now = [series(A, 5)]
     assert merge(earlier, now, {A: None}, {}, {A: 5}).stated == 21
     assert merge(earlier, [series(A, 21)], {A: None}, {}, {A: 21}).stated is None
@@ -108,8 +108,8 @@ def test_verdicts_2_a_persons_count_is_kept():
 def test_verdicts_2_a_report_that_says_nothing(text, tmp_path):
     path = tmp_path / "study.json"
     path.write_text(text)
-    assert read(path) == Known()
-    assert read(tmp_path / "none.json") == Known()
+    assert read(path) == EarlierStudy()
+    assert read(tmp_path / "none.json") == EarlierStudy()
 
 
 def test_verdicts_2_a_report_of_an_earlier_version_is_read(tmp_path):

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -19,9 +20,11 @@ import scraper
 from fixtures.dicom import JPEG_2000, chest_ct, retagged
 from scraper.core.errors import NoDicomHere, UsageError
 from scraper.core.settings import Each
+from scraper.dicom import anonymous_header
 from scraper.export import Target, Wanted, export
 from scraper.export.companions import MANIFEST, READ_ME
-from scraper.export.pictures import MARK, frames
+from scraper.export.contact_sheet import MARK, chosen, draw_sheet, title_of
+from scraper.export.pictures import frames
 
 DOCS = Path(__file__).parents[1] / "docs"
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
@@ -112,6 +115,28 @@ async def test_pictures_use_the_file_s_own_window_and_say_what_they_are_not_for(
     ]  # the dose report has no pixels
     with Image.open(pictures[-1]) as picture:
         assert MARK in str(picture.info.get("Comment", picture.info.get("comment")))
+
+
+def test_a_contact_sheet_says_whose_it_is_and_numbers_its_pictures(folder, tmp_path):
+    paths = [f"{number}.png" for number in range(1, 201)]
+    rows = chosen(paths)
+    assert (len(rows), rows[0], rows[-1]) == (64, (1, "1.png"), (200, "200.png"))
+    assert all(path == f"{number}.png" for number, path in rows)
+    assert chosen(["a.png"]) == [(1, "a.png")]
+    header = anonymous_header(next(folder.rglob("*.dcm")))
+    header = replace(header, patient_name="Zhang^San", patient_id="P1", study_date="20260108", series_number=2)
+    title = title_of(replace(header, series_description="5mm", study_description="", modality="CT"), 200)
+    assert title == ["Zhang San   P1   2026-01-08", "2   CT   5mm   1–200"]
+    Image.new("L", (100, 100), 60).save(tmp_path / "grey.png")
+    draw_sheet([(number, str(tmp_path / "grey.png")) for number in (1, 7, 200)], title, str(tmp_path / "sheet.png"))
+    with Image.open(tmp_path / "sheet.png") as picture:
+        sheet = np.asarray(picture.convert("RGB")).astype(int)
+    head = sheet.shape[0] - 160
+    assert (sheet[:head].min(axis=2) > 200).sum() > 100  # the names
+    for place in range(3):  # yellow numbers
+        corner = sheet[head : head + 24, place * 160 : place * 160 + 40]
+        assert ((corner[..., 0] > 200) & (corner[..., 2] < 80)).sum() > 5
+    assert not ((sheet[head:, 480:, 0] > 200).any())
 
 
 def test_a_window_is_applied_as_the_standard_says(tmp_path):

@@ -17,7 +17,7 @@ from scraper.capture.observe.own_headers import own_headers
 from scraper.capture.request.dicomweb import DicomWeb
 from scraper.capture.request.http_replay import HttpReplayer
 from scraper.core.errors import CloudfilmError
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Instance, Request, WadoRs, WadoUri
 from scraper.core.settings import Settings
 from scraper.download.fetch import Fetcher
@@ -115,7 +115,7 @@ async def recording() -> AsyncIterator[Recorder]:
 async def session_at(recorder: Recorder, folder: Path, start_window=None) -> AsyncIterator[Session]:
     settings = Settings(timeout_s=5)
     session = Session(
-        of(f"{recorder.origin}/s/Ab12Cd34"),
+        parse_url(f"{recorder.origin}/s/Ab12Cd34"),
         settings,
         Http(settings, Pace(4, None)),
         start_window=start_window,

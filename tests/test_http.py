@@ -14,7 +14,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from scraper.core.errors import BadCertificate, SiteChanged, SiteUnreachable, UnsafeRedirect
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Request
 from scraper.core.questions import PASSWORD
 from scraper.core.settings import ConnectTo, Settings
@@ -300,7 +300,7 @@ async def test_a_busy_host_is_asked_again_but_never_with_a_persons_answer(tmp_pa
     async with server(handler) as port:
         settings = Settings(answers={"password": "s3cret"}, timeout_s=2, timings=Timings(busy_pauses_s=(0.0, 0.0)))
         session = Session(
-            of(f"http://127.0.0.1:{port}/"),
+            parse_url(f"http://127.0.0.1:{port}/"),
             settings,
             Http(settings, Pace(4, None)),
             start_window=no_window,

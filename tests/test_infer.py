@@ -1,4 +1,4 @@
-"""What is inferred from a viewer's own requests: places below a count, pieces written anew, messages in envelopes."""
+"""What is inferred from a viewer's own requests: places below a count, volatile parts, messages in envelopes."""
 
 import re
 

@@ -60,7 +60,7 @@ async def test_what_is_written_works(name, world, tmp_path):
 
 
 def sound(path: Path) -> None:
-    """As the house has it: clean, nothing but the contract, nothing of the study or the link."""
+    """As the project's checks want it: clean, nothing but the contract, nothing of the study or the link."""
     source = path.read_text(encoding="utf-8")
     imported = {node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
     assert imported == {"__future__", "scraper.contract"}
@@ -89,6 +89,7 @@ def sound(path: Path) -> None:
         assert secret not in source
 
 
+@pytest.mark.thorough
 async def test_dicomweb_needs_none(world, tmp_path):
     written = await learnt(world, f"https://{HOST}/v/dicomweb", tmp_path)
     assert (written.served_by, written.source) == ("dicomweb", "")

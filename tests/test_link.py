@@ -62,18 +62,18 @@ def test_text_without_a_link(text):
 )
 def test_refuses_what_is_no_sound_address(url):
     with pytest.raises(UnusableLink):
-        link.of(url)
+        link.parse_url(url)
 
 
 def test_parameters_after_the_hash_belong_to_the_link():
-    found = link.of("https://a.test:6443/PC/?x=0#/share?pid=P%31&Signature=ab%2Bc%3D&plus=a+b")
+    found = link.parse_url("https://a.test:6443/PC/?x=0#/share?pid=P%31&Signature=ab%2Bc%3D&plus=a+b")
     assert found.params == {"x": "0", "pid": "P1", "Signature": "ab+c=", "plus": "a+b"}
     assert found.port == 6443
     assert found.target.endswith("#/share?pid=P%31&Signature=ab%2Bc%3D&plus=a+b")
 
 
 def test_parameters_behind_a_bare_token_in_the_fragment():
-    assert link.of("https://a.test/m/?r=1#TOKEN_SIGN_x&bType=2d&title=CT").params == {
+    assert link.parse_url("https://a.test/m/?r=1#TOKEN_SIGN_x&bType=2d&title=CT").params == {
         "r": "1",
         "bType": "2d",
         "title": "CT",
@@ -94,7 +94,7 @@ def test_parameters_behind_a_bare_token_in_the_fragment():
     ],
 )
 def test_a_redacted_link_opens_nothing(url, shown):
-    assert link.of(url).redacted == shown
+    assert link.parse_url(url).redacted == shown
 
 
 def test_no_representation_shows_the_secret():
@@ -155,8 +155,8 @@ def test_the_addresses_in_a_payload(payload, found):
 
 def test_the_oauth_wrapper_names_where_it_leads():
     wrapped = "https://open.weixin.qq.com/connect/oauth2/authorize?appid=1&redirect_uri=https%3A%2F%2Fa.test%2Fx%3Fy%3D1#wechat_redirect"
-    assert link.unwrapped(wrapped) == "https://a.test/x?y=1"
-    assert link.unwrapped("https://open.weixin.qq.com/connect/oauth2/authorize?redirect_uri=javascript%3A1") is None
+    assert link.unwrap_oauth(wrapped) == "https://a.test/x?y=1"
+    assert link.unwrap_oauth("https://open.weixin.qq.com/connect/oauth2/authorize?redirect_uri=javascript%3A1") is None
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ import segno
 from PIL import Image
 
 from scraper.core.errors import NoSuchFile, UnreadableFile
-from scraper.source import pages, qr
+from scraper.source import pages
+from scraper.source.qr import reader as qr
 
 LINK = "https://film.aurora.test/s/Ab12Cd34"
 

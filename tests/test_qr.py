@@ -11,7 +11,7 @@ import pytest
 import segno
 from PIL import Image
 
-from scraper.source import qr
+from scraper.source.qr import reader as qr
 from scraper.source.qr.cascade import evened
 from scraper.source.qr.engines import Wechat, zxing
 from scraper.source.qr.repair import reed_solomon, symbol
@@ -89,7 +89,7 @@ def test_one_helper_serves_many_files(tmp_path: Path) -> None:
 def test_the_wechat_detector_reads_with_its_models(tmp_path: Path) -> None:
     if not MODELS.is_dir():
         pytest.skip("the model files are not here")
-    if {engine.name: engine.lacking for engine in qr.reader.engines(MODELS)}["wechat"] == "contrib":
+    if {engine.name: engine.lacking for engine in qr.engines(MODELS)}["wechat"] == "contrib":
         pytest.skip("this OpenCV has no WeChat detector")
     found = Wechat(MODELS).read(np.asarray(code(LINK))).found
     assert [item.text for item in found] == [LINK]
@@ -112,7 +112,7 @@ def test_models_are_fetched_once_and_only_as_they_were_pinned(tmp_path: Path) ->
 
     assert len(qr.fetch_models(download, tmp_path)) == 4
     assert all(url.startswith("https://") for url in asked)
-    assert [engine.lacking for engine in qr.reader.engines(tmp_path) if engine.name == "wechat"] != ["models"]
+    assert [engine.lacking for engine in qr.engines(tmp_path) if engine.name == "wechat"] != ["models"]
     (tmp_path / "sr.prototxt").write_bytes(b"broken")
     assert qr.fetch_models(download, tmp_path) == [tmp_path / "sr.prototxt"]
     assert qr.fetch_models(download, tmp_path) == []
@@ -137,7 +137,8 @@ def test_a_code_that_gives_nothing_is_a_suspect(tmp_path: Path) -> None:
 def test_annotate_draws_where_the_code_is(tmp_path: Path) -> None:
     path, out = tmp_path / "code.png", tmp_path / "out.png"
     code(LINK).save(path)
-    qr.reader.annotate(path, qr.read(path, certain=is_link), out)
+    with qr.Reader() as reader:
+        reader.annotate(path, reader.read(path, certain=is_link), out)
     red, green, blue = Image.open(out).convert("RGB").resize((246, 246)).getpixel((36, 120))  # type: ignore[misc]
     assert green > red
     assert green > blue
@@ -296,7 +297,7 @@ CHILD = """
 import json, sys, time
 for line in iter(sys.stdin.readline, ""):
     order = json.loads(line)
-    if "path" not in order:
+    if order.get("ask") != "search":
         continue
     for step in range(order["skip"], 4):
         if step in (1, 2):
@@ -311,7 +312,7 @@ for line in iter(sys.stdin.readline, ""):
 @pytest.mark.parametrize("trouble", ["sys.stdin.read()", "sys.exit(3)"], ids=["hangs", "dies"])
 def test_a_step_that_hangs_or_dies_is_left_out(tmp_path, trouble):
     program = (sys.executable, "-c", CHILD.format(trouble))
-    with Worker(tmp_path, program=program, step_s=0.3) as worker:
+    with Worker(tmp_path, program=program, step_s=0.3, first_s=8) as worker:
         looks = list(worker.search(tmp_path / "a.png", glanced=True, remaining_s=60))
     assert [found.text for _, seen in looks for found in seen.found] == ["0", "3"]
 

@@ -9,8 +9,9 @@ import pytest
 import segno
 from PIL import Image
 
-from scraper.source import pages, qr
+from scraper.source import pages
 from scraper.source.qr import cascade
+from scraper.source.qr import reader as qr
 from scraper.source.qr.engines import Wechat
 from scraper.source.qr.suspects import MOST, Known, places
 

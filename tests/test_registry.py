@@ -39,11 +39,11 @@ def links() -> set[str]:
 
 
 def test_the_index_gives_the_same_owner_as_the_providers(rebuilt_index, monkeypatch):
-    monkeypatch.setattr(catalogue, "_told", None)  # the providers are not asked
+    monkeypatch.setattr(catalogue, "_load_shapes", None)  # the providers are not asked
     owned = 0
     for address in links():
         try:
-            share = link.of(address)
+            share = link.parse_url(address)
         except UnusableLink:
             continue
         owner = catalogue.find(share)
@@ -104,7 +104,7 @@ def test_a_recipe_that_changed_is_asked_again(tmp_path, monkeypatch):
 
 def test_a_plug_in_installed_later_is_asked_and_not_kept(rebuilt_index, plugged_in):
     before = rebuilt_index.read_bytes()
-    assert catalogue.owner_of(link.of("https://film.aurora.test/s/Ab12Cd34")) == "aurora"
+    assert catalogue.owner_of(link.parse_url("https://film.aurora.test/s/Ab12Cd34")) == "aurora"
     assert rebuilt_index.read_bytes() == before
 
 

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from scraper.core.errors import SiteBusy
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.messages import Language
 from scraper.core.settings import Settings
 from scraper.session import Session
@@ -23,7 +23,7 @@ def session(settings: Settings, folder: Path, **more) -> Session:
         raise AssertionError
 
     return Session(
-        of("https://film.aurora.test/s/Ab12Cd34"),
+        parse_url("https://film.aurora.test/s/Ab12Cd34"),
         settings,
         Http(settings, Pace(1, None)),
         start_window=no_window,

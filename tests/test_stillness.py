@@ -12,7 +12,7 @@ from starlette.routing import Route
 from fixtures.sites.generic_viewer.site import png
 from scraper.capture import Capture
 from scraper.core.errors import CloudfilmError, NotOriginalDicom, SiteChanged, UnknownViewer
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.settings import Settings
 from scraper.session import Session
 from scraper.session.browser import Browser, find_browser
@@ -65,7 +65,7 @@ async def shown(kind, folder, **options):
     settings = Settings(timeout_s=20, **options)
     browser = Browser(settings, folder / "browser")
     with served(pages.app) as port:
-        link = of(f"http://127.0.0.1:{port}/v/{kind}")
+        link = parse_url(f"http://127.0.0.1:{port}/v/{kind}")
         session = Session(
             link,
             settings,
@@ -91,6 +91,7 @@ async def test_verdicts_b16_a_page_that_stands_still_is_given_up(tmp_path):
             await Capture(link, session).run()
 
 
+@pytest.mark.thorough
 async def test_verdicts_b16_a_page_that_moves_is_waited_for(tmp_path):
     async with shown("alive", tmp_path, still_s=1.5) as (_, _, session):
         assert await session.which(viewer="canvas", timeout_s=3600) == "viewer"

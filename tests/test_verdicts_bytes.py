@@ -212,6 +212,7 @@ def test_verdicts_c22_frames_that_are_not_there_are_missed(tmp_path):
     assert of(unterminated(out.getvalue()), tmp_path)["frames-missing"]
 
 
+@pytest.mark.thorough
 async def test_verdicts_c22_it_is_fetched_once_and_exported(tmp_path):
     study = chest_ct(slices=5, size=64, localizers=0, dose_report=False, syntax=JPEG_2000)
     odd = study.images[2].sop_instance_uid

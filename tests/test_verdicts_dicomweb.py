@@ -21,7 +21,7 @@ def configuration(root: str) -> str:
 
 
 class Stranger:
-    """Another site: it writes down what it is told, and lets in nobody."""
+    """Another site: it records what it receives, and refuses everybody."""
 
     def __init__(self) -> None:
         self.addresses = (STRANGER,)
@@ -102,7 +102,7 @@ async def test_verdicts_b19_a_given_token_does_not_go_there_either(tmp_path):
 
 
 async def test_verdicts_b19_a_service_that_breaks_is_watched_in_the_browser(tmp_path):
-    """Whatever is no refusal is a change, which the house takes to the browser."""
+    """Whatever is no refusal is a change, which is then opened in the browser."""
     with World(Viewer("http://127.0.0.1:9/rs")) as world:
         result = await run(DicomWeb, Case("inside", other.link(other.FILES)), world, tmp_path)
     assert isinstance(result.error, SiteChanged)

@@ -18,6 +18,7 @@ from fixtures.dicom import JPEG_2000, SyntheticStudy, chest_ct, retagged
 from scraper.cli import commands
 from scraper.core.messages import catalogue
 from scraper.core.settings import Language
+from scraper.testing import first_of
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom next to the repository")
@@ -240,7 +241,7 @@ def test_verdicts_a5_more_than_its_series_were_announced(tmp_path, run):
 # ---- A3: an export tells what the study lacks
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", first_of(TARGETS))
 def test_verdicts_a3_a_damaged_study_is_exported_with_the_truth(folder, tmp_path, run, target):
     damage(folder)
     output = run("export", folder, "--to", target, "-o", tmp_path / "out", "--lang", "en")
@@ -256,7 +257,7 @@ def test_verdicts_a3_a_damaged_study_is_exported_with_the_truth(folder, tmp_path
     assert "002_series/00009.dcm" in output.codes["export-skipped"]
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", first_of(TARGETS))
 def test_verdicts_a3_a_whole_study_is_exported_without_a_word(tmp_path, run, target):
     study = chest_ct(slices=5, size=32, localizers=0, dose_report=False, syntax=JPEG_2000)
     output = run("export", saved(tmp_path / "study", study), "--to", target, "-o", tmp_path / "out")
@@ -422,7 +423,8 @@ def test_verdicts_a4_a_patient_named_within_a_sequence_does_not_empty_the_disc(t
 
 
 @needs_shared
-@pytest.mark.parametrize("case", ["mr-axial-128", "mr-multiecho-ge", "ts-ct"])
+@pytest.mark.parametrize("case", first_of(["mr-axial-128", "mr-multiecho-ge", "ts-ct"]))
+@pytest.mark.thorough
 def test_verdicts_a4_deidentified_real_series_go_onto_a_disc(case, tmp_path, run):
     output = run("export", SHARED / case, "--to", "dicomdir", "--deidentify", "-o", tmp_path / "disc", "--json")
     count = sum(path.is_file() for path in (SHARED / case).iterdir())
@@ -443,7 +445,9 @@ def test_verdicts_a4_a_data_set_without_file_meta_gets_it_on_the_disc(tmp_path, 
 
 
 @needs_shared
-@pytest.mark.parametrize("case", ["mr-axial-128", "mr-multiecho-ge", "sr-seg", "ts-ct", "charset-pydicom", "sc-rgb"])
+@pytest.mark.parametrize(
+    "case", first_of(["mr-axial-128", "mr-multiecho-ge", "sr-seg", "ts-ct", "charset-pydicom", "sc-rgb"])
+)
 def test_verdicts_a4_real_series_go_onto_a_disc(case, tmp_path, run):
     output = run("export", SHARED / case, "--to", "dicomdir", "-o", tmp_path / "disc", "--json")
     count = sum(path.is_file() for path in (SHARED / case).iterdir())

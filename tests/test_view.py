@@ -23,8 +23,9 @@ from scraper.core.settings import Language
 from scraper.export import Target, Wanted, export
 from scraper.export.view import view
 from scraper.session.browser import find_browser
+from scraper.testing import first_of
 from scraper.verify import Inspector
-from scraper.viewer import Viewed, view_study, write_page
+from scraper.viewer import Viewed, preview_study, view_study, write_page
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 SIZE, SLICES = 96, 12
@@ -42,11 +43,11 @@ def saved(study, folder):
 
 
 @asynccontextmanager
-async def opened(page_path, *, script="", size=(900, 700)):
+async def opened(page_path, *, script="", size=(900, 700), touch=False):
     """The page in a browser, and every address that it asked for."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=str(find_browser()), args=["--no-sandbox"])
-        page = await browser.new_page(viewport={"width": size[0], "height": size[1]})
+        page = await browser.new_page(viewport={"width": size[0], "height": size[1]}, has_touch=touch)
         page.asked, page.faults = [], []
         page.on("request", lambda request: page.asked.append(request.url))
         page.on("pageerror", lambda error: page.faults.append(str(error)))
@@ -174,6 +175,30 @@ async def test_a_large_study_lies_in_parts_beside_its_page(tmp_path):
         assert set(page.asked) == {made.path.as_uri(), *(part.as_uri() for part in made.parts)}
 
 
+async def test_a_preview_reads_the_middle_file_of_each_series_and_of_few_series(tmp_path):
+    study = chest_ct(slices=SLICES, size=SIZE)
+    files = saved(study, tmp_path / "study")
+    paths = tuple(sorted((files / "002").iterdir()))
+    middle = paths[len(paths) // 2]
+    for path in paths:
+        if path != middle:
+            path.write_bytes(b"")  # whoever reads it finds nothing
+    alone = tmp_path / "alone.dcm"
+    alone.write_bytes(middle.read_bytes())
+    many = [Viewed(number, "", (alone,) if number <= 24 else (paths[0],)) for number in range(3, 40)]
+    async with Inspector() as inspector:
+        preview = await preview_study([Viewed(2, "5mm", paths), *many], inspector)
+        whole = await view_study([Viewed(2, "5mm", paths)], inspector)
+    first = preview.index["series"][0]
+    assert (first["count"], first["rows"], first["modality"]) == (len(paths), SIZE, "CT")
+    assert first["volume"] is None  # of one place nothing is said about the others
+    assert [at.path for at in preview.frames[: len(paths)]] == list(paths)
+    assert preview.unreadable == ()
+    rows = [series["rows"] for series in preview.index["series"]]
+    assert (rows.count(SIZE), rows.count(0)) == (23, len(many) - 22)  # 24 series were looked at, one of them in vain
+    assert (whole.index["series"][0]["count"], len(whole.unreadable)) == (1, len(paths) - 1)
+
+
 def colour_file(path, frames):
     ds = Dataset()
     ds.SOPClassUID, ds.SOPInstanceUID = SecondaryCaptureImageStorage, generate_uid()
@@ -202,6 +227,40 @@ async def test_frames_of_colour_play(tmp_path):
         await page.keyboard.press(" ")
 
 
+async def test_one_finger_turns_the_stack_and_two_zoom(tmp_path):
+    study = chest_ct(slices=SLICES, size=SIZE, localizers=0, dose_report=False)
+    made = await view(saved(study, tmp_path / "study"), tmp_path / "index.html", Language.ZH)
+    async with opened(made.path, size=(400, 700), touch=True) as page:
+        session = await page.context.new_cdp_session(page)
+
+        async def touch(kind, *points):
+            fingers = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
+            await session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+
+        box = await page.locator(".pane canvas").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        before = int((await page.inner_text(".bl")).partition(" / ")[0])
+        await touch("touchStart", (x, y))
+        for step in range(1, 9):
+            await touch("touchMove", (x, y + 10 * step))
+        await touch("touchEnd")
+        await page.wait_for_function(
+            "before => Number(document.querySelector('.bl').textContent.split(' / ')[0]) > before", arg=before
+        )
+        narrow = lit_rows(await painted(page, 0))
+        await touch("touchStart", (x - 30, y), (x + 30, y))
+        for step in range(1, 9):
+            await touch("touchMove", (x - 30 - 5 * step, y), (x + 30 + 5 * step, y))
+        await touch("touchEnd")
+        assert lit_rows(await painted(page, 0)) > narrow
+        assert await page.evaluate("visualViewport.scale") == 1  # the picture grows, not the page
+
+
+def lit_rows(picture):
+    """How many rows of a picture show something."""
+    return int((picture.max(axis=(1, 2)) > 10).sum())
+
+
 HOSTILE = '</script><img src=x onerror="document.title=1">'
 
 
@@ -219,7 +278,7 @@ async def test_a_name_is_never_markup(tmp_path):
 
 
 @pytest.mark.parametrize("width", [pytest.param(400, marks=pytest.mark.thorough), 1200])
-@pytest.mark.parametrize("language", Language)
+@pytest.mark.parametrize("language", first_of(Language))
 async def test_both_languages_at_both_widths_say_what_it_is_not_for(tmp_path, language, width):
     study = chest_ct(slices=5, size=SIZE)
     made = await view(saved(study, tmp_path / "study"), tmp_path / "index.html", language)

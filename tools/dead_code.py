@@ -18,7 +18,7 @@ from vulture import Vulture
 from vulture.core import Item
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-FOLDERS: Final = ("scraper", "providers", "tools")
+FOLDERS: Final = ("scraper", "providers", "tools", "packaging")
 PUBLIC: Final = ("scraper/api/", "scraper/testing.py")  # what other people's programs and tests call
 
 # Name -> who uses it, where vulture can't see it.
@@ -38,6 +38,14 @@ ALLOWED: Final = {
     "_generate_next_value_": "enum calls it",
     "row_factory": "sqlite3 reads it",
     "process_redirect": "websockets calls it",
+    "capture_signals": "uvicorn calls it",
+    "tls_clienthello": "mitmproxy calls it of an addon",
+    "tls_failed_client": "mitmproxy calls it of an addon",
+    "server_connect": "mitmproxy calls it of an addon",
+    "responseheaders": "mitmproxy calls it of an addon",
+    "websocket_message": "mitmproxy calls it of an addon",
+    "ignore_connection": "mitmproxy reads it",
+    "lastResort": "logging reads it",
     "pause_writing": "asyncio calls it",
     "resume_writing": "asyncio calls it",
     "eof_received": "asyncio calls it",

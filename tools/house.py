@@ -2,29 +2,33 @@
 
     python -m tools.house
 
-* Words of a dialect that the project gave up do not come back as names (docs/glossary.md has the words to use).
+* Words of a dialect that the project gave up do not come back, as names or in docstrings and comments (docs/glossary.md has
+  the words to use).
 * A package's ``__init__`` re-exports and does nothing else.
+* A field of a provider's reply is no ``str | None`` with a default: ``Reply`` gives null and absent keys the default.
 * A module over ``LONGEST_MODULE`` lines, or a class of more than ``MOST_METHODS`` methods, says why.
 """
 
 from __future__ import annotations
 
 import ast
+import io
 import re
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 FOLDERS: Final = ("scraper", "providers", "fixtures", "tests", "tools")
-RETIRED: Final = frozenset(("told", "said", "heard", "brought", "anew", "leaf", "dear", "kept", "twice"))
+RETIRED: Final = frozenset(
+    ("told", "said", "heard", "bring", "brought", "anew", "leaf", "dear", "kept", "twice", "tie", "talk", "shelf")
+)
+RETIRED_PROSE: Final = re.compile(r"\b(told|heard|brought|anew|dear|recipes?)\b", re.IGNORECASE)
 RETIRED_MODULES: Final = frozenset(("words", "kept", "tie", "talk", "leaf", "fresh", "sent", "bring", "judge"))
 LONGEST_MODULE: Final = 400
 MOST_METHODS: Final = 20
-
-# Still to do: files and folders with names of old. What is clean is taken off the list; none is added.
-TO_DO: Final = ("scraper/capture/",)
 
 
 def sources() -> Iterator[tuple[str, str]]:
@@ -72,6 +76,30 @@ def retired_names(name: str, tree: ast.Module) -> list[str]:
     return found
 
 
+def retired_prose(name: str, text: str, tree: ast.Module) -> list[str]:
+    """Retired words in the docstrings and comments of one file."""
+    prose: list[tuple[int, str]] = []
+    for node in ast.walk(tree):
+        match node:
+            case (
+                ast.Module(body=[ast.Expr(value=ast.Constant(value=str(words)) as first), *_])
+                | ast.ClassDef(body=[ast.Expr(value=ast.Constant(value=str(words)) as first), *_])
+                | ast.FunctionDef(body=[ast.Expr(value=ast.Constant(value=str(words)) as first), *_])
+                | ast.AsyncFunctionDef(body=[ast.Expr(value=ast.Constant(value=str(words)) as first), *_])
+            ):
+                prose += enumerate(words.split("\n"), first.lineno)
+            case _:
+                pass
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            prose.append((token.start[0], token.string))
+    return [
+        f"{name}:{line}: {found[0]}: a retired word; see docs/glossary.md"
+        for line, words in sorted(prose)
+        for found in RETIRED_PROSE.finditer(words)
+    ]
+
+
 def _is_reexport(node: ast.stmt) -> bool:
     """Whether a statement of an ``__init__`` only documents, imports, or lists names."""
     match node:
@@ -116,14 +144,29 @@ def oversized(name: str, text: str, tree: ast.Module) -> list[str]:
     return found
 
 
+def needless_nones(name: str, tree: ast.Module) -> list[str]:
+    """Fields of a provider's reply that may be None although ``Reply`` gives an absent or null key its default."""
+    if not name.startswith("providers/"):
+        return []
+    return [
+        f"{name}:{field.lineno}: `{ast.unparse(field)}`: write the type without None, and an empty default"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base).endswith("Reply") for base in node.bases)
+        for field in node.body
+        if isinstance(field, ast.AnnAssign)
+        and field.value is not None
+        and re.match(r"(?:str|list|dict)\b.*\| None$|None \| (?:str|list|dict)\b", ast.unparse(field.annotation))
+    ]
+
+
 def faults() -> list[str]:
-    """Every breach of a rule outside of the files that are still to do."""
+    """Every breach of a rule."""
     found = []
     for name, text in sources():
         tree = ast.parse(text)
-        if not name.startswith(TO_DO):
-            found += [*retired_names(name, tree), *oversized(name, text, tree)]
-        found += working_packages(name, tree)
+        found += [*retired_names(name, tree), *retired_prose(name, text, tree)]
+        found += [*oversized(name, text, tree), *working_packages(name, tree)]
+        found += needless_nones(name, tree)
     return found
 
 

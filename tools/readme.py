@@ -61,7 +61,7 @@ def error_rows(language: Language) -> Iterator[tuple[str, ...]]:
     for error in every_error():
         code = error().code
         sentence = catalogue()[code][language.value]
-        if sentence != "{said}":
+        if sentence != "{detail}":
             yield str(int(error.exit_code)), f"`{code}`", spoken(sentence)
 
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from fixtures.demo import PHOTO, SLICES, cloudfilm, shown
+from fixtures.demo import PHOTO, SLICES, installed, shown
 from fixtures.dicom import chest_ct
 from fixtures.sites.shdc import site
 from fixtures.world import World
@@ -33,7 +33,17 @@ def recorded(language: Language) -> str:
         tempfile.TemporaryDirectory() as place,
     ):
         output = Path(place) / "cloudfilm"
-        command = cloudfilm(*words, "--lang", language.value, "-o", str(output), "--browser", "always", *world.options)
+        command = [
+            *installed(),
+            *words,
+            "--lang",
+            language.value,
+            "-o",
+            str(output),
+            "--browser",
+            "always",
+            *world.options,
+        ]
         done = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, encoding="utf-8")
         printed = done.stdout.replace(f"{place}/", "")
     lines = [line.rstrip() for line in printed.splitlines()]

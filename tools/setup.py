@@ -1,16 +1,18 @@
-"""Makes a fresh machine ready: ``python3 tools/setup.py demo|test|docs``.
+"""Makes a fresh machine ready: ``python3 tools/setup.py demo|test|docs|package``.
 
 Runs on a bare Python 3.8 or newer, before anything is installed; asks nothing, with or without root and with or
 without a screen. Every step looks first whether its work is done. What can't be had is named, with what its
 absence costs, and the rest goes on; only a missing Python or package index ends it. ``demo`` needs a browser and
 zbar, ``test`` also the DICOM tools of other hands (Orthanc, dcmtk, gdcm, dicom3tools) and the OHIF and dwv viewers;
-``docs`` needs Python packages alone, and adds those of the dependency group ``docs``.
+``docs`` needs Python packages alone, and adds those of the dependency group ``docs``;
+``package`` is ``demo`` with what a Linux package is made of.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from machine import ROOT, apt, fetch, has_library, privilege, reachable, run, say
-from viewers import axe, dwv, ohif
+from viewers import axe, dwv, mermaid, ohif
 
 VENV = Path(os.environ.get("CLOUDFILM_VENV", "") or ROOT / ".venv")
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -34,7 +36,7 @@ TEST_PROGRAMS = {  # Debian's name of the package → a program of it that the t
 CHROME_DEB = "https://dl.google.com/linux/direct/google-chrome-stable_current_amd64.deb"
 BROWSER_DOWNLOAD_S = 150
 # what is to be installed stands in these
-WANTED_IN = ("pyproject.toml", "tools/setup.py", "tools/viewers.py")
+WANTED_IN = ("pyproject.toml", "uv.lock", "tools/setup.py", "tools/viewers.py")
 
 
 # ---- Debian packages
@@ -74,6 +76,18 @@ def dicom_tools() -> list[str]:
             # the tests start their own, on free loopback ports
             run([*root, "systemctl", "disable", "orthanc"])
     return [f"{package} (apt install {package}): its tests are skipped" for package in wanted()]
+
+
+def package_tools() -> str:
+    """A compiler and LAPACK, which keep a Linux package small (packaging/slim.py); returns what is missing."""
+    if sys.platform != "linux":
+        return ""
+    lapack = any(Path("/usr/lib").glob("*/lapack/liblapack.so.3"))
+    wanted = {"gcc": shutil.which("cc"), "binutils": shutil.which("strip"), "liblapack3": lapack}
+    missing = [name for name, is_there in wanted.items() if not is_there]
+    if not missing or apt(*missing):
+        return ""
+    return f"{', '.join(missing)} (apt install {' '.join(missing)}): the package is larger"
 
 
 # ---- Python and the packages
@@ -135,12 +149,24 @@ def environment() -> bool:
     return False
 
 
+def locked(name: str) -> str:
+    """A package with the version that ``uv.lock`` has of it."""
+    found = re.search(
+        rf'^name = "{name}"\nversion = "([^"]+)"$', (ROOT / "uv.lock").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    return f"{name}=={found[1]}" if found else name
+
+
 def packages(*groups: str) -> bool:
-    """The project itself, editable, with these dependency groups; by uv, which is quick, else by pip."""
+    """The project itself, editable, with these dependency groups.
+
+    The versions are those of ``uv.lock``, whose addresses are the public index's. Where a mirror is set, or the lock does not fit
+    ``pyproject.toml``, the newest that fit are taken, by uv or, without it, by pip.
+    """
     wanted = ["-e", ".", *(word for group in groups for word in ("--group", group))]
     say("installing the Python packages")
     pip = [PYTHON, "-m", "pip"]
-    if run([*pip, "install", "-q", "uv>=0.7"], timeout_s=300):
+    if run([*pip, "install", "-q", locked("uv")], timeout_s=300):
         options: list[object] = []
         index = (
             subprocess.run(
@@ -154,6 +180,12 @@ def packages(*groups: str) -> bool:
         )
         if index and not os.environ.get("UV_DEFAULT_INDEX"):
             options = ["--default-index", index]  # pip's mirror serves uv too
+        elif not os.environ.get("UV_DEFAULT_INDEX"):
+            here = [PYTHON, "-m", "uv", "sync", "-q", "--locked", "--inexact", "--active", "--no-default-groups"]
+            os.environ["VIRTUAL_ENV"] = str(VENV)  # what --active means
+            if run([*here, *wanted[2:]]):
+                return True
+            say("the versions of uv.lock could not be had; taking the newest ones")
         uv = [PYTHON, "-m", "uv", "pip", "install", "-q", "--python", PYTHON, *options]
         if run([*uv, *wanted]):
             return True
@@ -218,7 +250,7 @@ def fingerprint() -> str:
 
 
 def main(goal: str) -> int:
-    """Make ready for ``demo``, ``test`` or ``docs``; 0 unless the goal can't be reached at all."""
+    """Make ready for a goal; 0 unless the goal can't be reached at all."""
     for stamp in (VENV / f"ready-for-{goal}", *([VENV / "ready-for-test"] if goal == "demo" else [])):
         done, *lacking = stamp.read_text(encoding="utf-8").splitlines() if stamp.is_file() else [""]
         if done == fingerprint() and PYTHON.exists():
@@ -228,9 +260,11 @@ def main(goal: str) -> int:
     began = time.monotonic()
     if not environment() or not packages("dev", *(["docs"] if goal == "docs" else [])):
         return 1
-    looked = [] if goal == "docs" else [zbar(), browser()]
+    looked = [mermaid()] if goal == "docs" else [zbar(), browser()]
     if goal == "test":
         looked += [*dicom_tools(), ohif(), dwv(), axe()]
+    if goal == "package":
+        looked += [package_tools()]
     missing = [line for line in looked if line]
     for line in missing:
         say(f"without {line}")
@@ -240,6 +274,6 @@ def main(goal: str) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] not in (["demo"], ["test"], ["docs"]):
-        sys.exit("usage: python3 tools/setup.py demo|test|docs")
+    if sys.argv[1:] not in (["demo"], ["test"], ["docs"], ["package"]):
+        sys.exit("usage: python3 tools/setup.py demo|test|docs|package")
     sys.exit(main(sys.argv[1]))

@@ -17,6 +17,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "build" / "pages"
+SITE = ROOT / "build" / "site"
+MERMAID = ROOT / ".cache" / "mermaid" / "package" / "dist" / "mermaid.min.js"
+DIAGRAM = '<pre class="diagram">'
 CHINESE, SITE_CHINESE = ".zh-CN.md", ".zh.md"  # in the repository; in the site, whose theme names languages so
 OUTSIDE = {  # a file of the repository → its place in the site
     "README.md": "index.md",
@@ -91,6 +94,20 @@ def collect() -> None:
             shutil.copyfile(source, target)
 
 
+def draw_diagrams() -> None:
+    """Put mermaid into the site and let the pages with diagrams, and no others, load it; without it their text stays."""
+    if not MERMAID.is_file():
+        return
+    shutil.copyfile(MERMAID, SITE / "assets" / MERMAID.name)
+    for page in SITE.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        if DIAGRAM in text:
+            place = posixpath.relpath("assets", page.relative_to(SITE).parent.as_posix())
+            load = f'<script src="{place}/{MERMAID.name}"></script>'
+            start = "mermaid.initialize({startOnLoad: false}); mermaid.run({querySelector: '.diagram > code'})"
+            page.write_text(text.replace("</body>", f"{load}<script>{start}</script></body>"), encoding="utf-8")
+
+
 def main() -> int:
     """Build the site; mkdocs's exit code."""
     collect()
@@ -98,7 +115,8 @@ def main() -> int:
     quiet = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}  # the theme's advertisement
     code = subprocess.run(words, cwd=ROOT, env=quiet, check=False).returncode
     if code == 0:
-        print(f"the site is in {(ROOT / 'build' / 'site').relative_to(ROOT)}")
+        draw_diagrams()
+        print(f"the site is in {SITE.relative_to(ROOT)}")
     return code
 
 

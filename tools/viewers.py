@@ -1,4 +1,4 @@
-"""The viewers that the tests look through, OHIF and dwv, as npm publishes them: their archives' SHA-512 is pinned."""
+"""The viewers that the tests look through, and what checks or draws pages, as npm publishes them: pinned by SHA-512."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ DWV = {  # npm's name and version → what is wanted of it, and its archive's SH
 
 AXE = "axe-core@4.14.1"  # finds what a keyboard or a screen reader can't use; MPL 2.0, used by the tests alone
 AXE_SHA512 = "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
+
+MERMAID = "mermaid@12.3.0"  # draws the diagrams of the pages; MIT
+MERMAID_SHA512 = "4113TdXeLAsMruJ79OpFL5O8+LTFXhQqZ260rF3tgUmiNAtRm4Uume04I+65PRN6yZ69J4f8rVYWW8zRk65UYw=="
 
 
 def npm_package(name: str, sha512: str, wanted: str, folder: Path) -> bool:
@@ -104,3 +107,13 @@ def axe(folder: Path = ROOT / ".cache" / "axe") -> str:
     if npm_package(AXE, AXE_SHA512, "package/axe.min.js", folder):
         return ""
     return f"axe-core (npm pack {AXE}): the window's pages are not checked for accessibility"
+
+
+def mermaid(folder: Path = ROOT / ".cache" / "mermaid") -> str:
+    """What draws the diagrams of the pages, under ``.cache/mermaid/package``; returns what is missing."""
+    if (folder / "package" / "dist" / "mermaid.min.js").is_file():
+        return ""
+    say(f"fetching {MERMAID}")
+    if npm_package(MERMAID, MERMAID_SHA512, "package/dist/mermaid.min.js", folder):
+        return ""
+    return f"mermaid (npm pack {MERMAID}): the diagrams of the pages stay text"

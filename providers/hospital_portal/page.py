@@ -264,6 +264,11 @@ class PortalPage:
         return list(dict.fromkeys(found))
 
     @property
+    def rows(self) -> dict[str, Examination]:
+        """The rows of the list, by the address of their pages or, without one, by all that they say."""
+        return {examination.url or repr(examination): examination for examination in self.examinations}
+
+    @property
     def way_to_list(self) -> str:
         """A link that says it leads to the list of examinations, or nothing."""
         for node in self.page.all("a[href]"):

@@ -5,6 +5,7 @@ Long because pages lead astray: a front door, frames, lists over several pages, 
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -81,16 +82,10 @@ async def _packages(link: ShareLink, session: Session, route: Route, landed: Por
         if page.login is not None or (not page.offers and page.says(LAPSED)):
             raise SessionLapsed(host=link.host)
         if page.offers:
-            study = Study(
-                "",
-                examination.date,
-                examination.modality,
-                examination.part,
-                key=f"{link.host_and_port} {examination.key or _key(examination.url)}",
-            )
-            found.append(
-                Package(partial(package.fetch, link, session, route, examination.url), study, examination.count)
-            )
+            key = f"{link.host_and_port} {examination.key or _key(examination.url)}"
+            study = Study("", examination.date, examination.modality, examination.part, key=key)
+            fetch = partial(package.fetch, link, session, route, examination.url)
+            found.append(Package(fetch, study, examination.count))
         elif page.gives_pictures:
             pictures.append(examination)
         elif page.says(ARCHIVED):
@@ -124,48 +119,25 @@ async def _start(link: ShareLink, route: Route, landed: PortalPage) -> PortalPag
 
 async def _listed(route: Route, first: PortalPage) -> list[Examination]:
     """Every row over all pages of the list, each once."""
-    seen, todo, rows = (
-        {first.url},
-        [*first.next_pages],
-        {examination.url or repr(examination): examination for examination in first.examinations},
-    )
+    seen, todo, rows = {first.url}, [*first.next_pages], first.rows
     while todo and len(seen) < MOST_PAGES:
         url = todo.pop(0)
         if url in seen:
             continue
         seen.add(url)
         page = await route.open(url)
-        fresh = {
-            examination.url or repr(examination): examination
-            for examination in page.examinations
-            if (examination.url or repr(examination)) not in rows
-        }
-        rows |= fresh
-        if fresh:
-            todo += [page for page in page.next_pages if page not in seen]
+        if not page.rows.keys() <= rows.keys():
+            todo += page.next_pages
+        rows |= page.rows
     return list(rows.values())
 
 
 def _named(what: str, listed: list[Examination]) -> list[Problem]:
-    names = tuple(
-        " ".join(
-            part
-            for part in (
-                examination.key or _key(examination.url),
-                examination.date,
-                examination.modality,
-                examination.part,
-            )
-            if part
-        )
-        for examination in listed
-    )
+    names = tuple(replace(row, key=row.key or _key(row.url)).name for row in listed)
     return [Problem("left-out", names, {"what": what}, fatal=False)] if names else []
 
 
 def _key(url: str) -> str:
     """What tells an examination by its address alone."""
-    return next(
-        (value for name, value in ShareLink(url).params.items() if "id" in name.lower() or "no" in name.lower()),
-        "",
-    )
+    named = (value for name, value in ShareLink(url).params.items() if re.search("id|no", name.lower()))
+    return next(named, "")

@@ -28,6 +28,11 @@ class Examination:
     remark: str = ""
     count: int | None = None
 
+    @property
+    def name(self) -> str:
+        """What a person knows it by; empty where the row says nothing of it."""
+        return " ".join(part for part in (self.key, self.date, self.modality, self.part) if part)
+
 
 def link_of(row: Any, url: str) -> str:
     """The detail page of a row: the link that says so, else its only link."""

@@ -93,7 +93,7 @@ class Place(Reply):
 
 
 async def groups_of(session: Session) -> list[GroupReply]:
-    """Every group that the page was told of, once no more come."""
+    """Every group that was announced to the page, once no more arrive."""
     groups, seen = list[GroupReply](), 0
     last = time.monotonic()
     while time.monotonic() - last < (GROUP_QUIET_S if groups else session.settings.timeout_s):

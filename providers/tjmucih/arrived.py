@@ -29,7 +29,7 @@ class Arrived:
     owners: dict[int, str] = field(default_factory=dict)
 
     def take(self, session: Session) -> Counter[str]:
-        """Look through what is new; returns how many images it brought to each series."""
+        """Look through what is new; returns how many images it added to each series."""
         fresh, grown = session.traffic.exchanges[self.seen :], Counter[str]()
         self.seen += len(fresh)
         for exchange in fresh:

@@ -171,7 +171,8 @@ def decode(file: str | Path, *, timeout_s: float = 20.0, password: str = "") -> 
     Raises:
         NoSuchFile, UnreadableFile: there is no such file, or it can't be read.
     """
-    from scraper.source import film_codes, qr
+    from scraper.source import film_codes
+    from scraper.source.qr import reader as qr
 
     path = Path(file)
     if not path.exists():

@@ -1,4 +1,4 @@
-"""What the window shows: every source that was given, what is happening to it, and what was asked. One board for all pages."""
+"""The state that the window shows: every source, its progress, and open questions. All pages show the same board."""
 
 from __future__ import annotations
 
@@ -55,20 +55,45 @@ class Asked:
     host: str
     picture: Path | None = None
     was_refused: bool = False
+    site_words: str = ""  # of a refusal
+    options: tuple[dict[str, object], ...] = ()  # one of which is chosen, where there are any
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A code of the photo. ``shape``: its corners as shares of the preview's width and height; none on another page."""
+
+    text: str
+    kind: Words
+    link: str = field(repr=False)
+    shape: list[tuple[float, float]]
+    is_film: bool
+    may_be_film: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """The state that is sent to the page."""
+        return {
+            "text": self.text,
+            "kind": self.kind,
+            "shape": self.shape,
+            "is_film": self.is_film,
+            "may_be_film": self.may_be_film,
+            "is_link": bool(self.link),
+        }
 
 
 @dataclass(slots=True)
 class Item:
-    """One source. ``codes`` are (text shown, kind, polygon, whether it is a link); ``links`` the link of each, or nothing."""
+    """One source. ``suspects`` are shapes on the preview that look like a code and were not read."""
 
     number: int
     name: str
     given: str
     stage: Stage = Stage.WAITING
     preview: Path | None = None
-    codes: list[dict[str, Any]] = field(default_factory=list)
-    links: list[str] = field(default_factory=list)
-    platform: str = ""
+    codes: list[Code] = field(default_factory=list)
+    suspects: list[list[tuple[float, float]]] = field(default_factory=list)
+    hospital: str = ""
     host: str = ""
     messages: list[Words] = field(default_factory=list)
     asked: Asked | None = None
@@ -81,17 +106,20 @@ class Item:
     problems: list[Words] = field(default_factory=list)
     studies: list[str] = field(default_factory=list)
     may_show_browser: bool = False
+    is_in_browser: bool = False  # the site's own page is open for the person
+    may_retake: bool = False  # no code was read: another photo helps, or a part of this one
 
     def as_json(self) -> dict[str, Any]:
-        """What the page is told: no paths, no links, no answers."""
+        """The state that is sent to the page: no paths, no links, no answers."""
         counted = [item.expected for item in self.series.values()]
         return {
             "number": self.number,
             "name": self.name,
             "stage": self.stage.value,
             "has_preview": self.preview is not None,
-            "codes": self.codes,
-            "platform": self.platform,
+            "codes": [code.as_json() for code in self.codes],
+            "suspects": self.suspects,
+            "hospital": self.hospital,
             "host": self.host,
             "said": self.messages[-3:],
             "asked": None
@@ -103,6 +131,8 @@ class Item:
                 "host": self.asked.host,
                 "has_picture": self.asked.picture is not None,
                 "was_refused": self.asked.was_refused,
+                "site_words": self.asked.site_words,
+                "options": self.asked.options,
             },
             "series": [
                 {
@@ -123,6 +153,8 @@ class Item:
             "problems": self.problems,
             "studies": self.studies,
             "may_show_browser": self.may_show_browser,
+            "may_retake": self.may_retake,
+            "is_in_browser": self.is_in_browser,
         }
 
 

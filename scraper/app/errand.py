@@ -1,11 +1,10 @@
-"""One source through the pipeline, in a thread of its own: a question to the person stops that thread alone."""
+"""Run one source through the pipeline in a thread of its own, so that a question to the person blocks that thread alone."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import queue
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,21 +14,20 @@ from typing import Final
 
 from scraper.app.board import Asked, Board, Item, SeriesProgress, Stage, in_both
 from scraper.app.library import Library
-from scraper.core.errors import CloudfilmError, CredentialsRefused, CredentialsRequired, ExitCode
+from scraper.app.photo import options, read_photo
+from scraper.app.run_watcher import RunWatcher
+from scraper.core.errors import CloudfilmError, CredentialsRefused, CredentialsRequired, ExitCode, NoLink
 from scraper.core.evidence import Evidence
 from scraper.core.messages import describe, describe_problem, merge_equal, question_label, say
 from scraper.core.model import Result, Status
-from scraper.core.questions import Question
+from scraper.core.questions import CAPTCHA, SMS_CODE, Question
+from scraper.core.safe_text import one_line, visible
 from scraper.core.settings import Language, Settings
 from scraper.pipeline.result import Film
 from scraper.pipeline.run import Run
 from scraper.registry import catalogue
-from scraper.source import film_codes, kinds
+from scraper.source import kinds
 
-MOST_MESSAGES: Final = 50  # lines of talk that an item keeps
-LARGEST_DRAWN: Final = 64 << 20  # bytes of a file that a thumbnail is drawn of
-MOST_TRIES: Final = 3  # to draw a series' thumbnail
-SHOWN_TEXT: Final = 60  # characters of a code's text
 _RESTED_S: Final = 0.2  # between two looks whether a person has answered or stopped
 
 
@@ -64,7 +62,9 @@ class Errand:
         self._thread: Thread | None = None
         self._is_stopping = False
         self._begins_again = False
+        self._refused = ""  # the field whose answer was refused: it is asked for again, with a new picture
         self._source = item.given
+        self._equal: tuple[str, ...] = ()  # links of the photo that are equally likely to be the film's
         self._wants_browser = False
 
     # ---- what a person does
@@ -98,7 +98,7 @@ class Errand:
 
     def choose(self, place: int) -> None:
         """Take another code of the photo."""
-        link = self.item.links[place]
+        link = self.item.codes[place].link
         if link:
             self.stop()
             self._source = link
@@ -135,7 +135,7 @@ class Errand:
         item.series.clear()
         item.messages.clear()
         item.size, item.fetching_since, item.since = 0, 0.0, time.time()
-        item.may_show_browser = False
+        item.may_show_browser = item.may_retake = False
 
     def _work_once(self) -> None:
         try:
@@ -155,13 +155,15 @@ class Errand:
         self._stage(Stage.READING)
         if kinds.is_file(self._source):
             await asyncio.to_thread(self._read_codes)
+        self.item.is_in_browser = self._wants_browser
         settings = replace(
             self._settings,
             answers={**self._settings.answers, **self._answers},
             headed=self._wants_browser,
             interactive=True,
         )
-        async with Run(settings, _Talk(self), self._ask) as run:
+        watcher = RunWatcher(self.item, self._board, self._scratch, self.on_picture)
+        async with Run(settings, watcher, self._ask) as run:
             found = await run.films(self._source)
             if found.error is not None:
                 self._ended(run.refused(self._source, found.error))
@@ -173,32 +175,20 @@ class Errand:
         item = self.item
         item.host = film.share.host
         owner = catalogue.find(film.share, self._settings.provider)
-        item.platform = owner.provider.name if owner else ""
+        rows = owner.provider.deployments if owner else ()
+        item.hospital = next((row.hospital for row in rows if row.host.partition(":")[0] == item.host), "")
         self._stage(Stage.CONNECTING)
         self._ended(await run.grab(self._source, film=film))
 
     def _read_codes(self) -> None:
         """Show the photo with its codes, where it is one; what it means is left to the pipeline."""
         path = Path(self._source)
-        if self.item.preview is not None or path.suffix.lower() in kinds.TEXTS:
+        is_photo = path.suffix.lower() not in kinds.TEXTS and not kinds.holds_files(self._source)
+        if self.item.preview is not None or not is_photo:
             return
         with contextlib.suppress(CloudfilmError, OSError):
-            found = film_codes.decode(path, self._settings)
-            drawn = self._scratch / "preview.png"
-            film_codes.annotate(found, drawn)
-            self.item.codes = [
-                {
-                    "text": code.text if len(code.text) <= SHOWN_TEXT else code.text[:SHOWN_TEXT] + "…",
-                    "kind": in_both(lambda language, kind=meaning.kind.value: say(f"kind.{kind}", language)),  # type: ignore[misc]
-                    "is_film": meaning.link in found.links,
-                    "is_link": bool(meaning.link),
-                    "page": code.page,
-                }
-                for code, meaning in found.codes
-            ]
-            self.item.links = [meaning.link or "" for _, meaning in found.codes]
-            self.item.preview = drawn
-            self._board.changed()
+            self._equal = read_photo(self.item, path, self._settings, self._scratch)
+        self._board.changed()
 
     def _stage(self, stage: Stage) -> None:
         self.item.stage, self.item.since = stage, time.time()
@@ -212,6 +202,9 @@ class Errand:
             shown = self._scratch / f"asked-{time.monotonic_ns()}"
             shown.write_bytes(picture.read_bytes())
         item.asked = _asked(question.name, host, shown)
+        item.asked.options = options(item, question.options, self._equal)
+        item.asked.was_refused = question.name == self._refused
+        self._refused = ""
         self._stage(Stage.ASKING)
         while not self._given.empty():  # what was typed for an earlier question
             self._given.get()
@@ -232,15 +225,20 @@ class Errand:
         if self._is_stopping:
             return
         item = self.item
+        if isinstance(result.error, CredentialsRefused) and result.error.values.get("field") in FLEETING:
+            self._refused, self._begins_again = str(result.error.values["field"]), True
+            return
         item.stage = Stage.ENDED
-        item.verdict = _verdict(result)
-        item.sentence = in_both(lambda language: _sentence(result, language))
+        verdict, sentence = _verdict(result), in_both(lambda language: _sentence(result, language, item))
+        several = [sentence] if not item.sentence else [item.sentence, sentence]  # of the films of one source
+        item.sentence = {language.value: " ".join(words[language.value] for words in several) for language in Language}
+        item.verdict = max(verdict, item.verdict or verdict, key=WORSE.index)
         problems = [
             *result.problems,
             *(problem for study in result.studies for problem in study.problems),
             *(problem for study in result.studies for series in study.series for problem in series.problems),
         ]
-        item.problems = [
+        item.problems += [
             in_both(lambda language, problem=problem: describe_problem(problem, language))  # type: ignore[misc]
             for problem, _ in merge_equal(problems)
         ]
@@ -252,11 +250,13 @@ class Errand:
                     self.on_study(number)
         if isinstance(result.error, (CredentialsRequired, CredentialsRefused)):
             field = str(result.error.values.get("field", ""))
-            if field and question_label(field, self._settings.language) != field:
+            if field and field not in FLEETING and question_label(field, self._settings.language) != field:
                 item.asked = _asked(field, str(result.error.values.get("host", "")), None)
                 item.asked.was_refused = isinstance(result.error, CredentialsRefused)
+                item.asked.site_words = visible(one_line(result.error.detail))
                 self._answers.pop(field, None)
         item.may_show_browser = result.exit_code in (ExitCode.CREDENTIALS, ExitCode.SITE)
+        item.may_retake = isinstance(result.error, NoLink) and item.preview is not None
         self._board.changed()
 
 
@@ -271,6 +271,10 @@ def _asked(field: str, host: str, picture: Path | None) -> Asked:
     )
 
 
+FLEETING: Final = frozenset(
+    (CAPTCHA.name, SMS_CODE.name)
+)  # an answer to one picture or message, of no use for the next
+WORSE: Final = ("complete", "unknown", "incomplete", "failed")  # verdicts of one source's films: the worst stands
 WHERE: Final = frozenset(
     (
         "password",
@@ -280,6 +284,7 @@ WHERE: Final = frozenset(
         "id_last4",
         "id_last6",
         "name",
+        "film_link",
         "account",
         "captcha",
         "sms_code",
@@ -300,9 +305,10 @@ def _verdict(result: Result) -> str:
     return "unknown" if result.error is None and fatal == {Evidence.SIGHT.code} else "incomplete"
 
 
-def _sentence(result: Result, language: Language) -> str:
+def _sentence(result: Result, language: Language, item: Item) -> str:
     if isinstance(result.error, CloudfilmError):
-        return describe(result.error, language, in_window=True)
+        # a person knows what was given by its own name, not by the one of our copy
+        return describe(result.error, language, in_window=True).replace(Path(item.given).name, item.name)
     expected = result.counts.expected
     return say(
         f"app.counted.{_verdict(result)}",
@@ -311,59 +317,3 @@ def _sentence(result: Result, language: Language) -> str:
         expected="?" if expected is None else expected,
         size=f"{result.size / 1e6:.1f} MB",
     )
-
-
-class _Talk:
-    """The Watcher of a run: what it says is put on the board."""
-
-    def __init__(self, errand: Errand) -> None:
-        self._errand = errand
-        self._item = errand.item
-        self._board: Callable[[], None] = errand._board.changed
-
-    def series(self, name: str, label: str, expected: int | None) -> None:
-        """Forward that a series begins."""
-        if not self._item.fetching_since:
-            self._item.fetching_since = time.time()
-        self._item.stage = Stage.FETCHING
-        self._item.series.setdefault(name, SeriesProgress(label, expected))
-        self._board()
-
-    def arrived(self, series: str, *, reused: bool) -> None:
-        """Count an instance on the disk."""
-        del reused
-        if series in self._item.series:
-            self._item.series[series].arrived += 1
-        self._board()
-
-    def saved(self, series: str, path: Path) -> None:
-        """Have a series' thumbnail drawn from one of its first files."""
-        row = self._item.series.get(series)
-        draw = self._errand.on_picture
-        if row is None or draw is None or row.thumbnail or row.tries >= MOST_TRIES:
-            return
-        row.tries += 1
-        copy = (
-            self._errand._scratch / f"thumbnail-{time.monotonic_ns()}"
-        )  # the file itself is soon moved to its final name
-        with contextlib.suppress(OSError):
-            if path.stat().st_size <= LARGEST_DRAWN:
-                shutil.copyfile(path, copy)
-                draw(row, copy)
-
-    def received(self, size: int) -> None:
-        """So many bytes came."""
-        self._item.size += size
-        self._board()
-
-    def say(self, name: str, **values: object) -> None:
-        """A short line for the person."""
-
-        def words(language: Language) -> str:
-            try:
-                return say(f"say.{name}", language, **values)
-            except KeyError:
-                return name
-
-        self._item.messages = [*self._item.messages, in_both(words)][-MOST_MESSAGES:]
-        self._board()

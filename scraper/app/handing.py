@@ -1,15 +1,19 @@
-"""Handing a study on: each job writes next to the studies, and says where the result lies and what to do with it."""
+"""Jobs that hand a study on (export, page, send): each writes next to the studies and reports its result on the board."""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from scraper.app.board import Board, Words, in_both
 from scraper.app.library import StoredStudy
-from scraper.core.errors import CloudfilmError, UsageError
+from scraper.core.errors import CloudfilmError, UnreadableFile, UsageError
 from scraper.core.messages import describe, describe_problem, say
+from scraper.core.questions import ACCOUNT, PASSWORD, TOKEN
 from scraper.core.settings import Language, Settings
 from scraper.export import Target, Wanted, export
 from scraper.export.view import view
@@ -26,15 +30,48 @@ KINDS: Final = {  # what the page asks for → target, ending, without identity
 }
 
 
+MOST_ADDRESS: Final = 2000  # characters of an archive's
+MOST_SECRET: Final = 8000  # characters of a token or a password
+MOST_CERTIFICATE: Final = 1 << 18  # characters of a file of certificates
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """An archive, and how it is entered; nothing of it is kept. ``answers``: token, account, password; STOW-RS asks for them."""
+
+    address: str
+    answers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    with_tls: bool = False
+    certificate: str = field(default="", repr=False)
+
+
+def access_of(sent: Mapping[str, object]) -> Access:
+    """What the page sends of an archive."""
+
+    def text(name: str, most: int) -> str:
+        value = sent.get(name)
+        return value.strip()[:most] if isinstance(value, str) else ""
+
+    answers = {question.name: text(question.name, MOST_SECRET) for question in (TOKEN, ACCOUNT, PASSWORD)}
+    return Access(
+        text("to", MOST_ADDRESS),
+        {name: value for name, value in answers.items() if value},
+        with_tls=sent.get("tls") is True,
+        certificate=text("certificate", MOST_CERTIFICATE),
+    )
+
+
 class HandOn:
     """Makes exports, one after another for each study, while the window stays usable.
 
     Args:
         board: shows what is made.
         settings: the window's own.
+        scratch: for an archive's certificate.
     """
 
-    def __init__(self, board: Board, settings: Settings) -> None:
+    def __init__(self, board: Board, settings: Settings, scratch: Path) -> None:
+        self._scratch = scratch
         self.folder = settings.output / FOLDER
         self._settings = settings
         self._board = board
@@ -51,21 +88,41 @@ class HandOn:
         self._note(study, "working", in_both(lambda lang: say("app.making", lang)))
         self._keep(asyncio.create_task(self._make(study, kind, language)))
 
-    def send(self, study: StoredStudy, address: str) -> None:
+    async def send(self, study: StoredStudy, access: Access) -> None:
         """Begin to send a study to an archive.
 
         Raises:
             CloudfilmError: the address is none of an archive, or names files of this computer: paths never come from the page.
         """
         from scraper.send import DicomTarget, target_of
+        from scraper.session.dimse.tls import Tls
 
-        target = target_of(address.strip(), insecure=self._settings.insecure)
-        if isinstance(target, DicomTarget) and target.tls is not None:
+        own = Tls(await asyncio.to_thread(self._authority, access), insecure=self._settings.insecure)
+        try:
+            await asyncio.to_thread(own.context)
+        except UnreadableFile:
+            self._note(study, "failed", in_both(lambda lang: say("app.no-certificate", lang)))
+            return
+        target = target_of(access.address, insecure=self._settings.insecure)
+        if isinstance(target, DicomTarget):
             tls = target.tls
-            if tls.authority or tls.certificate or tls.key:
+            if tls is not None and (tls.authority or tls.certificate or tls.key):
                 raise UsageError("pacs://AET@host:port?tls=yes")
+            if tls is not None or access.with_tls:
+                target = replace(target, tls=own)
+        settings = replace(
+            self._settings, answers={**self._settings.answers, **access.answers}, tls_authority=own.authority
+        )
         self._note(study, "working", in_both(lambda lang: say("app.sending", lang, target=target.shown)))
-        self._keep(asyncio.create_task(self._send(study, target)))
+        self._keep(asyncio.create_task(self._send(study, target, settings)))
+
+    def _authority(self, access: Access) -> Path | None:
+        """The given certificate as a file, for as long as the window is open; the system's own where none was given."""
+        if not access.certificate:
+            return self._settings.tls_authority
+        path = self._scratch / f"authority-{time.monotonic_ns()}.pem"
+        path.write_text(access.certificate, encoding="utf-8")
+        return path
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
@@ -74,11 +131,11 @@ class HandOn:
     def _note(self, study: StoredStudy, state: str, text: Words, short: Words | None = None) -> None:
         self._board.notes[study.number] = {"state": state, "text": text, "short": short}
 
-    async def _send(self, study: StoredStudy, target: DicomTarget | WebTarget) -> None:
+    async def _send(self, study: StoredStudy, target: DicomTarget | WebTarget, settings: Settings) -> None:
         from scraper.send import send
 
         try:
-            sent = await send([study.folder], target, self._settings)
+            sent = await send([study.folder], target, settings)
         except CloudfilmError as err:
             failed = err
             self._note(study, "failed", in_both(lambda lang: describe(failed, lang, in_window=True)))

@@ -28,7 +28,7 @@ class StoredStudy:
     facts: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """What the page is report_json."""
+        """What the page gets."""
         return {"number": self.number, "folder": self.folder.name, "saved_at": self.saved_at, **self.facts}
 
 
@@ -49,21 +49,27 @@ class Library:
 
     def listed(self) -> list[StoredStudy]:
         """All studies, newest first."""
-        found = []
-        for report in self.output.glob(f"*/{REPORT}") if self.output.is_dir() else ():
-            try:
-                changed = report.stat().st_mtime
-            except OSError:
-                continue
-            before = self._known.get(report)
-            if before is None or before[0] != changed:
-                before = (changed, StoredStudy(self.number_of(report.parent), report.parent, changed, _facts(report)))
-                self._known[report] = before
-            found.append(before[1])
+        reports = self.output.glob(f"*/{REPORT}") if self.output.is_dir() else ()
+        found = [study for report in reports if (study := self._read(report)) is not None]
         return sorted(found, key=lambda study: study.saved_at, reverse=True)[:MOST_LISTED]
+
+    def _read(self, report: Path) -> StoredStudy | None:
+        """The study of a report, which is read again only where it has changed."""
+        try:
+            changed = report.stat().st_mtime
+        except OSError:
+            return None
+        before = self._known.get(report)
+        if before is None or before[0] != changed:
+            before = (changed, StoredStudy(self.number_of(report.parent), report.parent, changed, _facts(report)))
+            self._known[report] = before
+        return before[1]
 
     def find(self, number: str) -> StoredStudy | None:
         """The study of a number; None where there is none, or none any more."""
+        known = next((report for report, (_, study) in list(self._known.items()) if study.number == number), None)
+        if known is not None:  # a viewer asks for one study's frames many times: its report alone is looked at
+            return self._read(known)
         return next((study for study in self.listed() if study.number == number), None)
 
     def delete(self, study: StoredStudy) -> None:

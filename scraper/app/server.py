@@ -1,4 +1,4 @@
-"""What the window's page asks of this computer: take a source, tell how it goes, show a study, hand it on."""
+"""The routes of the window's server: take a source, report progress, show a study, export or send it."""
 
 from __future__ import annotations
 
@@ -12,29 +12,36 @@ from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse as _JSONResponse
 from starlette.routing import Route
 
 from scraper.app.board import Board, SeriesProgress, in_both
 from scraper.app.errand import Errand
-from scraper.app.handing import HandOn
-from scraper.app.library import Library, show_folder
+from scraper.app.handing import HandOn, access_of
+from scraper.app.library import Library, StoredStudy, show_folder
 from scraper.app.pages import asset, window_words
 from scraper.app.studies import OpenStudies
+from scraper.app.uploads import Uploads
 from scraper.core.errors import CloudfilmError
 from scraper.core.messages import describe, say
+from scraper.core.safe_text import json_text
 from scraper.core.settings import Settings
-from scraper.source.kinds import IMAGES, TEXTS
-from scraper.source.pages import MAX_BYTES
 
 MOST_TEXT: Final = 1 << 20  # bytes of a pasted text, or of an answer
 MOST_ITEMS: Final = 200
-MOST_ADDRESS: Final = 2000  # characters of an archive's
 BEAT_S: Final = 1.0  # between two reports to a page, where nothing changes
 LEAST_PAUSE_S: Final = 0.15  # between two reports, however much changes
 _TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
-_SUFFIXES: Final = IMAGES | TEXTS | {".mhtml", ".har", ".zip", ".7z", ".tar", ".iso"}
+
+
+class JSONResponse(_JSONResponse):
+    """JSON of texts that strangers wrote: a lone surrogate, which can't be sent, ends no answer."""
+
+    def render(self, content: object) -> bytes:
+        """The answer's bytes."""
+        return json_text(content).encode()
 
 
 class Window:
@@ -53,11 +60,12 @@ class Window:
         self.errands: dict[int, Errand] = {}
         self.pages = 0  # that are connected now
         self.was_seen = False
+        self.is_ending = False  # the pages' streams end, so that the server may
         self.left_at = time.monotonic()
         self._scratch = scratch
         self._studies = studies
-        self._handing = HandOn(self.board, settings)
-        self._uploads = 0
+        self._handing = HandOn(self.board, settings, scratch)
+        self._uploads = Uploads(scratch)
         self._drawing: set[asyncio.Task[None]] = set()
 
     @property
@@ -80,12 +88,16 @@ class Window:
                 Route("/events", self._events),
                 Route("/give", self._give, methods=post),
                 Route("/text", self._text, methods=post),
+                Route("/folder", self._folder, methods=post),
+                Route("/folder/{folder:int}/file", self._into_folder, methods=post),
+                Route("/folder/{folder:int}/whole", self._whole_folder, methods=post),
                 Route("/item/{number:int}/preview", self._preview),
                 Route("/item/{number:int}/picture", self._asked_picture),
                 Route("/item/{number:int}/thumbnail/{place:int}", self._thumbnail),
                 Route("/item/{number:int}/{action}", self._act, methods=post),
                 Route("/study/{study}/index.json", self._study_index),
-                Route("/study/{study}/frame/{frame:int}", self._frame),
+                Route("/study/{study}/whole.json", self._study_whole),
+                Route("/study/{study}/frame/{listing}/{frame:int}", self._frame),
                 Route("/study/{study}/{action}", self._study_act, methods=post),
                 Route("/{name}", self._asset),
             ]
@@ -111,11 +123,11 @@ class Window:
         self.pages += 1
         self.was_seen = True
         try:
-            while True:
+            while not self.is_ending:
                 seen = self.board.changes
                 studies = [study.as_json() for study in await asyncio.to_thread(self.library.listed)]
                 report = {"items": self.board.as_json(), "studies": studies, "notes": self.board.notes}
-                yield f"data: {json.dumps(report, ensure_ascii=False)}\n\n"
+                yield f"data: {json_text(report)}\n\n"
                 await asyncio.sleep(LEAST_PAUSE_S)
                 await self.board.news(seen, BEAT_S)
         finally:
@@ -125,33 +137,29 @@ class Window:
     # ---- sources
 
     async def _give(self, request: Request) -> Response:
-        """Take an upload: its bytes go to a file of our own name, and are read by the pipeline's isolated processes."""
-        shown = PurePosixPath(request.query_params.get("name", "")).name[:120] or "photo"
-        suffix = PurePosixPath(shown).suffix.lower()
-        self._uploads += 1
-        path = self._scratch / f"upload-{self._uploads}{suffix if suffix in _SUFFIXES else ''}"
-        size = 0
-        try:
-            with path.open("xb") as out:
-                async for chunk in request.stream():
-                    size += len(chunk)
-                    if size > MAX_BYTES:
-                        raise HTTPException(413)
-                    out.write(chunk)
-        except (HTTPException, ClientDisconnect):
-            path.unlink(missing_ok=True)
-            raise HTTPException(413) from None
-        return self._begin(shown, str(path))
+        name, path = await self._uploads.file(request.query_params.get("name", ""), request.stream())
+        return self._begin(name, str(path))
 
     async def _text(self, request: Request) -> Response:
         text = str((await _sent(request)).get("text", "")).strip()
         if not text:
             raise HTTPException(400)
-        # a text that names a file on this computer is a text: paths never come from the page
-        path = self._scratch / f"text-{self._uploads + 1}.txt"
-        self._uploads += 1
-        path.write_text(text, encoding="utf-8")
-        return self._begin(text.splitlines()[0][:40], str(path))
+        name, path = self._uploads.text(text)
+        return self._begin(name, str(path))
+
+    async def _folder(self, request: Request) -> Response:
+        """Begin a folder; its files follow, then its end."""
+        await _sent(request)
+        return JSONResponse({"folder": self._uploads.folder()})
+
+    async def _into_folder(self, request: Request) -> Response:
+        name = request.query_params.get("name", "")
+        await self._uploads.into(request.path_params["folder"], name, request.stream())
+        return JSONResponse({})
+
+    async def _whole_folder(self, request: Request) -> Response:
+        name = str((await _sent(request)).get("name", "")) or "…"
+        return self._begin(name[:120], str(self._uploads.whole(request.path_params["folder"])))
 
     def _begin(self, name: str, given: str) -> Response:
         if len(self.errands) >= MOST_ITEMS:
@@ -205,7 +213,7 @@ class Window:
                 errand.answer(str(sent.get("value", ""))[:1000])
             case "choose":
                 place = sent.get("place")
-                if not isinstance(place, int) or not 0 <= place < len(errand.item.links):
+                if not isinstance(place, int) or not 0 <= place < len(errand.item.codes):
                     raise HTTPException(400)
                 await asyncio.to_thread(errand.choose, place)
             case "stop":
@@ -213,6 +221,7 @@ class Window:
             case "again":
                 errand.start()
             case "browser":
+                await asyncio.to_thread(errand.stop)  # the question that waits is answered in the site's page
                 errand.start(with_browser=True)
             case "remove":
                 await asyncio.to_thread(errand.stop)
@@ -232,23 +241,26 @@ class Window:
 
     # ---- studies
 
-    async def _study_index(self, request: Request) -> Response:
+    async def _stored(self, request: Request) -> StoredStudy:
         study = await asyncio.to_thread(self.library.find, request.path_params["study"])
         if study is None:
             raise HTTPException(404)
-        return JSONResponse((await self._studies.get(study)).index)
+        return study
+
+    async def _study_index(self, request: Request) -> Response:
+        return JSONResponse(await self._studies.listed(await self._stored(request)))
+
+    async def _study_whole(self, request: Request) -> Response:
+        return JSONResponse(await self._studies.whole(await self._stored(request)))
 
     async def _frame(self, request: Request) -> Response:
-        study = await asyncio.to_thread(self.library.find, request.path_params["study"])
-        if study is None:
-            raise HTTPException(404)
-        data = await self._studies.frame(study, request.path_params["frame"])
+        of_whole = request.path_params["listing"] == "whole"
+        study = await self._stored(request)
+        data = await self._studies.frame(study, request.path_params["frame"], of_whole=of_whole)
         return Response(data, media_type="application/octet-stream")
 
     async def _study_act(self, request: Request) -> Response:
-        study = await asyncio.to_thread(self.library.find, request.path_params["study"])
-        if study is None:
-            raise HTTPException(404)
+        study = await self._stored(request)
         sent = await _sent(request)
         try:
             match request.path_params["action"]:
@@ -262,7 +274,7 @@ class Window:
                 case "export":
                     self._handing.start(study, str(sent.get("to", "")), self.settings.language)
                 case "send":
-                    self._handing.send(study, str(sent.get("to", ""))[:MOST_ADDRESS])
+                    await self._handing.send(study, access_of(sent))
                 case "show-export":
                     show_folder(self._handing.folder)
                 case _:
@@ -304,4 +316,4 @@ async def _sent(request: Request) -> Mapping[str, Any]:
 def _file(path: Path | None) -> Response:
     if path is None or not path.is_file():
         raise HTTPException(404)
-    return FileResponse(path, media_type="application/octet-stream" if path.suffix == "" else "image/png")
+    return FileResponse(path, media_type="image/jpeg" if path.suffix == ".jpg" else "application/octet-stream")

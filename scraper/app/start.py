@@ -1,4 +1,4 @@
-"""Starting and ending the window: one server on loopback, one window, and a second call that finds the first."""
+"""Start and end the window: one server on loopback, one window; a second call finds the first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.request
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from scraper.app.server import Window
 from scraper.app.studies import OpenStudies
 from scraper.core.leftovers import RunFolder
 from scraper.core.settings import Settings, data_folder
+from scraper.isolation.own_program import NO_CONSOLE, child_command
 from scraper.verify import Inspector
 
 GRACE_S: Final = 8.0  # without any page: a reload takes less, and a window that is closed has left no work behind
@@ -47,9 +48,9 @@ async def serve(settings: Settings, show: Callable[[str], None], announce: Calla
     token = secrets.token_urlsafe(24)
     address = f"http://{host}/{token}/"
     with RunFolder() as scratch:
-        async with Inspector(timeout_s=_PATIENCE_S) as inspector:
-            inspector.warm()
-            studies = OpenStudies(inspector, scratch)
+        async with Inspector(timeout_s=_PATIENCE_S) as frames, Inspector(1, _PATIENCE_S) as files:
+            frames.warm()
+            studies = OpenStudies(frames, files, scratch)
             window = Window(settings, scratch, studies)
             window.board.attach()
             config = uvicorn.Config(
@@ -67,7 +68,7 @@ async def serve(settings: Settings, show: Callable[[str], None], announce: Calla
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(_served(server, listening))
-                    group.create_task(_ended_with_its_pages(server, window))
+                    group.create_task(ended_with_its_pages(server, window))
                     announce(address)
                     group.create_task(asyncio.to_thread(show, address))
             finally:
@@ -79,18 +80,25 @@ async def _served(server: uvicorn.Server, listening: socket.socket) -> None:
     await server.serve(sockets=[listening])
 
 
-async def _ended_with_its_pages(server: uvicorn.Server, window: Window) -> None:
+async def ended_with_its_pages(
+    server: uvicorn.Server,
+    window: Window,
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
     """Stop the server once no page has been connected for a while; a laptop that slept is given the time again."""
-    last = time.monotonic()
+    last = clock()
     while not server.should_exit:
-        await asyncio.sleep(_LOOK_S)
-        now = time.monotonic()
+        await pause(_LOOK_S)
+        now = clock()
         if window.pages or now - last > 10 * _LOOK_S:
             window.left_at = now
         last = now
         grace = FIRST_PAGE_S if not window.was_seen else WORKING_GRACE_S if window.is_busy else GRACE_S
         if now - window.left_at > grace:
             server.should_exit = True
+    window.is_ending = True
+    window.board.changed()
 
 
 # ---- a second call
@@ -136,12 +144,13 @@ def show_window(address: str) -> None:
     if webview is None:
         webbrowser.open(address)
         return
-    subprocess.Popen(  # this very interpreter: a toolkit wants the main thread of a process
-        [sys.executable, "-c", "from scraper.app.start import own_window; own_window()"],
+    subprocess.Popen(  # noqa: S603  # this very program: a toolkit wants the main thread of a process
+        child_command("scraper.app.start", "own_window"),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         text=True,
+        creationflags=NO_CONSOLE,
     ).communicate(address)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
-from collections.abc import Iterator
 from typing import Final
 
 from scraper.authoring.inferred import InferredProvider
@@ -13,7 +12,7 @@ from scraper.authoring.list_walk import ListWalk, first_record
 from scraper.authoring.python_text import fitted, import_order, mapping
 from scraper.authoring.reply_models import Expressions, ReplyModel
 from scraper.authoring.source_guard import CONTRACT_NAMES, class_name, host_words, literal, raw_literal
-from scraper.authoring.trace import Answered, Call, FromReply, Part, Text, host_of
+from scraper.authoring.trace import Answered, FromReply, Part, Text, host_of
 from scraper.core.domains import same_site
 from scraper.core.questions import QUESTIONS
 
@@ -30,10 +29,12 @@ class Writer:
 
     Args:
         learnt: the inferred provider.
+        example: an invented link, for a provider whose facts stand beside its emulated site; empty: they stand in the file.
     """
 
-    def __init__(self, learnt: InferredProvider) -> None:
+    def __init__(self, learnt: InferredProvider, example: str = "") -> None:
         self._learnt = learnt
+        self._example = example
         self._expressions = Expressions(learnt)
         self._names = {
             "AsyncIterator",
@@ -67,7 +68,7 @@ class Writer:
             "from __future__ import annotations\n",
             fitted("from scraper.contract import ", "(", sorted(self._names, key=import_order), ")", 0) + "\n",
             *(f"\n{model.text}\n" for model in self._expressions.models),
-            f"\nclass {self._provider_name()}(Provider):",
+            f"\nclass {self.provider_name()}(Provider):",
             f"    name = {literal(learnt.name)}",
             "    # assumed: from one link; its values are the named groups",
             f"    route = {raw_literal(learnt.route)}",
@@ -83,7 +84,7 @@ class Writer:
         ]
         return "\n".join(lines).rstrip("\n") + "\n" + helper
 
-    def _provider_name(self) -> str:
+    def provider_name(self) -> str:
         """The class's name, distinct from Python's and the contract's names."""
         name = class_name(self._learnt.name)
         is_taken = keyword.iskeyword(name) or hasattr(builtins, name) or name in CONTRACT_NAMES
@@ -103,6 +104,8 @@ class Writer:
     def _about(self) -> list[str]:
         """What the provider says of itself."""
         learnt = self._learnt
+        if self._example:
+            return [f"    example = {literal(self._example)}"]
         proofs = f"one link, {learnt.rule.proofs} requests of the viewer reproduced"
         return [
             f"    facts = {literal(f'cloudfilm learn, {learnt.month}: {proofs}')}",
@@ -127,7 +130,7 @@ class Writer:
         used = {
             part.reference.question
             for call in self._learnt.tracer.calls
-            for text in _texts(call)
+            for text in call.texts
             for part in text
             if isinstance(part, Part) and isinstance(part.reference, Answered)
         }
@@ -142,7 +145,7 @@ class Writer:
         needed = {
             part.reference.call
             for text in [
-                *(text for call in calls for text in _texts(call)),
+                *(text for call in calls for text in call.texts),
                 *learnt.literals,
                 *(header for _, header in learnt.headers),
             ]
@@ -173,12 +176,6 @@ class Writer:
         if call.body is not None:
             given.append(f"data={self._expressions.value(call.body)}.encode()")
         variable = self._expressions.variable(number)
-        if model is not None and number == self._learnt.listing and self._wrapped:
-            self._names.add("read")
-            return [
-                fitted(f"answer = await session.{method}", "(", given, ")", 8),
-                f"""{variable} = read(b'{{"items": ' + answer.body + b"}}", {model.name}, answer.url)""",
-            ]
         if model is None:
             return [fitted(f"await session.{method}", "(", given, ")", 8)]
         return [fitted(f"{variable} = await session.{method}", "(", [*given, f"reply={model.name}"], ")", 8)]
@@ -194,6 +191,7 @@ class Writer:
         steps = list(learnt.rule.shape[1:])
         if self._wrapped:
             steps = ["items", *steps]
+            self._expressions.reply_model().bare_list = "items"
         walk = ListWalk(self._expressions, steps, first_record(learnt))
         lines, indent = [], ""
         last = max(place for place, step in enumerate(steps) if step == "*")
@@ -235,12 +233,3 @@ class Writer:
             *(model for number, model in sorted(self._expressions.replies.items()) if model not in walk.models()),
         ]
         return lines
-
-
-def _texts(call: Call) -> Iterator[Text]:
-    yield call.url
-    yield from (text for _, text in call.headers)
-    yield from (text for text in (call.json or {}).values() if isinstance(text, tuple))
-    yield from (call.form or {}).values()
-    if call.body is not None:
-        yield call.body

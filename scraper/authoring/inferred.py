@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from scraper.authoring.trace import Text, Tracer
 from scraper.capture.infer import templates
@@ -35,3 +35,7 @@ class InferredProvider:
     identity: Identity
     visits: bool  # the page itself must be asked first: it sets a cookie
     month: str
+
+    def named(self, name: str) -> Self:
+        """The same under another name."""
+        return replace(self, name=name)

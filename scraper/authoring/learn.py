@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
 
+from scraper.authoring.deduce import forbidden_values, inferred_provider
 from scraper.authoring.emit import Writer
-from scraper.authoring.inferred import Identity, InferredProvider
+from scraper.authoring.inferred import InferredProvider
+from scraper.authoring.record import write_bundle
 from scraper.authoring.source_guard import UnsafeSource, check_source
-from scraper.authoring.trace import NotLearnt, Tracer, document, groups_of, opaque
+from scraper.authoring.trace import NotLearnt
 from scraper.authoring.trial import trial_of
 from scraper.capture import By, Capture
-from scraper.capture.infer import templates
-from scraper.capture.observe.own_headers import own_headers
 from scraper.capture.request import wado_uri
 from scraper.contract import Discovered, Series, Session, ShareLink, WadoUri
 from scraper.core.errors import CloudfilmError, NotOriginalDicom, UnknownViewer
 from scraper.core.leftovers import RunFolder
-from scraper.core.model import Header
 from scraper.core.questions import QUESTIONS
 from scraper.core.reasons import Reason
 from scraper.pipeline.run import Run
 from scraper.registry import catalogue
-from scraper.session.browser.traffic import Exchange
-
-SHORTEST_SECRET: Final = 5  # characters; shorter ones stand in any text by chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,41 +43,51 @@ class _Seen:
     learnt: InferredProvider
     forbidden: frozenset[str]
     series: tuple[int, ...]  # instances of each
+    example: str = ""  # the link as the bundle has it, where one was written
 
 
-async def learn_link(run: Run, given: str) -> Written:
+async def learn_link(run: Run, given: str, bundle: Path | None = None) -> Written:
     """Open a link, learn from its viewer, and return the text of a provider that was tried on the link itself.
+
+    Args:
+        run: its settings have ``keep_programs`` where a bundle is written.
+        given: the source.
+        bundle: where the traffic is recorded with every value of a person replaced, for the provider's emulated site.
 
     Raises:
         NotLearnt: nothing could be learnt, or the result does not work outside the browser.
         CloudfilmError: the link can't be opened, as for ``grab``.
     """
-    seen = await run.watched(given, _watch)
+    seen = await run.watched(given, partial(_watch, bundle))
     if isinstance(seen, Written):
         return seen
     link = seen.learnt.link
-    source = written_source(seen.learnt)
+    source = written_source(seen.learnt, seen.example)
     if found := next((text for text in seen.forbidden if text in source), None):
         raise NotLearnt(host=link.host, what=Reason.LONG_VALUE.of(count=len(found)))
     count = await _proven(run, source, seen)
     return Written(source, seen.learnt.name, link.host, seen.learnt.rule.proofs, count)
 
 
-def written_source(learnt: InferredProvider) -> str:
+def written_source(learnt: InferredProvider, example: str = "") -> str:
     """The provider's text, checked against the allowed syntax of such a file.
+
+    Args:
+        learnt: what it is written from.
+        example: an invented link, where the facts stand beside an emulated site.
 
     Raises:
         NotLearnt: a value of the site can't be written safely.
     """
     try:
-        source = Writer(learnt).text()
+        source = Writer(learnt, example).text()
         check_source(source)
     except UnsafeSource as err:
         raise NotLearnt(host=learnt.link.host, what=Reason.NOT_WRITABLE_SAFELY) from err
     return source
 
 
-async def _watch(link: ShareLink, session: Session) -> _Seen | Written:
+async def _watch(bundle: Path | None, link: ShareLink, session: Session) -> _Seen | Written:
     owner = catalogue.find(link)
     if owner is not None:
         return Written(served_by=owner.provider.name, host=link.host)
@@ -97,136 +100,17 @@ async def _watch(link: ShareLink, session: Session) -> _Seen | Written:
         return Written(served_by="dicomweb", host=link.host)
     rule = capture.rule
     if rule is None or capture.by is not By.MANIFEST:
-        what = "no list that it received explains its requests for images"
-        raise NotLearnt(host=link.host, what=what)
+        raise NotLearnt(host=link.host, what=Reason.NO_LIST_EXPLAINS_REQUESTS)
     if sum(len(series.instances) for series in listed) < rule.count:
         raise NotLearnt(host=link.host, what=Reason.LIST_OF_OTHER_STUDIES)
     cookies = await (await session.window()).cookies()
-    return _described(link, session, capture, rule, visits=bool(cookies))
-
-
-def _described(link: ShareLink, session: Session, capture: Capture, rule: templates.Rule, *, visits: bool) -> _Seen:
-    """The data that a provider is written from.
-
-    Raises:
-        NotLearnt: the origin of a value is unknown, the list is no JSON, or it names other studies as well.
-    """
-    exchanges = session.traffic.exchanges
-    lists = [
-        exchange
-        for exchange in exchanges
-        if exchange.url.partition("?")[0] == rule.source and document(exchange) is not None
-    ]
-    if not lists:
-        raise NotLearnt(host=link.host, what=Reason.LIST_NO_JSON)
-    if len({(exchange.url, exchange.request_body) for exchange in lists}) > 1:
-        raise NotLearnt(host=link.host, what=Reason.LIST_IN_SEVERAL_ANSWERS)
-    observations, listing = capture.observations, lists[0]
-    images = [exchange for exchange in exchanges if exchange.url in observations.origins]
-    headers_of = {
-        url: observations.objects[uid].header
-        for url, uid in observations.origins.items()
-        if uid in observations.objects
-    }
-    if len({head.study_instance_uid for head in headers_of.values()}) > 1:
-        raise NotLearnt(host=link.host, what=Reason.LIST_OF_OTHER_STUDIES)
-    route, groups = groups_of(link)
     answers = {name: value for name, value in session.answers.items() if value}
-    tracer = Tracer(link, groups, answers, exchanges)
-    _log_in(tracer, exchanges, answers)
-    number = tracer.call(listing)
-    sample = document(listing)
-    literals = tuple(tracer.text(text, None, "the address of an image") for text in rule.template.literals)
-    headers = tuple(
-        (name.title(), tracer.text(value, None, f"the header {name}"))
-        for name, value in own_headers(images[0]).items()
-        if name in ("authorization", "token", "x-token", "x-access-token")
-    )
-    learnt = InferredProvider(
-        link,
-        route,
-        _name(link),
-        tracer,
-        number,
-        rule,
-        literals,
-        headers,
-        sample,
-        _identity(rule, sample, headers_of),
-        visits=visits,
-        month=time.strftime("%Y-%m"),
+    learnt = inferred_provider(
+        link, session.traffic.exchanges, answers, capture.observations, rule, visits=bool(cookies)
     )
     lengths = tuple(len(address) for address in rule.addresses.values())
-    return _Seen(learnt, _forbidden(link, groups, answers, headers_of, sample, learnt), lengths)
-
-
-def _log_in(tracer: Tracer, exchanges: list[Exchange], answers: Mapping[str, str]) -> None:
-    """Include the calls that carry the user's answers, whether or not their responses are used."""
-    for exchange in exchanges:
-        sent = (exchange.request_body or b"").decode("utf-8", "replace") + exchange.url
-        if (
-            exchange.ok
-            and exchange.kind != "document"
-            and any(len(value) > 2 and value in sent for value in answers.values())
-        ):
-            tracer.call(exchange)
-
-
-def _identity(rule: templates.Rule, sample: Any, headers: Mapping[str, Header]) -> Identity:
-    """The fields that hold DICOM attributes in every record whose object was received."""
-    names: dict[str, set[str]] = {}
-    for record in templates.records([sample]):
-        head = headers.get(rule.template.fill(record) or "") if record.shape == rule.shape else None
-        if head is None:
-            continue
-        for attribute in Identity.__dataclass_fields__:
-            same = {name for name, value in record.fields.items() if name and value == getattr(head, attribute)}
-            names[attribute] = names.get(attribute, same) & same
-    return Identity(**{attribute: min(found) for attribute, found in names.items() if found})
-
-
-def _forbidden(
-    link: ShareLink,
-    groups: Mapping[str, str],
-    answers: Mapping[str, str],
-    headers: Mapping[str, Header],
-    sample: Any,
-    learnt: InferredProvider,
-) -> frozenset[str]:
-    """Values that belong to this link, this patient or this session."""
-    values = {*groups.values(), *answers.values()}
-    for head in headers.values():
-        values |= {
-            head.patient_id,
-            head.patient_name,
-            head.sop_instance_uid,
-            head.series_instance_uid,
-            head.study_instance_uid,
-            head.study_date,
-            head.study_description,
-        }
-    for record in templates.records([sample]):
-        values |= {word for name in record.own for word in opaque(record.fields[name], name)}
-    known = {learnt.name, link.host, learnt.month, *re.findall(r"\w+", learnt.route)}
-    return frozenset(
-        text for text in values if len(text) >= SHORTEST_SECRET and text not in known and text not in link.origin
-    )
-
-
-def _name(link: ShareLink) -> str:
-    """A name for the platform, from its host, distinct from existing ones."""
-    labels = [
-        text for text in link.host.split(".") if text not in ("www", "com", "cn", "net", "org", "gov", "edu", "test")
-    ]
-    plain = re.sub(
-        r"[^a-z0-9]+", "_", "_".join(labels[-1:] if labels and not labels[-1].isdigit() else labels) or "site"
-    )
-    name, number = plain.strip("_") if not plain[0].isdigit() else f"site_{plain}", 1
-    unique = name
-    while unique in catalogue.known().by_name:
-        number += 1
-        unique = f"{name}_{number}"
-    return unique
+    example = write_bundle(link, session, bundle) if bundle is not None else ""
+    return _Seen(learnt, forbidden_values(learnt, capture.observations), lengths, example)
 
 
 async def _proven(run: Run, source: str, seen: _Seen) -> int:

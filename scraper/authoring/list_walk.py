@@ -14,7 +14,6 @@ from scraper.capture.infer import templates
 
 RESERVED: Final = frozenset(
     (
-        "answer",
         "encode_query",
         "headers",
         "instances",
@@ -23,7 +22,6 @@ RESERVED: Final = frozenset(
         "number",
         "place",
         "quoted",
-        "read",
         "self",
         "session",
     )

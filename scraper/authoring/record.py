@@ -67,10 +67,26 @@ async def record_link(run: Run, given: str, path: Path) -> Recorded:
             raise
         except CloudfilmError as err:  # what came until then is what a maintainer needs
             failed = err
-        exchanges = [exchange for exchange in [*session.traffic.exchanges, *session.recorded] if _is_recorded(exchange)]
-        return Bundle(link, exchanges[:MOST_ENTRIES], session.answers).write(path, failed)
+        return _bundle_of(link, session).write(path, failed)
 
     return await run.watched(given, work)
+
+
+def write_bundle(link: ShareLink, session: Session, path: Path) -> str:
+    """Write what a session's window received until now as a bundle; gives the link as the bundle has it.
+
+    Raises:
+        DiskFull, NotWritable: it can't be written.
+    """
+    bundle = _bundle_of(link, session)
+    bundle.write(path)
+    return bundle.link
+
+
+def _bundle_of(link: ShareLink, session: Session) -> Bundle:
+    exchanges = [*session.traffic.exchanges, *(session.recorded or ())]
+    recorded = [exchange for exchange in exchanges if _is_recorded(exchange)]
+    return Bundle(link, recorded[:MOST_ENTRIES], session.answers)
 
 
 async def _all_of_it(link: ShareLink, session: Session) -> None:
@@ -108,6 +124,11 @@ class Bundle:
         self._kinds: Counter[str] = Counter()
         self._files = 0
 
+    @property
+    def link(self) -> str:
+        """The share link with its values replaced."""
+        return self._texts.url(self._link.url)
+
     def write(self, path: Path, error: CloudfilmError | None = None) -> Recorded:
         """Write the bundle; an existing file is replaced only by a complete one.
 
@@ -123,7 +144,7 @@ class Bundle:
                     "format": FORMAT,
                     "version": VERSION,
                     "cloudfilm": version("cloudfilm"),
-                    "link": self._texts.url(self._link.url),
+                    "link": self.link,
                     "answers": {name: self._texts.text(value, "password") for name, value in self._answers.items()},
                     "error": error.code if error else "",
                     "entries": entries,

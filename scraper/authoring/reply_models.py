@@ -19,10 +19,11 @@ Keys = tuple[str | int, ...]
 
 @dataclass(slots=True)
 class ReplyModel:
-    """A Reply class: its fields by the site's key."""
+    """A Reply class: its fields by the site's key; ``bare_list``: the field for an answer that is a list itself."""
 
     name: str
     fields: dict[str, str] = field(default_factory=dict)  # key -> the rest of the line after the attribute's name
+    bare_list: str = ""
 
     def attribute(self, key: str) -> str:
         """The key as a Python name."""
@@ -43,7 +44,8 @@ class ReplyModel:
     @property
     def text(self) -> str:
         """The source of the class."""
-        return "\n".join([f"class {self.name}(Reply):", *(f"    {line}" for line in self.fields.values())])
+        lines = [f"bare_list = {literal(self.bare_list)}"] if self.bare_list else []
+        return "\n".join([f"class {self.name}(Reply):", *(f"    {line}" for line in [*lines, *self.fields.values()])])
 
 
 class Expressions:

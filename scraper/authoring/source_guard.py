@@ -43,10 +43,11 @@ CONTRACT_NAMES: Final = frozenset(
         "ShareLink",
         "WadoUri",
         "encode_query",
-        "read",
     )
 )
-_SET_IN_A_CLASS: Final = (["name"], ["route"], ["asks"], ["facts"], ["verified"], ["deployments"], ["marks"])
+_SET_IN_A_CLASS: Final = tuple(
+    [name] for name in ("name", "route", "asks", "facts", "verified", "deployments", "hosts", "marks", "example")
+)
 _CALLED_NAMES: Final = frozenset(
     (
         "Deployment",
@@ -58,7 +59,6 @@ _CALLED_NAMES: Final = frozenset(
         "enumerate",
         "len",
         "quoted",
-        "read",
         "tuple",
     )
 )
@@ -102,8 +102,9 @@ _NODES: Final = (
     ast.UnaryOp,
     ast.USub,
 )
-_BUILT_IN: Final = frozenset(("bytes", "enumerate", "len", "list", "str", "tuple"))
+_BUILT_IN: Final = frozenset(("enumerate", "len", "list", "str", "tuple"))
 _HELPER: Final = "quoted"
+_MEANT: Final = CONTRACT_NAMES | _BUILT_IN | {_HELPER}  # names that nothing else may get
 
 
 class UnsafeSource(Exception):
@@ -246,6 +247,10 @@ def _check_member(node: ast.stmt, *, is_reply: bool) -> None:
         if given is not None and not (isinstance(given, ast.Call) and _called(given) == "Field"):
             raise UnsafeSource("a field with another value stands in a class")
         return
+    if is_reply and isinstance(node, ast.Assign):
+        names = [ast.unparse(target) for target in node.targets]
+        if names == ["bare_list"] and isinstance(node.value, ast.Constant):
+            return
     if not is_reply and isinstance(node, ast.Assign):
         called = {_called(inner) for inner in ast.walk(node) if isinstance(inner, ast.Call)}
         names = [target.id for target in node.targets if isinstance(target, ast.Name)]
@@ -264,7 +269,7 @@ def _check_node(node: ast.AST) -> None:
                 raise UnsafeSource("an import of something else stands in the file")
         case ast.Name(id=name) | ast.arg(arg=name):
             _check_name(name)
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and name in CONTRACT_NAMES | _BUILT_IN:
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and name in _MEANT:
                 raise UnsafeSource("a known name gets another meaning")
         case ast.Attribute(attr=name):
             _check_name(name)

@@ -101,6 +101,16 @@ class Call:
     form: Mapping[str, Text] | None = None
     body: Text | None = None
 
+    @property
+    def texts(self) -> Iterator[Text]:
+        """Everything in it that may hold a reference."""
+        yield self.url
+        yield from (text for _, text in self.headers)
+        yield from (text for text in (self.json or {}).values() if isinstance(text, tuple))
+        yield from (self.form or {}).values()
+        if self.body is not None:
+            yield self.body
+
 
 @dataclass(slots=True)
 class Tracer:

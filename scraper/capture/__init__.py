@@ -1,4 +1,4 @@
-"""A viewer that nobody has described: observe what it receives, infer its requests, ask for the rest, drive it.
+"""Capture a viewer that no provider describes: observe what it receives, infer its requests, request the rest, drive it.
 
 ``study`` owns the loop for one study, ``link_capture`` that over several studies.
 """

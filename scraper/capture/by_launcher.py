@@ -1,4 +1,4 @@
-"""What a page hands to a viewer program on the computer: its manifest or package is read here, and is a list like any other."""
+"""Read the manifest or package that a page hands to a viewer program on the computer, and use it as a list."""
 
 from __future__ import annotations
 
@@ -81,6 +81,3 @@ class ByLauncher(Strategy):
                 if inner and inner not in self._tried and len(self._tried) < MAX_MANIFESTS:
                     self._tried.add(inner)
                     await self._take(inner, examination)
-
-
-__all__ = ["ByLauncher"]

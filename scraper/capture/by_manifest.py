@@ -1,4 +1,4 @@
-"""The strategy for viewers whose requests follow from the lists that they received: infer a model, try it, ask by it."""
+"""The strategy for viewers whose requests follow from the lists they received: infer a model, test it, request by it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class ByManifest(Strategy):
         if rule.template in self._rejected or await shows_more(rule, examination):
             return False  # the viewer shows more series than are listed so far: a list of its own for each
         observations = examination.observations
-        gives_less = observations.copies.gives_less(model.brought, observations.objects)
+        gives_less = observations.copies.gives_less(model.replies, observations.objects)
         if gives_less or claims.falls_short(rule):
             self._rejected.add(rule.template)
             return False
@@ -108,13 +108,13 @@ def _leaves_out(rule: Rule, found: Sequence[Series], examination: Examination) -
 async def _by_http(model: RequestModel, sample: Exchange, examination: Examination) -> Plan | None:
     """The series, asked for as the viewer asked; None where the model fails its trials."""
     session, observations = examination.session, examination.observations
-    before = staging(session.traffic.exchanges, model.rule, model.brought, model.volatile)
+    before = staging(session.traffic.exchanges, model.rule, model.replies, model.volatile)
     replayer = HttpReplayer(session, sample, observations.new_file, model.volatile, model.rule.records, before)
     await replayer.prepare()
     if not await _passes_trials(model, replayer, examination):
         return None
     headers = await _of_unknown_studies(model, replayer, examination)
-    series = series_by_model(model, model.brought, replayer.source, examination, headers)
+    series = series_by_model(model, model.replies, replayer.source, examination, headers)
     return Plan(By.MANIFEST, tuple(series), model, replayer, headers) if series else None
 
 
@@ -130,7 +130,7 @@ async def _of_unknown_studies(
     if any(STUDY_KEY.search(name) for name in names) or study in values_of_records(rule):
         return {}
     unknown = [
-        keys[0] for keys in rule.addresses.values() if all(model.brought.get(key) not in objects for key in keys)
+        keys[0] for keys in rule.addresses.values() if all(model.replies.get(key) not in objects for key in keys)
     ]
     found = {}
     for key in unknown if len(unknown) <= MAX_UNKNOWN else ():
@@ -140,12 +140,12 @@ async def _of_unknown_studies(
 
 
 async def _passes_trials(model: RequestModel, replayer: HttpReplayer, examination: Examination) -> bool:
-    """Whether other values of the list bring an image each: none had before, of this study, two of them of one series.
+    """Test the model: other values of the list must each return a new image of this study, two of them of one series.
 
-    A list whose every entry brings an image of another series is one of series, seen by their first images.
+    If every entry returns an image of another series, it is a list of series, with one preview each.
     """
     objects = examination.observations.objects
-    headers = [objects[uid].header for uid in set(model.brought.values()) if uid in objects]
+    headers = [objects[uid].header for uid in set(model.replies.values()) if uid in objects]
     ours = {header.study_instance_uid for header in headers}
     if not model.trials:
         return True
@@ -165,7 +165,7 @@ async def _by_socket(model: RequestModel, examination: Examination) -> Plan | No
         examination.session, window, examination.observations, model.rule, model.volatile
     )
     received = await replayer.ask_for_all()
-    if len(received) <= len(model.brought) < len(model.rule.records):
+    if len(received) <= len(model.replies) < len(model.rule.records):
         return None  # the site does not answer us
 
     async def fails() -> bytes:
@@ -177,7 +177,7 @@ async def _by_socket(model: RequestModel, examination: Examination) -> Plan | No
 
 
 def headers_of(received: Mapping[str, str], examination: Examination) -> dict[str, Header]:
-    """Request → header of what it brought; ``received`` has the SOP Instance UIDs."""
+    """Request → header of its reply; ``received`` has the SOP Instance UIDs."""
     objects = examination.observations.objects
     return {key: objects[uid].header for key, uid in received.items() if uid in objects}
 
@@ -197,7 +197,7 @@ def series_by_model(
 
     Args:
         model: how the requests follow from lists.
-        received: request → SOP Instance UID of what it brought.
+        received: request → SOP Instance UID of its reply.
         source: gives the source of a request's image.
         examination: what came.
         headers: request → header of what it gave when it was tried.
@@ -206,7 +206,7 @@ def series_by_model(
     objects, study = observations.objects, _study_of(examination)
     heads = dict(headers) | headers_of(received, examination)
     ours = [record for key, record in rule.records.items() if key in heads and heads[key].study_instance_uid == study]
-    series_fields = {  # those that bear the UID of the series
+    series_fields = {  # those with the UID of the series
         name
         for key, uid in received.items()
         if key in rule.records and uid in objects
@@ -245,6 +245,3 @@ def _common_values(rule: Rule, keys: Sequence[str], fields: Collection[str]) -> 
     """What some fields say of the instances of one list, where they agree."""
     found = {rule.records[key].fields[name] for key in keys for name in fields if name in rule.records[key].fields}
     return found if len(found) == 1 else set()
-
-
-__all__ = ["ByManifest", "headers_of", "series_by_model", "shows_more", "values_of_records"]

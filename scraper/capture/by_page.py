@@ -108,13 +108,13 @@ class ByPage(Strategy):
                 return False
             if function.model.rule.template in self._rejected:
                 continue
-            rule, brought = function.model.rule, dict(function.model.brought)
-            left = [key for key in rule.records if key not in brought]
+            rule, replies = function.model.rule, dict(function.model.replies)
+            left = [key for key in rule.records if key not in replies]
             if rule.count - len(_uids(examination)) < LEAST or len(left) < LEAST:
                 continue
-            self._asked = set(brought)
+            self._asked = set(replies)
             if await self._ask(function, left[-1], examination):
-                self._function, self._received = function, {**brought, **self._received}
+                self._function, self._received = function, {**replies, **self._received}
                 return True
             self._received = {}
             self._rejected.add(rule.template)
@@ -149,7 +149,7 @@ class ByPage(Strategy):
         return Plan(self.by, tuple(series), model, headers=headers) if series else None
 
     async def _ask(self, function: PageFunction, key: str, examination: Examination) -> bool:
-        """Call the function for one entry of the list; whether that brought an image that was not there."""
+        """Call the function for one entry of the list; whether a new image was received."""
         calls = self._calls
         if calls is None:
             return False
@@ -179,7 +179,7 @@ class ByPage(Strategy):
         return bool(new)
 
     def _matched(self, arrays: Iterable[Sequence[str]], examination: Examination) -> dict[str, str]:
-        """What each call brought: also where the page had asked ahead, and an array's calls and its series are as many."""
+        """The reply of each call: also where the page had asked ahead, and an array's calls and its series are as many."""
         objects, found = examination.observations.objects, dict(self._received)
         for keys in arrays:
             series = {objects[found[key]].header.series_instance_uid for key in keys if found.get(key) in objects}
@@ -214,6 +214,3 @@ def _of_frames(model: RequestModel, received: Mapping[str, str], examination: Ex
 def _uids(examination: Examination) -> frozenset[str]:
     """SOP Instance UIDs of the images that came."""
     return frozenset(examination.observations.objects) | frozenset(examination.observations.frames)
-
-
-__all__ = ["ByPage"]

@@ -1,8 +1,8 @@
-"""What a study ought to consist of, by the lists that the viewer received: nothing that a list names goes missing silently.
+"""Compare a captured study with the lists that its viewer received, so that nothing in a list goes missing silently.
 
-Which field of a list holds a Series or SOP Instance UID is told by the objects that came: a column that holds one of theirs
-holds the others' too. Entries of another study, by whatever the list itself says of them, are left alone. Instances that a
-list names without saying whose they are, among others of which nothing came, are a series without a name.
+The received objects show which field of a list holds a Series or SOP Instance UID: a column with one of their UIDs has the
+others' too. Entries of another study are ignored. Instances that a list names without their series, and of whose array
+nothing was received, count as one unnamed series.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def _of_series(counts: Sequence[int]) -> list[int]:
 
 
 def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) -> list[Series]:
-    """The series that a list names and of which nothing came; those said to hold nothing are none.
+    """Series that were listed but not received. Series the site reports as empty are not counted.
 
     Args:
         study: the link's.
@@ -262,7 +262,7 @@ def are_received(sizes: Sequence[int | None], entries: int, received: Sequence[S
 
 
 def broken(study: str, entries: int) -> list[Series]:
-    """What stands for the entries of a package that could not be unpacked: nobody knows whose they are."""
+    """A placeholder series for the entries of a package that could not be unpacked: their series are unknown."""
     if not entries:
         return []
     problem = Problem("package-broken", values={"count": entries})
@@ -282,7 +282,7 @@ def _read(
     """What the arrays of one shape say; nothing, where none of their fields names an object that came.
 
     Yields:
-        The SOP Instance UIDs of an array that belong to a series nobody names.
+        The SOP Instance UIDs of an array whose series no list names.
     """
     series_of = {uid: head.series_instance_uid for uid, head in heads.items()}
     ours = {head.series_instance_uid for head in heads.values() if head.study_instance_uid == study}
@@ -293,15 +293,15 @@ def _read(
         column = [record for record in group if name in record.own and _UID.fullmatch(record.fields[name])]
         mine = [record for record in column if record.fields[name] in ours]
         if mine and not any(record.fields[name] in series_of for record in column):  # not UIDs of every kind
-            kept = [other for other in without_others(column, mine, study) if other.fields[name] not in others]
-            for record in kept:
+            remaining = [other for other in without_others(column, mine, study) if other.fields[name] not in others]
+            for record in remaining:
                 found.setdefault(record.fields[name], Listed(record.fields[name]))
-            _count(kept, name, heads, found)
+            _count(remaining, name, heads, found)
         mine = [record for record in column if series_of.get(record.fields[name]) in ours]
         if mine:
             known = strangers | ours | others | {study}
-            kept = [other for other in without_others(column, mine, study) if other.fields[name] not in known]
-            unnamed = _instances(kept, name, series_of, found)
+            remaining = [other for other in without_others(column, mine, study) if other.fields[name] not in known]
+            unnamed = _instances(remaining, name, series_of, found)
             if not any(EARLIER.search(str(step)) for step in group[0].shape):
                 yield from unnamed
 
@@ -331,7 +331,7 @@ def _count(column: Sequence[Record], name: str, heads: Mapping[str, Header], fou
 def _instances(
     column: Sequence[Record], name: str, series_of: Mapping[str, str], found: dict[str, Listed]
 ) -> list[set[str]]:
-    """The instances that a list names, each to the series of those that stand in the same array or bear its UID.
+    """Assign the instances of a list to the series of those in the same array, or with its UID.
 
     Returns:
         By array, those of which neither says so.
@@ -358,18 +358,3 @@ def _instances(
                 rest.add(record.fields[name])
         unnamed.append(rest)
     return unnamed
-
-
-__all__ = [
-    "are_received",
-    "Listed",
-    "broken",
-    "judged",
-    "lists",
-    "missing",
-    "of_another",
-    "unasked",
-    "unmet",
-    "with_entries",
-    "without_others",
-]

@@ -1,4 +1,4 @@
-"""One examination while it is captured: its link, its session, what came, and what its viewer shows. Everybody reads it."""
+"""The state of one examination while it is captured: its link, its session, what was received, what its viewer shows."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class Examination:
         shown: what its viewer shows.
         is_driven: the viewer is up, and is being shown through.
         is_shown_through: the viewer was shown from end to end.
+        study: the UID of the study that it is, where that is known; of a recording that holds several.
     """
 
     link: ShareLink
@@ -42,6 +43,7 @@ class Examination:
     shown: Shown = field(default_factory=Shown)
     is_driven: bool = False
     is_shown_through: bool = False
+    study: str = ""
     _frame_replies: FrameReplies = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -68,17 +70,16 @@ class Examination:
 
     def study_of(self, counts: Mapping[str, int]) -> str:
         """The study that the link is for, of those counted: the one that its address names, else the one shown most."""
+        if self.study:
+            return self.study
         named = [uid for uid in counts if uid in self.named_uids()]
         return named[0] if named else max(counts, key=lambda uid: counts[uid], default="")
 
     def patient_id(self) -> str:
-        """The one Patient ID that all objects bear; empty where there is none."""
+        """The Patient ID that all objects have in common; empty if there is none."""
         found = {item.header.patient_id for item in self.observations.objects.values()}
         return found.pop() if len(found) == 1 else ""
 
     def tallies(self) -> list[list[int]]:
         """The counts that lists state for each of their entries."""
         return list(tallies.tallies(self.observations.manifests))
-
-
-__all__ = ["Examination"]

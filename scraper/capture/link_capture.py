@@ -1,4 +1,4 @@
-"""Captures a link: its study, or all its studies where the page lets one choose from several of one person."""
+"""Capture a link: its study, or all its studies if the page offers several of one person."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from scraper.capture.by_page import ByPage
 from scraper.capture.examination import Examination
 from scraper.capture.infer.templates import Rule
 from scraper.capture.observe.received import Observations
-from scraper.capture.plan import By, Recipe, Strategy, not_retrieved
-from scraper.capture.strategies import ByDicomWeb, ByOrthanc, ByRecipe, ByWadoUri
+from scraper.capture.plan import By, ProductViewer, Strategy, not_retrieved
+from scraper.capture.strategies import ByDicomWeb, ByOrthanc, ByProduct, ByWadoUri
 from scraper.capture.study import StudyCapture
 from scraper.core.errors import CloudfilmError
 from scraper.core.link import ShareLink
@@ -30,7 +30,7 @@ class Capture:
         session: its conversation; the window has been opened.
         ways: strategies that are used.
         phone: how a phone's browser names itself, to a page that is for phones only; empty: such a page is given up.
-        recipes: of products whose viewers are known wherever they run.
+        products: those whose viewers are known wherever they run.
     """
 
     def __init__(
@@ -39,13 +39,13 @@ class Capture:
         session: Session,
         ways: Collection[By] = tuple(By),
         phone: str = "",
-        recipes: Sequence[Recipe] = (),
+        products: Sequence[ProductViewer] = (),
     ) -> None:
         self._link = link
         self._session = session
         self._ways = ways
         self._phone = phone
-        self._recipes = recipes
+        self._products = products
         self._first = self._study_capture(0)
         self._found: list[Series] = []  # of the studies that were shown to their end
         self._next: StudyCapture | None = None  # of the examination that is captured after the first
@@ -62,7 +62,7 @@ class Capture:
 
     @property
     def rule(self) -> Rule | None:
-        """What was inferred of addresses alone; what is sent along besides can't be written as a provider."""
+        """What was inferred of addresses alone; what is sent along with them can't be written as a provider."""
         model = self._first.plan.model if self._first.plan else None
         return model.rule if model is not None and model.is_plain else None
 
@@ -74,8 +74,8 @@ class Capture:
         """
         self._session.patience.leaves(self.so_far)
         found = self._found = await self._first.run()
-        is_all = self.by is By.RECIPE and len({series.study_instance_uid for series in found}) > 1
-        count = 0 if is_all else self._first.examination_count  # a recipe may know the viewer that one of them led to
+        is_all = self.by is By.PRODUCT and len({series.study_instance_uid for series in found}) > 1
+        count = 0 if is_all else self._first.examination_count  # a product may know the viewer that one of them led to
         patient = self._first.examination.patient_id()
         for index in range(1, min(count, MAX_STUDIES)):
             known = {series.study_instance_uid for series in found}
@@ -108,7 +108,7 @@ class Capture:
         observations = Observations(session.spool / f"captured-{index}", first_exchange)
         examination = Examination(self._link, session, observations, first_exchange, index)
         strategies: tuple[Strategy, ...] = (
-            ByRecipe(self._recipes),
+            ByProduct(self._products),
             ByDicomWeb(),
             ByOrthanc(),
             ByLauncher(),
@@ -132,6 +132,3 @@ class Capture:
 def _is_same(patient: str, other: str) -> bool:
     """Whether two studies may be one person's: nothing says that they are not."""
     return not patient or not other or patient == other
-
-
-__all__ = ["Capture"]

@@ -69,7 +69,7 @@ async def further(
     """
     by = plan.by if plan else By.VIEWING
     named = examination.named_uids()
-    if not found or by is By.RECIPE or by in SERVICES or any(series.study_instance_uid in named for series in found):
+    if not found or by is By.PRODUCT or by in SERVICES or any(series.study_instance_uid in named for series in found):
         return list(found)
     heads = _headers(examination)
     ours = await _shown(examination, plan, found, heads)
@@ -156,7 +156,7 @@ class _Search:
         """Whether a study is the shown one's patient's; one that is not is left out, and named once."""
         if head.study_instance_uid in self._refused:
             return False
-        if head.study_instance_uid == self.ours.study_instance_uid or are_same_patient(self.ours, head):
+        if head.study_instance_uid in self.done or are_same_patient(self.ours, head):
             return True
         self._refused.add(head.study_instance_uid)
         self.left_out[why_not(head)] += 1
@@ -256,7 +256,7 @@ def _of_model(
 ) -> Iterator[Listed]:
     """The studies of which the list has entries that an inferred rule gives requests for."""
     rule, found = model.rule, dict[str, Listed]()
-    known = {key: heads[uid] for key, uid in model.brought.items() if uid in heads} | dict(headers)
+    known = {key: heads[uid] for key, uid in model.replies.items() if uid in heads} | dict(headers)
     ours = [rule.records[key] for key, head in known.items() if head.study_instance_uid == study]
     for place, keys in rule.addresses.items():
         came = next((known[key].study_instance_uid for key in keys if key in known), "")
@@ -307,6 +307,3 @@ def _of_records(
                 if address:
                     listed.arrays[record.array].append(urljoin(url, address))
         yield from found.values()
-
-
-__all__ = ["further"]

@@ -1,4 +1,4 @@
-"""A plan: every series of a study, with a source for each instance, and by what it is known."""
+"""A plan: every series of a study with a source for each instance, and the strategy that made it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scraper.session import Session
 class By(StrEnum):
     """What completeness is judged by."""
 
-    RECIPE = "recipe"
+    PRODUCT = "product"
     DICOMWEB = "dicomweb"
     ORTHANC = "orthanc"
     WADO_URI = "wado-uri"
@@ -31,7 +31,7 @@ class By(StrEnum):
 SERVICES = frozenset((By.DICOMWEB, By.ORTHANC))  # whose own list is the study's
 
 
-class Recipe(Protocol):
+class ProductViewer(Protocol):
     """What is known of one product's viewer: the call by which it lists a study, and how that is read."""
 
     @property
@@ -98,6 +98,3 @@ def not_retrieved(name: str, err: CloudfilmError) -> Problem:
     """The problem of a study, one of several, that could not be retrieved; ``name`` is what it is known by."""
     why = err.detail or err.cause
     return Problem("fetch-failed", (name,), {"why": why})
-
-
-__all__ = ["SERVICES", "By", "Plan", "Recipe", "Replay", "Strategy", "not_retrieved"]

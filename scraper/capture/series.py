@@ -1,4 +1,4 @@
-"""The series of a study: what a plan gives and what came, held against every list and count, each with its evidence."""
+"""Compare what a plan gives and what was received with every list and count; each series gets its evidence."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class _Assembly:
         received = observations.series(study)
         if not received and not self._planned:
             return []  # counts on a page of which no image came are no study
-        if self._by is By.RECIPE:
+        if self._by is By.PRODUCT:
             return [
                 replace(self._from_disk(series), evidence=series.evidence or Evidence.SERVICE)
                 for series in self._planned
@@ -109,10 +109,10 @@ class _Assembly:
         exchanges, observations = self.examination.session.traffic.exchanges, self.examination.observations
         images = siblings.images(exchanges, observations, study)
         if self.plan is not None and self.plan.model is not None:
-            rule, brought = self.plan.model.rule, self.plan.model.brought
+            rule, replies = self.plan.model.rule, self.plan.model.replies
             for place, addresses in rule.addresses.items():
                 known = next(
-                    (item for address in addresses if (item := observations.objects.get(brought.get(address, "")))),
+                    (item for address in addresses if (item := observations.objects.get(replies.get(address, "")))),
                     None,
                 )
                 series = known.header.series_instance_uid if known else f"list-{place}"
@@ -126,7 +126,7 @@ class _Assembly:
 
     def _claims(self, study: str) -> claims.Claims:
         """What lists claim by ids of their own; nothing where the site's own service lists the study."""
-        if self._by in (By.RECIPE, By.WADO_URI, *SERVICES):
+        if self._by in (By.PRODUCT, By.WADO_URI, *SERVICES):
             return claims.Claims()
         observations = self.examination.observations
         ours = {uid: item.header for uid, item in observations.objects.items()}
@@ -149,7 +149,7 @@ class _Assembly:
         found = found if absent else self._counted(study, found)
         every = [*found, *absent]
         known = uids | {instance.sop_instance_uid for item in found for instance in item.instances}
-        named = sum(bool(item.series_instance_uid) for item in absent)  # one that nobody names may be claimed as well
+        named = sum(bool(item.series_instance_uid) for item in absent)  # an unnamed one may be claimed as well
         shown = sum(not item.instances for item in every) - named
         lost, (entries, unasked) = _absent(study, expected, every, known), claimed
         if completeness.are_received([count for _, count in expected.absent], expected.entries, found):
@@ -159,7 +159,7 @@ class _Assembly:
         return [*every, *_most_absent(lost, unasked[shown:]), *broken]
 
     def _is_less(self, merged: Sequence[Series], claimed: claims.Claims) -> bool:
-        """Whether a rule gives fewer series, or images, than lists claim besides."""
+        """Whether a rule gives fewer series, or images, than other lists claim."""
         if self.plan is not None and self.plan.model is not None and self.plan.model.rule.is_flat:
             counts = [*claimed.counts.values(), *(count or 0 for _, count in claimed.absent)]
             return sum(len(series.instances) for series in merged) < sum(counts)
@@ -251,9 +251,6 @@ def _unlisted(received: Sequence[Series], names: set[str]) -> list[Series]:
         for series in received
     ]
     return [series for series in rest if series.instances]
-
-
-__all__ = ["series_of"]
 
 
 def _numbered(series: Sequence[Series]) -> list[Series]:

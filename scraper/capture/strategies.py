@@ -1,4 +1,4 @@
-"""Strategies for protocols that are known: a product's own calls, DICOMweb, Orthanc's REST service, WADO-URI."""
+"""Strategies for known protocols: a product's own calls, DICOMweb, Orthanc's REST service, WADO-URI."""
 
 from __future__ import annotations
 
@@ -10,48 +10,46 @@ from typing import Final
 
 from scraper.capture.examination import Examination
 from scraper.capture.patients import MAX_ASKED, are_same_patient, left_out, why_not
-from scraper.capture.plan import By, Plan, Recipe, Strategy, not_retrieved
+from scraper.capture.plan import By, Plan, ProductViewer, Strategy, not_retrieved
 from scraper.capture.request import dicomweb, orthanc, wado_uri
 from scraper.core.errors import CloudfilmError
 from scraper.core.given import every
 from scraper.core.model import Series, WadoUri
 from scraper.core.reasons import Reason
 
-RECIPE_S: Final = 120.0  # for a recipe to read, or scroll through, what it knows
-MAX_TRIES: Final = (
-    2  # of one recipe, whose calls may be seen before its viewer is up; of one service that gives no list
-)
+PRODUCT_S: Final = 120.0  # for a product's provider to read, or scroll through, a study
+MAX_TRIES: Final = 2  # of one product, whose calls may be seen before its viewer is up; of a service that gives no list
 
 
-class ByRecipe(Strategy):
-    """Follows the recipes of products whose calls were seen.
+class ByProduct(Strategy):
+    """Asks the products whose calls were seen to describe the study.
 
     Args:
-        recipes: of products whose viewers are known wherever they run.
+        products: whose viewers are known wherever they run.
     """
 
-    by = By.RECIPE
+    by = By.PRODUCT
 
-    def __init__(self, recipes: Sequence[Recipe]) -> None:
-        self._recipes = recipes
-        self._tries: Counter[str] = Counter()  # the calls of a recipe → how often it was followed
+    def __init__(self, products: Sequence[ProductViewer]) -> None:
+        self._products = products
+        self._tries: Counter[str] = Counter()  # the calls of a product → how often it was followed
 
     async def plan(self, examination: Examination) -> Plan | None:
-        """The study as the first recipe describes it whose calls were seen."""
+        """The study as the first product describes it whose calls were seen."""
         session = examination.session
-        for recipe in self._recipes if not examination.index else ():
-            is_seen = any(exchange.ok for exchange in session.traffic.matching(recipe.study_list_call))
-            if not is_seen or self._tries[recipe.study_list_call] >= MAX_TRIES:
+        for product in self._products if not examination.index else ():
+            is_seen = any(exchange.ok for exchange in session.traffic.matching(product.study_list_call))
+            if not is_seen or self._tries[product.study_list_call] >= MAX_TRIES:
                 continue
-            self._tries[recipe.study_list_call] += 1
+            self._tries[product.study_list_call] += 1
             try:
-                async with asyncio.timeout(RECIPE_S):
-                    described = recipe.watch(examination.link, session)
+                async with asyncio.timeout(PRODUCT_S):
+                    described = product.watch(examination.link, session)
                     found = [series async for series in every(described) if isinstance(series, Series)]
             except CloudfilmError:
                 continue  # its calls look alike
             except TimeoutError:
-                self._tries[recipe.study_list_call] = MAX_TRIES
+                self._tries[product.study_list_call] = MAX_TRIES
                 continue
             if any(series.instances for series in found):
                 return Plan(self.by, tuple(found))
@@ -151,6 +149,3 @@ def _placed(series: Series, examination: Examination) -> Series:
     studies = {objects[uid].header.study_instance_uid for uid in uids if uid in objects}
     is_known = not series.study_instance_uid and len(studies) == 1
     return replace(series, study_instance_uid=studies.pop()) if is_known else series
-
-
-__all__ = ["ByDicomWeb", "ByOrthanc", "ByRecipe", "ByWadoUri"]

@@ -1,4 +1,4 @@
-"""The loop that captures one study: observe what the viewer receives, plan the rest from it, drive the viewer on.
+"""Capture one study in a loop: observe what the viewer receives, plan the rest from it, drive the viewer on.
 
 Each round, the driver does something to the page and pauses; what came is observed; the strategies are asked for a plan, known
 protocols first, then what was inferred from lists. With a plan, driving ends. Without one, what the viewer showed is the study.
@@ -33,7 +33,7 @@ STAGE_PIXELS: Final = 200 * 200  # a picture shown smaller than this is no film
 
 
 class Outcome(Enum):
-    """What a step of the driver brought."""
+    """The effect of one step of the driver."""
 
     NOTHING_NEW = auto()
     SOMETHING_NEW = auto()
@@ -104,14 +104,17 @@ class StudyCapture:
     # ---- the loop
 
     async def _drive(self) -> CloudfilmError | None:
-        """Bring the viewer up and show it through, until there is enough; gives what it said instead of giving its package."""
+        """Open the viewer and show all of it, until there is enough; returns the page's refusal of its package, if any."""
         window = await self._session.window()
         entrance = Entrance(self._session, window, self._observations, self.examination.index)
         is_enough = await self._follow(entrance.steps(), window)
         self.examination_count = entrance.examination_count
         if is_enough:
             return None
-        before, package = self._observations.size, PackageDownload(window, self._observations)
+        before, package = (
+            self._observations.size,
+            PackageDownload(window, self._observations, self._session.settings.timings.drive),
+        )
         await self._follow(package.steps(NEVER), window)
         if self._observations.size > before and len(self._observations.objects) > 1:
             return package.refusal  # a single object is no package of a study
@@ -135,7 +138,7 @@ class StudyCapture:
         return False
 
     async def _observe(self, step: Step, window: Window) -> Outcome:
-        """Wait for what a step brings, and take it in."""
+        """Wait for the effect of a step, and take it in."""
         before = self._observations.size
         match step:
             case Settle():
@@ -223,6 +226,3 @@ class StudyCapture:
             exchange.kind == "document" and exchange.status == 403 for exchange in self._session.traffic.exchanges
         )
         return not EXPIRED.search(page) and (not page or is_refused or PHONE_ONLY.search(page) is not None)
-
-
-__all__ = ["Outcome", "StudyCapture"]

@@ -38,6 +38,15 @@ Save = Annotated[
     typer.Option("--save", help="Where a known site has changed a key: keep the new one as a local override."),
 ]
 
+Files = Annotated[
+    Path | None,
+    typer.Option(
+        "--files",
+        metavar="DIR",
+        help="Write provider, emulated site, its facts and tests there: a checkout, or a package of your own.",
+    ),
+]
+
 Bundle = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The bundle, a zip.")]
 
 
@@ -48,6 +57,7 @@ def register(app: typer.Typer, run: Callable[[Coroutine[Any, Any, Any]], Any]) -
     def learn(
         source: OneSource,
         output: InferredProvider = None,
+        files: Files = None,
         save: Save = False,
         answer: Answer = None,
         password: Password = None,
@@ -72,10 +82,13 @@ def register(app: typer.Typer, run: Callable[[Coroutine[Any, Any, Any]], Any]) -
             insecure=insecure,
             proxy=proxy,
             verbosity=-1 if quiet else 0,
+            keep_programs=files is not None,
         )
+        if output is not None and files is not None:
+            raise UsageError("-o, --files: one of them")
         if output is not None and output.exists():
             raise UsageError(f"-o {output}: it is there already")
-        return int(run(_learn(source, output, settings, is_saving=save)))
+        return int(run(_learn(source, output, files, settings, is_saving=save)))
 
     @app.command()
     def record(
@@ -122,12 +135,22 @@ async def _record(source: str, output: Path, settings: Settings) -> int:
     return 0
 
 
-async def _learn(source: str, output: Path | None, settings: Settings, *, is_saving: bool) -> int:
+async def _learn(source: str, output: Path | None, files: Path | None, settings: Settings, *, is_saving: bool) -> int:
     from scraper.authoring.learn import learn_link
     from scraper.core.disk import disk_errors
+    from scraper.core.leftovers import RunFolder
 
-    async with _running(settings) as job:
-        written = await learn_link(job, source)
+    with RunFolder() as folder:
+        bundle = Path(folder) / "bundle.zip" if files is not None else None
+        async with _running(settings) as job:
+            written = await learn_link(job, source, bundle)
+        if files is not None and bundle is not None and written.source:
+            paths = await _platform_files(written.name, bundle, written.source, files)
+            counts = {"instances": written.instances, "proofs": written.proofs}
+            echo(say("learn.done", settings.language, path=paths[0], **counts))
+            for path in paths:
+                echo(str(path))
+            return 0
     if written.served_by:
         if await _heal(source, settings, is_saving=is_saving):
             return 0
@@ -142,6 +165,20 @@ async def _learn(source: str, output: Path | None, settings: Settings, *, is_sav
     echo(say("learn.done", settings.language, path=path, instances=written.instances, proofs=written.proofs))
     complain(say("learn.next", settings.language, path=path))
     return 0
+
+
+async def _platform_files(name: str, bundle: Path, source: str, files: Path) -> list[Path]:
+    from scraper.authoring.platform_files import ScaffoldError, new_platform, write
+    from scraper.core.disk import disk_errors
+
+    try:
+        platform = await new_platform(name, bundle, source)
+        if platform.learnt is None:
+            raise ScaffoldError(platform.why_not)
+        with disk_errors(files):
+            return write(platform, files)
+    except ScaffoldError as err:
+        raise UsageError(f"--files {files}: {err}") from err
 
 
 async def _heal(source: str, settings: Settings, *, is_saving: bool) -> bool:

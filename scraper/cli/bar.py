@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 class Bar:
     """A bar on a console while the context lives; nothing where the console is no terminal."""
 
-    def __init__(self, talk: Console, label: str) -> None:
+    def __init__(self, stderr: Console, label: str) -> None:
         from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal)
+        self._progress = Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal)
         self._task = self._progress.add_task(label, total=None)
 
     def __enter__(self) -> Self:

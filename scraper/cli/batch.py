@@ -99,7 +99,7 @@ def register(app: typer.Typer, run: Runs) -> None:
         timeout: Timeout = None,
         give_up: GiveUp = None,
         name: Name = "",
-        pages: Pages = False,
+        pages: Pages = None,
         scheduler: Scheduler = "",
         ledger: LedgerFolder = None,
         insecure: Insecure = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from scraper.cli import interrupt
 from scraper.cli.options import announce_code, asker
-from scraper.cli.window import write_pages
+from scraper.cli.window import PAGES_BY_DEFAULT, write_pages
 from scraper.core.errors import ExitCode, ExtraMissing, NoSources
 from scraper.core.messages import say
 from scraper.core.output import complain, console, echo, echo_json
@@ -36,7 +37,7 @@ class Places:
     target: str
     ledger: Path
     scheduler: str
-    pages: bool = False  # a page to look at is written into each study's folder
+    pages: bool | None = None  # whether a page to look at is written into each study's folder; None: for a few
 
 
 class BatchCommand:
@@ -126,9 +127,12 @@ class BatchCommand:
                 worker = self._worker(board, ledger, give_up)
                 runner = Runner(ledger, worker, _ProgressPrinter(board, self._print), self.parallel)
                 try:
+                    started = time.time() - 1  # a file's time may be a little behind
                     run(runner.run(made))
-                    if self.places.pages:
-                        run(write_pages(self.settings.output, self.settings.language))
+                    is_for_eyes = not self.as_json and not self.places.target
+                    if self.places.pages or (self.places.pages is None and is_for_eyes):
+                        bound = None if self.places.pages else PAGES_BY_DEFAULT
+                        run(write_pages(settings.output, settings.language, bound, since=started))
                 except KeyboardInterrupt:
                     interrupted = True
                 finally:

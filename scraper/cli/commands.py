@@ -12,12 +12,13 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from scraper.cli import authoring, batch, config, export, interrupt, send, tools, window
+from scraper.cli import authoring, batch, config, export, interrupt, listen, send, tools, window
 from scraper.cli.options import (
     Answer,
     Browser,
     ConnectToOption,
     Expect,
+    FetchMissing,
     GiveUp,
     Headed,
     Insecure,
@@ -125,7 +126,7 @@ def run(arguments: list[str]) -> int:
     except CloudfilmError as err:
         complain(describe(err, language))
         return int(err.exit_code)
-    except Exception as err:  # noqa: BLE001  # the one place: anything unforeseen is a bug of ours, told without its values
+    except Exception as err:  # noqa: BLE001  # the one place: anything unforeseen is a bug of ours, reported without its values
         return _unforeseen(err, arguments, language)
     return outcome if isinstance(outcome, int) else 0
 
@@ -204,6 +205,7 @@ def grab(
     only: Only = None,
     expect: Expect = None,
     name: Name = "",
+    fetch_missing: FetchMissing = False,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
@@ -229,6 +231,7 @@ def grab(
         proxy=proxy,
         expect=expect,
         folder_name=name,
+        fetch_missing=fetch_missing,
         give_up_s=give_up or GIVE_UP_S,
         verbosity=-1 if quiet else verbose,
     )
@@ -297,6 +300,7 @@ batch.register(app, partial(interrupt.run, grace_s=BATCH_GRACE_S))
 authoring.register(app, interrupt.run)
 send.register(app, interrupt.run)
 window.register(app, interrupt.run)
+listen.register(app, interrupt.run)
 
 
 @app.command()

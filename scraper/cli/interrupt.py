@@ -39,9 +39,14 @@ class _Interrupts:
         self.terminal: Any = None  # its settings before anybody was asked with hidden input
         self.timer: Timer | None = None
         self.grace_s = GRACE_S
+        self.at_first: Callable[[], object] | None = None  # what the first press does instead
 
     def pressed(self, *_: object) -> None:
         """Handle SIGINT, in the main thread."""
+        if self.at_first is not None:
+            at_first, self.at_first = self.at_first, None
+            at_first()
+            return
         if self.was_pressed or self.is_loading:
             self.leave()
         self.was_pressed = True
@@ -159,6 +164,16 @@ def _ending(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> Callabl
         loop.call_soon_threadsafe(task.cancel)
 
     return end
+
+
+@contextmanager
+def first_press(work: Callable[[], object]) -> Iterator[None]:
+    """Let the first Ctrl-C in this block do ``work``, and interrupt nothing."""
+    _state.at_first = work
+    try:
+        yield
+    finally:
+        _state.at_first = None
 
 
 @contextmanager

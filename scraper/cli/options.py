@@ -91,6 +91,10 @@ Only = Annotated[
     int | None,
     typer.Option("--only", min=1, metavar="N", help="Of a source that holds several films, the N-th alone."),
 ]
+FetchMissing = Annotated[
+    bool,
+    typer.Option("--fetch-missing", help="Ask, without the session, for what a HAR's lists name and it lacks."),
+]
 Name = Annotated[
     str,
     typer.Option(
@@ -98,7 +102,11 @@ Name = Annotated[
     ),
 ]
 Pages = Annotated[
-    bool, typer.Option("--pages", help="Write a page to look at into each study's folder; the report links to it.")
+    bool | None,
+    typer.Option(
+        "--pages/--no-pages",
+        help="Write a page to look at into each study's folder; by default for up to 20 studies and 1 GB.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Standard output carries JSON Lines and nothing else.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Less on standard error.")]

@@ -58,6 +58,21 @@ class SourceRunner:
             await self._run_source(source)
         return max(self._codes, default=0)
 
+    async def run_film(self, source: str, film: Film) -> int:
+        """Work through one film whose provider is known; gives its exit code."""
+        from scraper.pipeline.run import Run
+        from scraper.ui.report import Display
+
+        quiet = self._settings.verbosity < 0
+        with Display(console(err=True), self._settings.language, quiet=quiet) as display:
+            async with Run(self._settings, display, self._ask, self._stdin) as run:
+                result = await run.grab(source, film=film)
+        if run.may_ask(result):
+            count = ask_for_count(self._settings, result.counts.saved)
+            result = run.expected(result, count) if count else result
+        self._show(result, run)
+        return max(self._codes)
+
     async def _run_source(self, source: str) -> None:
         from scraper.pipeline.run import Run
         from scraper.ui.report import Display

@@ -38,7 +38,7 @@ from scraper.core.output import complain, echo, echo_json
 from scraper.core.settings import Settings, browser_from_environment, language_from_environment
 
 if TYPE_CHECKING:
-    from scraper.source.qr import Reader
+    from scraper.source.qr.reader import Reader
 
 Runs = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -127,7 +127,7 @@ def register(app: typer.Typer, run: Runs) -> None:
 
 def _decode(files: list[Path], settings: Settings, annotate: Path | None, *, as_json: bool) -> int:
     """Print every file's codes; an unreadable file gets its line, too, and does not end the others."""
-    from scraper.source import qr
+    from scraper.source.qr import reader as qr
     from scraper.ui.tables import unreadable_json
 
     codes: list[int] = []
@@ -163,7 +163,7 @@ def _decode_one(
         is_wanted = refusal is not None and settings.verbosity > 0
         drawn = annotate or (_suspects_picture(path) if is_wanted else None)
         if drawn is not None:
-            film_codes.annotate(found, drawn, password=settings.answers.get("password", ""))
+            film_codes.annotate(found, drawn, reader)
             complain(say("decode.annotated", settings.language, path=drawn))
     return refusal
 
@@ -193,7 +193,7 @@ def _suspects_picture(path: Path) -> Path:
 
 
 def _fetch_models(settings: Settings, run: Runs) -> None:
-    from scraper.source import qr
+    from scraper.source.qr import reader as qr
 
     try:
         for path in qr.fetch_models(lambda url: bytes(run(_download(settings, url)))):

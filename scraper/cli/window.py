@@ -1,10 +1,11 @@
-"""``view`` and ``app``: commands for eyes, not for scripts."""
+"""``view`` and ``app``: commands that show a study or the window, for people only."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -105,10 +106,43 @@ def _print_nothing(address: str) -> None:
     del address
 
 
-async def write_pages(output: Path, language: Language) -> None:
-    """Write the pages of a batch's studies that have none yet, or an older one."""
-    from scraper.export.view import write_missing_pages
+async def write_pages(output: Path, language: Language, bound: PageBound | None, since: float) -> None:
+    """Write the pages of a batch's studies that have none yet, or an older one.
 
-    complain(say("batch.pages", language))
-    for name in await write_missing_pages(output, language):
+    Args:
+        output: where the studies lie.
+        language: that the pages open in.
+        bound: of what is written without being asked for; None: all is written.
+        since: with a bound, studies saved after this alone, in seconds of the epoch.
+    """
+    from scraper.export.view import missing_pages, write_pages_of
+
+    reports = missing_pages(output, 0 if bound is None else since)
+    chosen = reports if bound is None else bound.of(reports)
+    if chosen:
+        complain(say("batch.pages", language))
+    for name in await write_pages_of(chosen, language):
         complain(say("batch.page-not-written", language, name=name))
+    if len(chosen) < len(reports):
+        complain(say("batch.pages-left", language, count=len(reports) - len(chosen)))
+
+
+@dataclass(frozen=True, slots=True)
+class PageBound:
+    """How many studies, and how many bytes of instances, get a page that nobody asked for."""
+
+    studies: int
+    size: int
+
+    def of(self, reports: list[Path]) -> list[Path]:
+        """The first of these reports' studies that are within the bound."""
+        chosen, used = list[Path](), 0
+        for report in reports[: self.studies]:
+            used += sum(path.stat().st_size for path in report.parent.glob("*/*") if path.is_file())
+            if used > self.size:
+                break
+            chosen.append(report)
+        return chosen
+
+
+PAGES_BY_DEFAULT: Final = PageBound(20, 1 << 30)  # some 90 s of two cores, and half as many bytes as the instances have

@@ -20,7 +20,8 @@ _LAN = tuple(
 )  # RFC 1918, and RFC 6598 (carrier-grade NAT)
 _LAN_6 = tuple(IPv6Network(text) for text in ("fc00::/7", "fec0::/10"))  # unique local, and site-local of old
 _FAKE = IPv4Network("198.18.0.0/15")  # benchmarks (RFC 2544); local proxies give every name an address of it
-_NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+_NAT64 = IPv6Network("64:ff9b::/96")
+_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")  # RFC 8215: a network's own, with a prefix of any length
 _6TO4 = IPv6Network("2002::/16")
 _TEREDO = IPv6Network("2001::/32")
 _COMPATIBLE = IPv6Network("::/96")
@@ -116,13 +117,28 @@ def embedded(address: Address) -> Address:
         return IPv4Address(~number & 0xFFFFFFFF)
     if address in _6TO4:
         return IPv4Address(number >> 80 & 0xFFFFFFFF)
+    if address in _LOCAL_NAT64:
+        return _behind_local_nat64(number)
     holds_it_last = (
         address.ipv4_mapped is not None
-        or any(address in network for network in _NAT64)
+        or address in _NAT64
         or (address in _COMPATIBLE and number > 0xFFFF)
         or number >> 32 & 0xFFFFFFFF in _ISATAP
     )
     return lowest if holds_it_last else address
+
+
+def _behind_local_nat64(number: int) -> IPv4Address:
+    """The IPv4 address behind a network's own translator: of the readings of RFC 6052 2.2, one that lies inside, if any does."""
+    readings = [
+        number & 0xFFFFFFFF,  # a prefix of 96 bits
+        (number >> 64 & 0xFFFF) << 16 | number >> 40 & 0xFFFF,  # 48
+        (number >> 64 & 0xFF) << 24 | number >> 32 & 0xFFFFFF,  # 56
+        number >> 24 & 0xFFFFFFFF,  # 64
+    ]
+    addresses = [IPv4Address(reading) for reading in readings if reading] or [IPv4Address(0)]
+    inside = (Zone.LAN, Zone.LOOPBACK, Zone.LINK_LOCAL)
+    return next((address for address in addresses if zone_of(address) in inside), addresses[0])
 
 
 def zone_of(address: Address) -> Zone:

@@ -1,7 +1,8 @@
 """All errors of the program: one branch of the tree for each exit code.
 
 An error has a stable ``code`` (its sentence and hint, in both languages, are in ``messages.toml`` under that name)
-and ``values`` that fill the sentence. ``detail`` is the site's own wording, shown after ours.
+and ``values`` that fill the sentence. ``detail`` is the site's own wording, shown after ours. Over 400 lines because the whole
+tree is read in one place.
 """
 
 from __future__ import annotations
@@ -140,6 +141,10 @@ class NoSources(UsageError):
 
 class ExtraMissing(UsageError):
     """An optional part is not installed. Values: ``extra``."""
+
+
+class PortTaken(UsageError):
+    """The proxy can't listen on a port. Values: ``port``."""
 
 
 class WorkersUnfit(UsageError):
@@ -320,9 +325,9 @@ class ForeignHost(SiteChanged):
 
 
 class SiteUnreachable(SiteError):
-    """No connection, or silence. Values: ``host``, ``why``. ``begun``: the head of an answer that was cut short, if any."""
+    """No connection, or silence. Values: ``host``, ``why``. ``partial_response``: the head of one that was cut short."""
 
-    begun: object = None
+    partial_response: object = None
 
 
 class BadCertificate(SiteUnreachable):
@@ -351,6 +356,18 @@ class SessionLapsed(SiteError):
 
 class BrowserMissing(SiteError):
     """A browser is needed and none is installed."""
+
+
+class NothingReceived(SiteError):
+    """The person's own browser received no image of a study while it was listened to."""
+
+
+class ListenerLost(SiteError):
+    """The proxy, or the browser that was attached to, ended by itself."""
+
+
+class NoBrowserToAttachTo(SiteError):
+    """No browser answers at its debugging port. Values: ``address``."""
 
 
 class BrowserNotInstalled(SiteError):

@@ -51,7 +51,13 @@ _GOES_ON = re.compile(r"^[/?&#=%][!-~]*$|^(?>[^:：]*&[\w-]+=)[!-~]*$")  # what 
 _ARCHIVE = re.compile(r"pacs://\S+", re.IGNORECASE)
 # PS3.5 6.2, VR AE: no backslash, no control characters
 _AE_TITLE = re.compile(r"(?! )[ -\[\]-~]{1,16}(?<! )")
-PORTS = {"http": 80, "https": 443, "pacs": 104, "file": 0}  # where none is written; PS3.8 9.1.1 has 104 for DICOM
+PORTS = {
+    "http": 80,
+    "https": 443,
+    "pacs": 104,
+    "file": 0,
+    "listen": 0,
+}  # where none is written; PS3.8 9.1.1 has 104 for DICOM
 MAX_LINK = 8192
 
 
@@ -173,7 +179,7 @@ class ShareLink:
 
         Empty for a file of this computer: a path may hold a name, and leads nobody anywhere.
         """
-        if self.scheme == "file":
+        if self.scheme in ("file", "listen"):
             return ""
         segments = self.path.split("/")
         shown = [
@@ -206,12 +212,12 @@ def _is_plain(segment: str, *, last: bool) -> bool:
 def redact(url: str) -> str:
     """Any address without its secrets; for logs and diagnostics."""
     try:
-        return of(url).redacted
+        return parse_url(url).redacted
     except UnusableLink:
         return "…"
 
 
-def of(url: str) -> ShareLink:
+def parse_url(url: str) -> ShareLink:
     """The link that ``url`` is.
 
     Raises:
@@ -271,7 +277,7 @@ def parse(text: str, *, source: str = "") -> ShareLink:
         address = launchers.address_in(text)
         if address is None:
             raise UnusableLink(link=text.partition(":")[0] + "://…")
-        return of(address)
+        return parse_url(address)
     found = [match.group().rstrip(".,;:!?)]}>'\"") for match in _LINK.finditer(text)]
     if not found and (bare := _BARE_LINK.fullmatch(text)):
         found = ["https://" + bare.group()]
@@ -279,7 +285,7 @@ def parse(text: str, *, source: str = "") -> ShareLink:
         raise MisspeltLink(link=redact(others[0]))
     if not found:
         raise NoLinkInText(source=source)
-    return replace(of(found[0]), answers=answers_in_text(found[0], text))
+    return replace(parse_url(found[0]), answers=answers_in_text(found[0], text))
 
 
 def answers_in_text(address: str, text: str) -> dict[str, str]:
@@ -342,7 +348,7 @@ def kind_of(text: str, symbology: str = "") -> Kind:
 
 def _kind_of_address(payload: str) -> Kind:
     try:
-        found = of(payload)
+        found = parse_url(payload)
     except UnusableLink:
         return Kind.TEXT
     if found.host == "mp.weixin.qq.com" and found.path.startswith("/a/"):
@@ -350,10 +356,10 @@ def _kind_of_address(payload: str) -> Kind:
     return _BY_HOST.get(found.host, Kind.LINK)
 
 
-def unwrapped(text: str) -> str | None:
+def unwrap_oauth(text: str) -> str | None:
     """The address that a WeChat OAuth wrapper leads to (its ``redirect_uri``), if it names one."""
     try:
-        inner = of(text).params.get("redirect_uri", "")
+        inner = parse_url(text).params.get("redirect_uri", "")
     except UnusableLink:
         return None
     return inner if re.match(r"https?://", inner, re.I) else None

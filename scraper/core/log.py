@@ -58,20 +58,20 @@ class Silence:
     """
 
     _lock = threading.Lock()
-    _begun: ClassVar[Counter[str]] = Counter()
+    _active: ClassVar[Counter[str]] = Counter()
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._is_begun = False
+        self._is_active = False
 
     def begin(self) -> None:
         """From now on."""
         with self._lock:
-            if self._is_begun:
+            if self._is_active:
                 return
-            self._is_begun = True
-            self._begun[self._name] += 1
-            if self._begun[self._name] == 1:
+            self._is_active = True
+            self._active[self._name] += 1
+            if self._active[self._name] == 1:
                 gate = _GATES.setdefault(self._name, _Gate(self._name))
                 for library in _loggers_of(self._name):  # a parent's filter does not see the records of its children
                     library.addFilter(gate)
@@ -79,13 +79,13 @@ class Silence:
     def end(self) -> None:
         """No longer, where nobody else needs it."""
         with self._lock:
-            self._begun[self._name] -= self._is_begun
-            self._is_begun = False
+            self._active[self._name] -= self._is_active
+            self._is_active = False
 
     @classmethod
     def is_over(cls, name: str) -> bool:
         """Whether a library may log."""
-        return not cls._begun[name]
+        return not cls._active[name]
 
     def __enter__(self) -> Self:
         self.begin()

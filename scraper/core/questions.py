@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a page asks of a person; ``name`` is the FIELD of ``--answer``, the labels are a form's own wording."""
+    """What a page asks of a person; ``name`` is the FIELD of ``--answer``, the labels are a form's own wording.
+
+    ``options``: what may be chosen, as a person sees it, where the answer is the number of an option, from 1.
+    """
 
     name: str
     zh: str
     en: str
+    options: tuple[str, ...] = ()
 
 
 PASSWORD = Question("password", "密码", "password")

@@ -186,6 +186,7 @@ class Reason(StrEnum):
     WRITTEN_NOT_RUN = auto()
     LIST_IN_SEVERAL_ANSWERS = auto()
     LIST_NO_JSON = auto()
+    NO_LIST_EXPLAINS_REQUESTS = auto()
     LIST_OF_OTHER_STUDIES = auto()
     LOGIN_LEADS_NOWHERE = auto()
     SIGNING_KEY = auto()

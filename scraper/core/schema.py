@@ -51,7 +51,12 @@ class Reply(BaseModel):
     ``count: Number = None``, and ``study: Study = Field(default_factory=Study.empty)`` for a reply inside a reply.
 
     An alias with dots is a path: ``uid: str = Field("", alias="data.studies.0.uid")``; no model is needed for the levels between.
+
+    Attributes:
+        bare_list: the field that takes the whole answer, where that is a list and no object.
     """
+
+    bare_list: ClassVar[str] = ""
 
     model_config = ConfigDict(
         extra="ignore",
@@ -70,6 +75,8 @@ class Reply(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _defaults_for_empties(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(value, list) and cls.bare_list:
+            value = {cls.bare_list: value}
         if isinstance(value, Mapping) and (paths := _paths(cls)):
             value = {**value, **{path: found for path in paths if (found := _inside(value, path)) is not None}}
         try:

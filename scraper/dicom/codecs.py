@@ -1,7 +1,7 @@
 """One image codestream to samples and back: JPEG, JPEG-LS, JPEG 2000, HTJ2K, RLE. Call it in worker processes only.
 
-imagecodecs has CharLS, OpenJPEG and libjpeg-turbo in one wheel under permissive licences. Where damage must be told from a
-picture, 8-bit lossy JPEG goes through simplejpeg instead, which raises on every warning of libjpeg-turbo: without that, a scan
+imagecodecs has CharLS, OpenJPEG and libjpeg-turbo in one wheel under permissive licences. Where damage must be distinguished from
+a picture, 8-bit lossy JPEG goes through simplejpeg instead, which raises on every warning of libjpeg-turbo: without that, a scan
 that ends early decodes to grey. Of other JPEG (12-bit lossy, lossless) a scan that ends early is known by decoding it once more,
 with more bytes behind it.
 

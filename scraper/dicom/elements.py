@@ -76,13 +76,15 @@ def dataset(layout: structure.Layout, tags: list[int | str | tuple[int, int]] | 
     """The values, without pixels, of a layout with a sound structure (of a truncated one, up to the cut).
 
     Raises:
-        CorruptInstance: pydicom can't read them.
+        CorruptInstance: pydicom can't read them. WalkTooLong: they are more than the layout's bounds allow.
     """
     if layout.fault in {structure.Fault.NESTING, structure.Fault.BROKEN, structure.Fault.DEFLATE}:
         raise CorruptInstance(what=describe_fault(layout.fault))
     stops = [element.offset for tag, element in layout.elements.items() if tag in structure.PIXEL_TAGS]
     end = min(stops) - (8 if layout.implicit else 12) if stops else layout.end
     start = layout.start
+    if end - start > layout.bounds.head:
+        raise structure.WalkTooLong
     view = io.BytesIO(bytes(layout.data[start : max(start, end)]))
     try:
         with quiet():

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header
 from scraper.core.reasons import Reason
-from scraper.dicom import charset, structure
+from scraper.dicom import charset, long_files, structure
 from scraper.dicom.elements import dataset, declared_charset, frame_planes, integer, numbers, plain
 
 MEDIA_DIRECTORY: Final = "1.2.840.10008.1.3.10"
@@ -112,8 +112,7 @@ def header(path: Path) -> Header:
     Raises:
         CorruptInstance: not a Part 10 file, unreadable, or a DICOMDIR.
     """
-    with structure.mapped(path) as data:
-        return identified(header_of_layout(structure.part10(data)))
+    return identified(anonymous_header(path))
 
 
 def anonymous_header(path: Path) -> Header:
@@ -122,8 +121,20 @@ def anonymous_header(path: Path) -> Header:
     Raises:
         CorruptInstance: not a Part 10 file, unreadable, or a DICOMDIR.
     """
+    try:
+        return header_within(path, structure.bounds_here())
+    except structure.WalkTooLong:
+        return long_files.header(path)
+
+
+def header_within(path: Path, bounds: structure.Bounds) -> Header:
+    """The same, of a file that takes no more than ``bounds``.
+
+    Raises:
+        CorruptInstance: as ``header``. WalkTooLong: it takes more.
+    """
     with structure.mapped(path) as data:
-        return header_of_layout(structure.part10(data))
+        return header_of_layout(structure.part10(data, bounds))
 
 
 def identified(found: Header) -> Header:

@@ -19,7 +19,7 @@ from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header
 from scraper.core.reasons import Reason
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
-from scraper.dicom import codestream, structure
+from scraper.dicom import codestream, long_files, structure
 from scraper.dicom.elements import dataset, describe_fault, plain
 from scraper.dicom.headers import HEADER_TAGS, MEDIA_DIRECTORY, header_of_layout, identified
 
@@ -66,15 +66,21 @@ def _with_group_length(raw: bytes) -> bytes:
     return raw[:132] + struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(body)) + body
 
 
-def _missing_part(data: structure.Buffer, kind: Kind) -> bytes:
-    """The bytes to prepend to make data a Part 10 file.
+def missing_part(data: structure.Buffer, bounds: structure.Bounds) -> bytes:
+    """The bytes to prepend to make data a Part 10 file; none where they are one.
 
     Raises:
-        CorruptInstance: the data set is truncated, or lacks what file meta needs.
+        CorruptInstance: no data set, a truncated one, or one that lacks what file meta needs. WalkTooLong: it takes more
+            than ``bounds``.
     """
+    kind = sniff(bytes(data[:HEAD]))
+    if kind is Kind.PART10:
+        return b""
+    if kind is not Kind.META_FIRST and kind not in BARE_DATA_SETS:
+        raise CorruptInstance(what=NAMES[kind])
     if kind is Kind.META_FIRST:
         return b"\0" * 128 + (b"" if bytes(data[:4]) == b"DICM" else b"DICM")
-    layout = structure.layout_of(data)
+    layout = structure.layout_of(data, bounds)
     if layout.fault is not None:
         raise CorruptInstance(what=describe_fault(layout.fault))
     ds = dataset(layout, HEADER_TAGS)
@@ -95,7 +101,19 @@ def normalise(path: Path) -> Header:
         CorruptInstance: anything else (an HTML page, a picture), a truncated file, or one without identity.
     """
     _complete(path)
-    with _whole(path) as layout:
+    try:
+        return header_of_whole(path, structure.bounds_here())
+    except structure.WalkTooLong:
+        return long_files.header_of_whole(path)
+
+
+def header_of_whole(path: Path, bounds: structure.Bounds) -> Header:
+    """The header of a Part 10 file that is whole and identifies itself.
+
+    Raises:
+        CorruptInstance: it does not. WalkTooLong: it takes more than ``bounds``.
+    """
+    with _whole(path, bounds) as layout:
         found = identified(header_of_layout(layout))
     if not found.sop_instance_uid:
         raise CorruptInstance(what=Reason.DICOM_WITHOUT_IDENTITY)
@@ -109,7 +127,19 @@ def ensure_part10(path: Path) -> None:
         CorruptInstance: as ``normalise``; unreadable values are noticed only when the header is read.
     """
     _complete(path)
-    with _whole(path) as layout:
+    try:
+        check_whole(path, structure.bounds_here())
+    except structure.WalkTooLong:
+        long_files.check_whole(path)
+
+
+def check_whole(path: Path, bounds: structure.Bounds) -> None:
+    """Check that a Part 10 file is whole and names its instance.
+
+    Raises:
+        CorruptInstance: it is not, or does not. WalkTooLong: it takes more than ``bounds``.
+    """
+    with _whole(path, bounds) as layout:
         if layout.meta_text(0x0002) == MEDIA_DIRECTORY:
             raise CorruptInstance(what=Reason.DICOMDIR)
         if not layout.text(0x00080018):
@@ -123,13 +153,13 @@ def _complete(path: Path) -> None:
         CorruptInstance: neither of the two.
     """
     with structure.mapped(path) as data:
-        kind = sniff(bytes(data[:HEAD]))
-        if kind is Kind.PART10:
+        try:
+            front = missing_part(data, structure.bounds_here())
+        except structure.WalkTooLong:
+            front = long_files.missing_part(path)
+        if not front:
             return
-        if kind is not Kind.META_FIRST and kind not in BARE_DATA_SETS:
-            raise CorruptInstance(what=NAMES[kind])
         whole = path.with_name(path.name + ".settled")
-        front = _missing_part(data, kind)
         with whole.open("wb") as out:
             out.write(front)
             for at in range(0, len(data), 1 << 20):
@@ -140,14 +170,14 @@ def _complete(path: Path) -> None:
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[structure.Layout]:
+def _whole(path: Path, bounds: structure.Bounds) -> Iterator[structure.Layout]:
     """The layout of a complete Part 10 file.
 
     Raises:
         CorruptInstance: it is truncated or broken.
     """
     with structure.mapped(path) as data:
-        layout = structure.part10(data)
+        layout = structure.part10(data, bounds)
         try:
             if layout.fault is not None:
                 raise CorruptInstance(what=describe_fault(layout.fault))

@@ -2,6 +2,8 @@
 
 Only tags, Value Representations and lengths are interpreted (PS3.5 chapter 7, annex A). What pydicom then reads is known to
 be shallow and complete.
+
+Over 400 lines because the walk, its bounds and what it finds are one thing.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Final
 from scraper.core.errors import CorruptInstance
 from scraper.core.reasons import Reason
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, NAMES, VRS, Kind, sniff
+from scraper.isolation import fence
 
 Buffer = bytes | mmap.mmap
 
@@ -37,6 +40,30 @@ PIXEL_TAGS: Final = (0x7FE00008, 0x7FE00009, PIXEL_DATA)  # float, double, integ
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF
 _LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
+
+
+class WalkTooLong(Exception):
+    """The file unfolds to more than this process takes apart: one behind a fence does it (``long_files``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one walk may take: steps, bytes of an inflated data set, bytes of the values before the pixels."""
+
+    steps: int = MOST_STEPS
+    inflated: int = INFLATED_AT_MOST
+    head: int = 1 << 62
+
+
+FULL: Final = Bounds()
+UNFENCED: Final = Bounds(steps=100_000, inflated=16 << 20, head=16 << 20)
+"""In a process that is more than a reader of files: an enhanced image of 1,000 frames has some 50,000 elements; 100,000 of a
+hostile file take some 30 MB, and pydicom's values of 16 MB some 200 MB."""
+
+
+def bounds_here() -> Bounds:
+    """The bounds of this process, for what a site sent."""
+    return FULL if fence.is_up() else UNFENCED
 
 
 class Fault(StrEnum):
@@ -73,6 +100,7 @@ class Layout:
     is_unterminated: bool = False  # these fragments are whole, and the file ends without the item that closes them
     fault: Fault | None = None
     end: int = 0
+    bounds: Bounds = FULL
 
     def value(self, tag: int) -> bytes:
         """The value's bytes; empty where the element is absent."""
@@ -135,13 +163,23 @@ class Walker:
         """Note the fault; the walk ends."""
         self.layout.fault = fault
 
+    def give_up(self) -> None:
+        """End the walk: it has as many steps as it may have.
+
+        Raises:
+            WalkTooLong: another process may go further.
+        """
+        if self.layout.bounds.steps < MOST_STEPS:
+            raise WalkTooLong
+        self.fail(Fault.BROKEN)
+
     def run(self) -> None:
         """Walk to the end, or to the first fault."""
         steps = 0
         while self.levels and self.layout.fault is None:
             steps += 1
-            if steps > MOST_STEPS:
-                self.fail(Fault.BROKEN)
+            if steps > self.layout.bounds.steps:
+                self.give_up()
             level = self.levels[-1]
             if self.pos >= level.end:
                 if level.undefined and len(self.levels) > 1 and level.end >= self.levels[0].end:
@@ -271,8 +309,10 @@ class Walker:
             tag = group << 16 | element
             if tag == _SEQUENCE_END:
                 break
-            if tag != _ITEM or len(found) > MOST_STEPS // 10:
+            if tag != _ITEM:
                 self.fail(Fault.BROKEN)
+            elif len(found) > min(self.layout.bounds.steps, MOST_STEPS // 10):
+                self.give_up()
             elif self.pos + length > end:
                 found.append((self.pos, end - self.pos))
                 self.fail(Fault.TRUNCATED)
@@ -282,9 +322,9 @@ class Walker:
         return found
 
 
-def data_set(data: Buffer, start: int, *, implicit: bool, little: bool) -> Layout:
+def data_set(data: Buffer, start: int, *, implicit: bool, little: bool, bounds: Bounds = FULL) -> Layout:
     """The layout of a data set that starts at ``start``."""
-    layout = Layout(data, start, implicit, little)
+    layout = Layout(data, start, implicit, little, bounds=bounds)
     Walker(layout).run()
     return layout
 
@@ -314,18 +354,20 @@ def _meta(data: Buffer, start: int) -> tuple[dict[int, Element], int]:
     return found, pos
 
 
-def layout_of(data: Buffer) -> Layout:
+def layout_of(data: Buffer, bounds: Bounds = FULL) -> Layout:
     """The layout of a Part 10 file, or of a data set that lacks preamble and file meta (its ``meta`` is empty then).
 
     Raises:
-        CorruptInstance: neither of the two.
+        CorruptInstance: neither of the two. WalkTooLong: it takes more than ``bounds``.
     """
     kind = sniff(bytes(data[:HEAD]))
     if kind is Kind.META_FIRST:
-        return part10(b"\0" * 128 + (b"" if bytes(data[:4]) == b"DICM" else b"DICM") + bytes(data[:]))
+        if len(data) > bounds.head:  # it is copied
+            raise WalkTooLong
+        return part10(b"\0" * 128 + (b"" if bytes(data[:4]) == b"DICM" else b"DICM") + bytes(data[:]), bounds)
     if kind not in BARE_DATA_SETS:
-        return part10(data)
-    layout = data_set(data, 0, implicit=kind is Kind.IMPLICIT, little=kind is not Kind.BIG_ENDIAN)
+        return part10(data, bounds)
+    layout = data_set(data, 0, implicit=kind is Kind.IMPLICIT, little=kind is not Kind.BIG_ENDIAN, bounds=bounds)
     if layout.fragments is None:
         layout.transfer_syntax_uid = (
             IMPLICIT_LITTLE if layout.implicit else EXPLICIT_LITTLE if layout.little else EXPLICIT_BIG
@@ -333,20 +375,23 @@ def layout_of(data: Buffer) -> Layout:
     return layout
 
 
-def inflate(data: bytes) -> bytes:
+def inflate(data: bytes, most: int = INFLATED_AT_MOST) -> bytes:
     """Inflate a deflated data set (PS3.5 A.5: raw deflate; some writers add a zlib header).
 
     Raises:
         CorruptInstance: no deflate stream, a truncated one, or one beyond ``INFLATED_AT_MOST``.
+        WalkTooLong: it goes beyond ``most``, which is less than that.
     """
     for bits in (-zlib.MAX_WBITS, zlib.MAX_WBITS):
         inflater = zlib.decompressobj(bits)
         try:
-            grown = inflater.decompress(data, INFLATED_AT_MOST)
+            grown = inflater.decompress(data, most)
         except zlib.error:
             continue
         if inflater.eof:
             return grown
+        if len(grown) >= most and most < INFLATED_AT_MOST:
+            raise WalkTooLong
         break
     raise CorruptInstance(what=Reason.DATA_SET_NOT_INFLATED)
 
@@ -356,11 +401,11 @@ def _guess(data: Buffer, at: int) -> Kind:
     return kind if kind in {Kind.IMPLICIT, Kind.BIG_ENDIAN} else Kind.EXPLICIT
 
 
-def part10(data: Buffer) -> Layout:
+def part10(data: Buffer, bounds: Bounds = FULL) -> Layout:
     """The layout of a Part 10 file (PS3.10 7.1), its faults noted but not raised.
 
     Raises:
-        CorruptInstance: not a Part 10 file, or truncated in its file meta.
+        CorruptInstance: not a Part 10 file, or truncated in its file meta. WalkTooLong: it takes more than ``bounds``.
     """
     head = bytes(data[:HEAD])
     kind = sniff(head)
@@ -376,7 +421,7 @@ def part10(data: Buffer) -> Layout:
     fault = None
     if syntax == DEFLATED:
         try:
-            source, body = inflate(bytes(data[start:])), 0
+            source, body = inflate(bytes(data[start:]), bounds.inflated), 0
             source = bytes(data[:start]) + source
             body = start
         except CorruptInstance:
@@ -388,7 +433,7 @@ def part10(data: Buffer) -> Layout:
             implicit, little = guessed is Kind.IMPLICIT, guessed is not Kind.BIG_ENDIAN
         elif not implicit and little and guessed is Kind.IMPLICIT:
             implicit = True
-    layout = data_set(source, body, implicit=implicit, little=little)
+    layout = data_set(source, body, implicit=implicit, little=little, bounds=bounds)
     layout.meta, layout.transfer_syntax_uid = meta, syntax
     layout.fault = fault or layout.fault
     return layout

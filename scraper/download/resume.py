@@ -65,7 +65,8 @@ class Resumable:
         try:
             return await self._send(self._request, into=self.into, on_bytes=on_bytes)
         except SiteUnreachable as err:
-            self._head = err.begun if isinstance(err.begun, Response) and _can_go_on(err.begun) else None
+            head = err.partial_response
+            self._head = head if isinstance(head, Response) and _can_go_on(head) else None
             raise
 
     async def _go_on(self, have: int, on_bytes: Callable[[int], None] | None) -> Response:
@@ -76,7 +77,7 @@ class Resumable:
         try:
             response = await self._send(replace(self._request, headers=headers), into=rest, on_bytes=on_bytes)
         except SiteUnreachable as err:
-            if _starts_at(err.begun, have):
+            if _starts_at(err.partial_response, have):
                 _append(rest, self.into)
             raise
         if response.status == 206 and _starts_at(response, have):

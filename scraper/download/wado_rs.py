@@ -100,7 +100,7 @@ class WadoRsFetch:
                 try:
                     response = await self._sending.send(request, answer, limit)
                 except SiteUnreachable as err:
-                    self._cut[source.url] += err.begun is not None
+                    self._cut[source.url] += err.partial_response is not None
                     if isinstance(err, SiteBusy) or self._cut[source.url] < CUTS:
                         raise
                     return err
@@ -140,9 +140,9 @@ class WadoRsFetch:
                 try:
                     response = await self._sending.send(request, body)
                 except SiteUnreachable as err:
-                    if not isinstance(err.begun, Response) or not err.begun.ok:
+                    if not isinstance(err.partial_response, Response) or not err.partial_response.ok:
                         raise
-                    response = err.begun
+                    response = err.partial_response
                 self._sending.judge(response, None)
                 if body.stat().st_size > MOST_AT_ONCE:
                     raise CorruptInstance(what=Reason.ANSWER_TOO_LARGE)

@@ -1,4 +1,4 @@
-"""Images that may show text of their own: who they are told by, and what is blanked (PS3.15 E.3.1, Clean Pixel Data)."""
+"""Images that may show text of their own: how they are recognised, and what is blanked (PS3.15 E.3.1, Clean Pixel Data)."""
 
 from __future__ import annotations
 

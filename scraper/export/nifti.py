@@ -20,6 +20,7 @@ from scraper.core.reasons import Reason
 from scraper.dicom import charset, structure
 from scraper.dicom.elements import declared_charset
 from scraper.export.gather import LeftOut, Listed, by_series, problems_of
+from scraper.isolation.own_program import NO_CONSOLE
 from scraper.verify import is_image
 
 _TIMEOUT_S: Final = 1800
@@ -84,7 +85,9 @@ def _converted(program: str, members: Sequence[Listed], made: Path, out: Path) -
         why, output = Reason.DCM2NIIX_NO_VOLUME, ""
         try:
             # the program is ours, the folder is ours, no word comes from a file
-            ran = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
+            ran = subprocess.run(  # noqa: S603
+                command, capture_output=True, timeout=_TIMEOUT_S, check=False, creationflags=NO_CONSOLE
+            )
             output = ran.stdout.decode("utf-8", "replace")
         except subprocess.TimeoutExpired:
             why = Reason.DCM2NIIX_TIMED_OUT

@@ -1,4 +1,4 @@
-"""Who is who in a de-identified export: pseudonyms, one secret number of days a person, new UIDs, and the key table.
+"""Pseudonyms of a de-identified export: per person a new ID and name, a secret shift of dates, new UIDs, and the key table.
 
 All of it follows from one secret key: with the same key, another export gives the same person the same pseudonym.
 """
@@ -102,7 +102,7 @@ class Persons:
         self._known: dict[str, Person] = {}
 
     def of(self, patient_id: str, name: str) -> Person:
-        """The patient with this ID; one without an ID is told by the name."""
+        """The patient with this ID; one without an ID is identified by the name."""
         identity = f"id:{patient_id}" if patient_id else f"name:{name}"
         if identity not in self._known:
             pseudonym = (

@@ -14,8 +14,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
-from PIL.PngImagePlugin import PngInfo
+from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
@@ -26,16 +25,13 @@ from scraper.dicom.elements import PYDICOM_ERRORS, numbers, plain, quiet, sequen
 from scraper.dicom.frames import aspect, colour, count_frames, decoded, functional, is_grey
 from scraper.dicom.reading import read_file
 from scraper.dicom.structure import PIXEL_TAGS
+from scraper.export.contact_sheet import MARK, chosen, draw_sheet, save, title_of
 from scraper.export.gather import LeftOut, Listed, by_series, problems_of
 from scraper.verify import Inspector, is_image
 
-MARK: Final = "NOT FOR DIAGNOSIS"
 NO_PIXELS: Final = Reason.NO_PIXELS
 NOT_DECODED: Final = Reason.PIXELS_NOT_DECODED
 ENDED: Final = Reason.DECODER_ENDED
-_THUMB: Final = 160  # pixels of a thumbnail's longer side
-_ACROSS: Final = 8
-_ON_A_SHEET: Final = 64
 
 Grey = NDArray[np.float64]
 
@@ -119,15 +115,6 @@ def _picture(ds: Dataset, samples: NDArray[np.generic], frame: int) -> Image.Ima
     return picture
 
 
-def _save(picture: Image.Image, path: Path) -> None:
-    if path.suffix == ".png":
-        mark = PngInfo()
-        mark.add_text("Comment", MARK)
-        picture.save(path, pnginfo=mark)
-    else:
-        picture.save(path, quality=92, comment=MARK)
-
-
 def draw_instance(source: str, stem: str, suffix: str) -> list[str]:
     """Write the pictures of one instance, one for each frame; runs in a child process.
 
@@ -147,33 +134,13 @@ def draw_instance(source: str, stem: str, suffix: str) -> list[str]:
                 return [NO_PIXELS]
             for number, samples in enumerate(decoded(ds)):
                 path = f"{stem}_{number + 1:04}{suffix}" if count_frames(ds) > 1 else stem + suffix
-                _save(_picture(ds, samples, number), Path(path))
+                save(_picture(ds, samples, number), Path(path))
                 made.append(path)
     except CorruptInstance as err:
         return [err.cause if isinstance(err.cause, str) else NOT_DECODED, *made]
     except (*PYDICOM_ERRORS, RuntimeError):
         return [NOT_DECODED, *made]
     return ["" if made else NOT_DECODED, *made]
-
-
-def draw_sheet(pictures: list[str], title: str, path: str) -> str:
-    """Write up to ``_ON_A_SHEET`` pictures of a series on one page, under a warning that it is not for diagnosis."""
-    thumbs = []
-    for picture in pictures:
-        with Image.open(picture) as opened:
-            thumb = opened.convert("RGB")
-        thumb.thumbnail((_THUMB - 4, _THUMB - 4))
-        thumbs.append(thumb)
-    across = min(_ACROSS, len(thumbs))
-    down = -(-len(thumbs) // across)
-    page = Image.new("RGB", (max(across * _THUMB, 320), down * _THUMB + 24))
-    ImageDraw.Draw(page).text((6, 6), f"{MARK}   {title}", fill=(255, 200, 0))
-    for index, thumb in enumerate(thumbs):
-        left = index % across * _THUMB + (_THUMB - thumb.width) // 2
-        top = 24 + index // across * _THUMB + (_THUMB - thumb.height) // 2
-        page.paste(thumb, (left, top))
-    _save(page, Path(path))
-    return path
 
 
 async def draw(listed: Sequence[Listed], made: Path, suffix: str, inspector: Inspector) -> tuple[int, list[Problem]]:
@@ -205,10 +172,9 @@ async def draw(listed: Sequence[Listed], made: Path, suffix: str, inspector: Ins
                 left_out.append(LeftOut(member.name, why, is_loss))
         count += len(drawn)
         if drawn:
-            places = np.linspace(0, len(drawn) - 1, min(len(drawn), _ON_A_SHEET))
-            chosen = [drawn[round(float(place))] for place in places]
-            title = f"series {members[0].header.series_number or ''}"
-            await inspector.apart(draw_sheet, chosen, title, str(folder / f"sheet{suffix}"))
+            path = folder / f"sheet{suffix}"
+            if not await inspector.apart(draw_sheet, chosen(drawn), title_of(members[0].header, len(drawn)), str(path)):
+                path.unlink(missing_ok=True)
         else:
             folder.rmdir()
     return count, problems_of(left_out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,7 @@ import pydicom
 
 from scraper.core.model import Problem
 from scraper.core.reasons import Reason
+from scraper.core.safe_text import csv_cell
 from scraper.dicom.elements import PYDICOM_ERRORS, plain, quiet
 from scraper.export.companions import sha256_of
 from scraper.export.gather import LeftOut, Listed, by_series, problems_of
@@ -54,6 +56,9 @@ _TEXTS: Final = (
     "ImageOrientationPatient",
 )
 _OF_AN_INSTANCE: Final = ("SOPInstanceUID", "SOPClassUID", "InstanceNumber")
+_NUMBERS: Final = re.compile(
+    r"[+-]?[0-9]+(?:\.[0-9]+)?(?:\\[+-]?[0-9]+(?:\.[0-9]+)?)*"
+)  # between backslashes (PS3.5 6.4)
 _VARY: Final = frozenset(("ImagePositionPatient", "XRayTubeCurrent", "Exposure"))
 
 
@@ -105,13 +110,12 @@ def _write_csv(path: Path, rows: Sequence[dict[str, str]]) -> None:
         writer = csv.DictWriter(out, list(rows[0]) if rows else ["file"])
         writer.writeheader()
         for row in rows:
-            writer.writerow({name: _no_formula(value) for name, value in row.items()})
+            writer.writerow({name: _cell(value) for name, value in row.items()})
 
 
-def _no_formula(value: str) -> str:
-    """A cell that a spreadsheet does not run."""
-    is_number = value[:1] in "+-" and value[1:2].isdigit()
-    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") and not is_number else value
+def _cell(value: str) -> str:
+    """Numbers as they are, also several of them; any other text as one that no spreadsheet runs."""
+    return value if _NUMBERS.fullmatch(value) else csv_cell(value)
 
 
 def _write_parquet(path: Path, rows: Sequence[dict[str, str]]) -> None:

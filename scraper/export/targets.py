@@ -1,4 +1,4 @@
-"""What other people and programs ask for, made from a folder on disk: a zip, a CD layout, pictures, NIfTI.
+"""Export a folder to a target: a zip, a CD layout, pictures, NIfTI.
 
 Nothing here changes the folder that it reads. What can't be exported is named with its reason; an incomplete study is
 exported as it is, and reported as incomplete.
@@ -178,9 +178,10 @@ def _moved(made: _Made, output: Path, name: str, target: Target) -> list[Path]:
         return []
     suffix = f".{target.value}" if target in (Target.ZIP, Target.ISO) else ""
     whole = output / f"{name}{suffix}" if name else output
-    whole.parent.mkdir(parents=True, exist_ok=True)
+    whole.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     places = [whole] if len(made.paths) == 1 else [_part_of(whole, place) for place in range(1, len(made.paths) + 1)]
     for path, place in zip(made.paths, places, strict=True):
+        path.chmod(0o700 if path.is_dir() else 0o600)  # a program that uses the library may have any umask
         shutil.move(path, place)
     return places
 

@@ -1,4 +1,4 @@
-"""The page of a study: what ``cloudfilm view`` writes, and what goes into a zip or onto a CD."""
+"""Make the page that shows a study: for ``cloudfilm view``, in a zip, or on a CD."""
 
 from __future__ import annotations
 
@@ -75,19 +75,26 @@ async def view(source: Path, page: Path, language: Language) -> ViewPage:
     return ViewPage(page, moved, made.frames, made.undecoded, unreadable)
 
 
-async def write_missing_pages(output: Path, language: Language) -> list[str]:
-    """Write ``index.html`` into each study's folder that has none, or one older than its report.
+def missing_pages(output: Path, since: float = 0) -> list[Path]:
+    """The reports, written after ``since``, of studies that have no ``index.html``, or one older than the report."""
+    reports = []
+    for report in sorted(output.glob(f"*/{REPORT}")):
+        page, saved_at = report.with_name(ZIP_PAGE), report.stat().st_mtime
+        if saved_at >= since and not (page.is_file() and page.stat().st_mtime >= saved_at):
+            reports.append(report)
+    return reports
+
+
+async def write_pages_of(reports: Sequence[Path], language: Language) -> list[str]:
+    """Write ``index.html`` beside each of these reports.
 
     Returns:
         The folders that got none: without a picture, or with something else of that name.
     """
     without = []
-    for report in sorted(output.glob(f"*/{REPORT}")):
-        page = report.with_name(ZIP_PAGE)
-        if page.is_file() and page.stat().st_mtime >= report.stat().st_mtime:
-            continue
+    for report in reports:
         try:
-            await view(report.parent, page, language)
+            await view(report.parent, report.with_name(ZIP_PAGE), language)
         except CloudfilmError:
             without.append(report.parent.name)
     return without

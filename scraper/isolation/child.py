@@ -19,11 +19,11 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import IO, Any, Final
 
+from scraper.isolation.own_program import NO_CONSOLE, child_command
 from scraper.isolation.process import bare_environment, confine
 
 LONGEST_HEADER: Final = 1 << 20  # bytes of one line; the longest name in a zip has 64 KB
 _LOOK_EVERY_S: Final = 0.5
-_START: Final = "from {module} import serve; serve()"
 
 Message = tuple[dict[str, Any], bytes]
 Say = Callable[..., None]
@@ -43,7 +43,7 @@ class Child:
     """
 
     def __init__(self, module: str, arguments: Sequence[str] = (), patience_s: float = 60.0) -> None:
-        self._command = [sys.executable, "-P", "-c", _START.format(module=module), *arguments]
+        self._command = child_command(module, "serve", *arguments, is_bare=True)
         self._patience_s = patience_s
         self._process: subprocess.Popen[bytes] | None = None
         self._deadline = 0.0
@@ -119,11 +119,12 @@ class Child:
         if self._process is None or self._process.poll() is not None:
             self.close()
             self._process = subprocess.Popen(  # noqa: S603  # this very interpreter
-                self._command,  # -P: the folder that we were called in is no place to import from
+                self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env=bare_environment(),
+                creationflags=NO_CONSOLE,
             )
         return self._process
 

@@ -61,7 +61,7 @@ def study(
     collected: Collected,
     series: Sequence[Series],
     listed: Study,
-    known: earlier.Known = earlier.Known(),  # noqa: B008  frozen
+    known: earlier.EarlierStudy = earlier.EarlierStudy(),  # noqa: B008  frozen
 ) -> Judged:
     """Assess one study: compare what arrived with what the site announced and what earlier runs knew.
 

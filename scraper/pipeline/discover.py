@@ -26,7 +26,7 @@ from scraper.core.errors import (
     UnsafeRedirect,
 )
 from scraper.core.given import Given, every
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Problem, Request, StudyResult, Via
 from scraper.core.questions import FILM_LINK
 from scraper.core.settings import BrowserUse, Settings
@@ -113,9 +113,10 @@ class Discoverer:
 
     def _ask_which(self, links: Sequence[str]) -> str | None:
         """Ask which of several equally likely links is the film's; its number, as the person types it."""
-        for number, url in enumerate(links, 1):
-            self._watcher.say(f"{number}: {of(url).redacted}")
-        return self._ask(FILM_LINK, of(links[0]).host, None)
+        options = tuple(parse_url(url).redacted for url in links)
+        for number, option in enumerate(options, 1):
+            self._watcher.say(f"{number}: {option}")
+        return self._ask(replace(FILM_LINK, options=options), parse_url(links[0]).host, None)
 
     async def owner(self, share: ShareLink) -> Owner:
         """Find the provider of a link; fall back to the universal capture.
@@ -146,7 +147,7 @@ class Discoverer:
         provider, use = owner.provider, self._settings.browser
         via: Via | None = Via.DIRECT
         found = list[Discovered]()
-        if isinstance(provider, local_files.LOCAL):  # there is no site that could be silent
+        if isinstance(provider, local_files.WithoutSite):  # there is no site that could be silent
             via, found = None, checked(provider, [row async for row in every(provider.discover(owner.link, session))])
         elif not provider.is_web():
             found = await listed(provider, owner.link, session)
@@ -201,7 +202,7 @@ class Discoverer:
                     target += (
                         "#" + here.parts.fragment
                     )  # a fragment survives a redirect that names none (RFC 9110 10.2.2)
-                here = replace(of(target), answers=share.answers)
+                here = replace(parse_url(target), answers=share.answers)
                 owner = catalogue.find(here)
                 if owner is not None:
                     return here, owner

@@ -6,7 +6,6 @@ import asyncio
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from scraper.contract import AsyncIterator, Package, Provider, Series, Session, ShareLink
 from scraper.core.errors import CredentialsRequired
@@ -20,13 +19,18 @@ from scraper.source import kinds
 from scraper.verify import Files, opened
 
 
-class LocalFiles(Provider):
-    """Takes the place of a provider for the user's own files."""
+class WithoutSite(Provider):
+    """Takes the place of a provider where no site is asked."""
 
-    name = "files"
-    schemes = ("file",)
+    schemes = ("file", "listen")
     route = r".*"
     names_page = False
+
+
+class LocalFiles(WithoutSite):
+    """A folder or an archive."""
+
+    name = "files"
     serves = "the files as they are"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Package]:
@@ -35,28 +39,44 @@ class LocalFiles(Provider):
         yield Package(kinds.path_of(link), Study(key=link.path))
 
 
-class Recording(Provider):
-    """Takes the place of a provider for a browser's recording (HAR)."""
+class Recording(WithoutSite):
+    """A browser's recording (HAR)."""
 
     name = "har"
-    schemes = ("file",)
-    route = r".*"
-    names_page = False
     serves = "what a person's own browser received"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Series]:
         """The series that were recognised in the recording."""
         from scraper.capture.har import series_in  # loaded where it is needed: it takes pydicom along
 
-        for series in await series_in(kinds.path_of(link), session.spool):
+        is_asked = session.settings.fetch_missing
+        on_page = session.turn_to if is_asked else _ask_nobody
+        for series in await series_in(kinds.path_of(link), session.spool, fetch_missing=is_asked, on_page=on_page):
             yield series
 
 
-LOCAL: Final = (LocalFiles, Recording)
+def _ask_nobody(page: str) -> None:
+    del page
+
+
+class SavedPage(WithoutSite):
+    """A viewer's page that a person saved, with images in it."""
+
+    name = "page"
+    serves = "what a person saved with the page"
+
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Series]:
+        """The series whose images lie in the page."""
+        from scraper.capture.har import series_in_page
+
+        for series in await series_in_page(kinds.path_of(link), session.spool):
+            yield series
 
 
 def of(link: ShareLink) -> Provider:
     """What takes the place of a provider for a ``file:`` link."""
+    if kinds.path_of(link).suffix.lower() in kinds.PAGES:
+        return SavedPage()
     return Recording() if kinds.is_har(kinds.path_of(link)) else LocalFiles()
 
 
@@ -102,6 +122,3 @@ def _announced(study: StudyResult) -> StudyResult:
     there = study.counts.saved
     expected = there if study.counts.expected is None else study.counts.expected
     return replace(study, series=series, counts=Counts(expected, 0, 0, study.counts.failed))
-
-
-__all__ = ["LOCAL", "LocalFiles", "Recording", "of", "opened_files", "surveyed"]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from scraper.contract import Provider
 from scraper.core.errors import CloudfilmError, ExitCode, NotOriginalDicom
 from scraper.core.link import ShareLink
 from scraper.core.model import Problem, Result, Status, StudyResult, Via
@@ -14,10 +15,14 @@ from scraper.pipeline import assess
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """One film of a source: its link; ``unread`` are pages of the source that could not be read."""
+    """One film of a source: its link; ``unread`` are pages of the source that could not be read.
+
+    ``provider``: whose it is, where that is known without its link.
+    """
 
     share: ShareLink
     unread: tuple[int, ...] = ()
+    provider: Provider | None = None
 
 
 @dataclass(frozen=True, slots=True)

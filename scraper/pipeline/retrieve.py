@@ -23,7 +23,7 @@ from scraper.download.watcher import Watcher
 from scraper.pipeline.discover import Discovery, Part, by_study, listed_again
 from scraper.pipeline.local_files import opened_files
 from scraper.pipeline.resources import SharedResources
-from scraper.store.earlier import Known
+from scraper.store.earlier import EarlierStudy
 from scraper.store.place import StudyStore, open_store
 
 
@@ -45,7 +45,7 @@ class RetrievedStudy:
     study: Study
     series: tuple[Series, ...]
     collected: Collected
-    known: Known
+    known: EarlierStudy
     asked_for: Collected | None = None
     options: Mapping[str, object] = field(default_factory=dict)
 

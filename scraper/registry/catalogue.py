@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from scraper.core import settings
 from scraper.core.errors import NoSuchFile, PageBehindLink, UnusableLink, UsageError
-from scraper.core.link import Kind, ShareLink, addresses, kind_of, of, unwrapped
+from scraper.core.link import Kind, ShareLink, addresses, kind_of, parse_url, unwrap_oauth
 from scraper.core.shape import Shape
 from scraper.registry import index, overrides
 
@@ -48,7 +48,7 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Catalogue:
     """All providers by name, and those that failed to load; ``plugged`` are the names of the plug-ins installed."""
 
     by_name: dict[str, type[Provider]]
@@ -57,7 +57,7 @@ class Known:
 
 
 @cache
-def known() -> Known:
+def known() -> Catalogue:
     """Every provider: those plugged in by entry points first, then the built-in ones. A broken plug-in breaks nothing."""
     from importlib.metadata import entry_points
 
@@ -83,7 +83,7 @@ def known() -> Known:
                 by_name.setdefault(provider.name, provider)
         except (ImportError, SyntaxError) as err:  # one broken provider must not disable the others
             broken.append(Broken(module, str(err)))
-    return Known(by_name, tuple(broken), tuple(entry.name for entry in plugged))
+    return Catalogue(by_name, tuple(broken), tuple(entry.name for entry in plugged))
 
 
 def _modules(path: Iterable[str]) -> list[str]:
@@ -206,7 +206,7 @@ def saved_page(html: str) -> ShareLink | None:
     """The link for a viewer's page that a person saved by hand, if some provider knows such pages."""
     for provider in known().by_name.values():
         if provider.saved_page and re.search(provider.saved_page, html):
-            return replace(of(provider.saved_from), saved=html)
+            return replace(parse_url(provider.saved_from), saved=html)
     return None
 
 
@@ -280,11 +280,11 @@ def meanings(text: str, symbology: str = "") -> list[Meaning]:
 def _of_address(address: str, *, alone: bool) -> Meaning:
     kind = kind_of(address)
     if kind in (Kind.LINK, Kind.WECHAT_OAUTH):
-        inner = unwrapped(address) if kind is Kind.WECHAT_OAUTH else address
+        inner = unwrap_oauth(address) if kind is Kind.WECHAT_OAUTH else address
         if inner is None:
             return Meaning(kind, None, None, alone)
         try:
-            owner = owner_of(of(inner))
+            owner = owner_of(parse_url(inner))
         except UnusableLink:
             return Meaning(kind, None, None, alone)
         if owner is not None:

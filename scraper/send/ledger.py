@@ -1,4 +1,4 @@
-"""What an archive has taken already: a send that was killed goes on where it ended.
+"""Record what an archive has stored already, so that a killed send continues where it ended.
 
 A row is written as soon as the archive says that it has an instance. Killed between its word and the row, the next run sends that
 instance once more, and the archive, which tells instances apart by SOP Instance UID, has it once.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,6 +46,7 @@ class Ledger:
         self._target = hashlib.sha256(target.encode()).hexdigest()[:32]
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.close(os.open(folder / NAME, os.O_CREAT | os.O_WRONLY, 0o600))  # what SQLite puts beside it is the same
             self._db = sqlite3.connect(folder / NAME, timeout=30, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")

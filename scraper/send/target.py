@@ -65,7 +65,7 @@ def target_of(text: str, *, insecure: bool = False) -> Target:
     if scheme == "pacs":
         return _dicom(text, insecure=insecure)
     if scheme in ("http", "https"):
-        share = link.of(text)
+        share = link.parse_url(text)
         if not re.search(r"/studies(?:/[0-9.]{1,64})?/?$", share.parts.path):
             raise UsageError(f"{share.redacted}: pacs://AET@host:port, https://host/…/studies")
         return WebTarget(share.url)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from scraper.core.errors import UnusableLink
-from scraper.core.link import Kind, of
+from scraper.core.link import Kind, parse_url
 from scraper.registry import catalogue
 from scraper.registry.catalogue import Meaning
 from scraper.source.link_score import AGAINST, Score, score
 
 if TYPE_CHECKING:
-    from scraper.source.qr import Code, Suspect
     from scraper.source.qr.engines import Polygon
+    from scraper.source.qr.reader import Code, Suspect
 
 MARGIN = 1.5  # of scores: less is no difference
 UNLIKELY = -1.0  # an address below this opens no film
@@ -105,7 +105,7 @@ def choose_in_text(meanings: Sequence[Meaning]) -> Choice:
 
     Equally likely links of one host are several films of one viewer: whoever wrote the text gave all of them.
     """
-    from scraper.source.qr import Code
+    from scraper.source.qr.reader import Code
 
     choice = choose([(Code(meaning.link or "", "", ()), meaning) for meaning in meanings])
     hosts = {urlsplit(link).hostname for link in choice.equal}
@@ -200,7 +200,7 @@ def distinct(addresses: Iterable[str | None]) -> tuple[str, ...]:
 def identity(address: str) -> str:
     """The common identity of all spellings of a link."""
     try:
-        found = of(address)
+        found = parse_url(address)
     except UnusableLink:
         return address
     return found.origin + found.target

@@ -28,8 +28,9 @@ from scraper.core.questions import PASSWORD
 from scraper.core.settings import Settings
 from scraper.registry import catalogue
 from scraper.registry.catalogue import Meaning
-from scraper.source import candidates, pages, qr
+from scraper.source import candidates
 from scraper.source.candidates import Choice, distinct
+from scraper.source.qr import reader as qr
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +120,11 @@ def decode(path: Path, settings: Settings, reader: qr.Reader | None = None) -> D
             certain=candidates.is_certain,
             enough=candidates.are_enough,
         )
-    codes = tuple((code, catalogue.meaning(code.text, code.symbology)) for code in reading.codes)
-    every = [(code, meaning) for code, best in codes for meaning in _films_in(code, best)]
-    choice = candidates.choose(every, reading.suspects)
-    links = _in_reading_order(choice.films, every)
-    left_out = 0 if links else pages.frames_left_out(path)
+        codes = tuple((code, catalogue.meaning(code.text, code.symbology)) for code in reading.codes)
+        every = [(code, meaning) for code, best in codes for meaning in _films_in(code, best)]
+        choice = candidates.choose(every, reading.suspects)
+        links = _in_reading_order(choice.films, every)
+        left_out = 0 if links else reader.frames_left_out(path)
     return Decoded(path, codes, links, reading, time.monotonic() - started, left_out, choice)
 
 
@@ -149,13 +150,30 @@ def _reading_order(read: tuple[qr.Code, Meaning]) -> tuple[int, int, int]:
     return code.page, round((max(rows) + min(rows)) / 2 / (2 * height)), min(columns)
 
 
-def annotate(found: Decoded, out: Path, *, password: str = "") -> None:
+def annotate(found: Decoded, out: Path, reader: qr.Reader) -> None:
     """Draw what was found on a copy of the picture.
 
     Raises:
         UnreadableFile: ``out`` names no kind of picture. NotWritable: it can't be written.
     """
     try:
-        qr.reader.annotate(found.path, found.reading, out, password=password)
+        reader.annotate(found.path, found.reading, out)
+    except OSError as err:
+        raise NotWritable(path=str(out)) from err
+
+
+def save_page(found: Decoded, out: Path, reader: qr.Reader) -> tuple[int, int, int]:
+    """Save the first page with a code, else the first page, as a picture to be looked at.
+
+    Returns:
+        Its number, from 1; its columns and rows, in pixels of its codes' polygons.
+
+    Raises:
+        UnreadableFile: it can't be read. NotWritable: ``out`` can't be written.
+    """
+    numbers = [*(code.page for code, _ in found.codes), *(suspect.page for suspect in found.reading.suspects)]
+    number = min(numbers, default=1)
+    try:
+        return number, *reader.save_page(found.path, number, out)
     except OSError as err:
         raise NotWritable(path=str(out)) from err

@@ -15,7 +15,7 @@ from scraper.core.sniff import HEAD, Kind, sniff
 _PICTURES = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "heic", "heif", "gif", "avif", "jp2", "jxl", "svg"]
 _DOCUMENTS = ["pdf", "dcm", "docx", "pptx", "xlsx", "odt"]
 IMAGES = frozenset(f".{name}" for name in (*_PICTURES, *_DOCUMENTS))
-PAGES = frozenset((".html", ".htm"))
+PAGES = frozenset((".html", ".htm", ".mhtml", ".mht"))
 TEXTS = frozenset((".txt", ".url", ".webloc", ".md")) | PAGES
 _HAR = re.compile(rb'(\xef\xbb\xbf)?\s*\{\s*"log"\s*:\s*\{')
 MOST_LOOKED_AT = 20_000  # files of a folder, until one is a DICOM file

@@ -78,7 +78,7 @@ def _words() -> _Words:
 def score(address: str, context: str = "") -> Score:
     """Score one address; ``context`` is the rest of the code's text."""
     try:
-        found = link.of(address)
+        found = link.parse_url(address)
     except UnusableLink:
         return Score(MOST_AGAINST, 0.0, MOST_AGAINST, 0.0, never="unusable")
     if kind := host_kind(found.host):

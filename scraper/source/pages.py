@@ -1,4 +1,4 @@
-"""A file of any kind → upright pages of grey pixels, within bounded memory.
+"""Read a file of any kind as upright pages of grey pixels, within bounded memory.
 
 The first bytes decide what a file is, never its name. Sizes are read from the header and checked before a pixel is
 decoded.
@@ -70,8 +70,12 @@ class Kind(StrEnum):
 
     @property
     def is_simple(self) -> bool:
-        """Whether it decodes in one pass whose cost the header's size bounds, so that this process may read it."""
+        """Whether it decodes in one pass whose cost the header's size bounds: it has a first look without NumPy."""
         return self in {Kind.JPEG, Kind.PNG, Kind.BMP, Kind.GIF, Kind.WEBP}
+
+
+ANIMATIONS = frozenset((Kind.GIF, Kind.WEBP, Kind.PNG, Kind.AVIF, Kind.HEIF))
+"""Kinds that may hold more than one frame of the same picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +222,7 @@ def frames_left_out(path: Path) -> int:
         NoSuchFile, UnreadableFile: as ``pages``.
     """
     kind = kind_of(path)
-    if kind not in {Kind.GIF, Kind.WEBP, Kind.PNG, Kind.AVIF, Kind.HEIF}:
+    if kind not in ANIMATIONS:
         return 0
     with closing(_open(path, kind)) as image:
         most = MAX_GLANCED_FRAMES if kind.is_simple else MAX_FRAMES

@@ -23,13 +23,13 @@ from scraper.core.questions import FILM_LINK
 from scraper.core.settings import Settings
 from scraper.core.text import decode_text
 from scraper.registry import catalogue
-from scraper.source import candidates
+from scraper.source import candidates, saved_page
 from scraper.source.candidates import distinct, identity
 from scraper.source.film_codes import decode
 from scraper.source.kinds import IMAGES, PAGES, TEXTS, holds_files, is_file, is_folder
 
 MAX_TEXT = 4 * 2**20  # bytes of a text file
-MAX_PAGE = 32 * 2**20  # a viewer's page lists some thousand images
+MAX_PAGE = 128 * 2**20  # a viewer's page lists some thousand images; saved as one file it holds them
 Stdin = Callable[[], str | Path]
 Choose = Callable[[Sequence[str]], "str | None"]
 """Asks a person for the number, from 1, of one of several links; None where nobody can be asked."""
@@ -103,8 +103,14 @@ def _in_file(path: Path, settings: Settings, ask: Choose) -> SourceLinks:
     if suffix not in PAGES:
         return _in_text(decode_text(body), path.name, settings, ask)
     # a page is UTF-8, stray bytes in it or not: what its scripts say is ASCII
-    page = catalogue.saved_page(body.decode(errors="replace"))
-    return SourceLinks((page or _usable(link.parse(decode_text(body), source=path.name)),))
+    if page := catalogue.saved_page(body.decode(errors="replace")):
+        return SourceLinks((page,))
+    saved = saved_page.look(path)
+    if saved.has_images:
+        return SourceLinks((ShareLink(path.absolute().as_uri()),))
+    if saved.address:
+        return SourceLinks((_usable(link.parse_url(saved.address)),))
+    return SourceLinks((_usable(link.parse(decode_text(body), source=path.name)),))
 
 
 def _in_text(text: str, source: str, settings: Settings, ask: Choose) -> SourceLinks:
@@ -131,7 +137,7 @@ def _in_text(text: str, source: str, settings: Settings, ask: Choose) -> SourceL
     films = distinct(meaning.link for meaning in meanings.values() if meaning.link in films)
     spelt = {identity(meaning.link or ""): address for address, meaning in reversed(meanings.items())}
     answers = _answers_for(text, found)
-    return SourceLinks(tuple(replace(link.of(film), answers=answers[spelt[identity(film)]]) for film in films))
+    return SourceLinks(tuple(replace(link.parse_url(film), answers=answers[spelt[identity(film)]]) for film in films))
 
 
 def _picked(links: Sequence[str], settings: Settings, ask: Choose) -> str | None:
@@ -180,7 +186,7 @@ def _usable(found: ShareLink) -> ShareLink:
     if kind is LinkKind.WECHAT_MINI_PROGRAM:
         raise MiniProgramOnly(link=found.redacted)
     if kind is LinkKind.WECHAT_OAUTH:
-        inner = link.unwrapped(found.url)
+        inner = link.unwrap_oauth(found.url)
         if inner is None:
             raise WechatOnly(source=found.redacted)
         return link.parse(inner)

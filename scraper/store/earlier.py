@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -52,7 +52,7 @@ class KnownSeries:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class EarlierStudy:
     """What the report of an earlier run says. ``stated``: instances of the whole study, where that is more than its series'."""
 
     series: tuple[KnownSeries, ...] = ()
@@ -61,24 +61,24 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What this run and earlier ones know together; ``stated`` as for ``Known``."""
+    """What this run and earlier ones know together; ``stated`` as for ``EarlierStudy``."""
 
     series: list[Series]
     expected: dict[str, int | None]
     stated: int | None = None
 
 
-def read(report: Path) -> Known:
+def read(report: Path) -> EarlierStudy:
     """Read what a ``study.json`` records; empty if it is not a report."""
     try:
         document = json.loads(report.read_text(encoding="utf-8"))
         series = tuple(_read(row) for row in document["series"])
         total = document["instances"]["expected"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return Known()
+        return EarlierStudy()
     known = sum(max(item.expected or 0, item.saved) for item in series)
     is_more = isinstance(total, int) and total > known
-    return Known(series, total if is_more else None)
+    return EarlierStudy(series, total if is_more else None)
 
 
 def _read(row: Mapping[str, Any]) -> KnownSeries:
@@ -102,7 +102,7 @@ def _read(row: Mapping[str, Any]) -> KnownSeries:
 
 
 def merge(
-    known: Known,
+    known: EarlierStudy,
     series: Sequence[Series],
     expected: Mapping[str, int | None],
     uid_of: Mapping[str, str],
@@ -163,7 +163,7 @@ def _rules(one: KnownSeries, expected: int | None, now: int, there: int) -> bool
 
 
 def _unnamed(
-    known: Known,
+    known: EarlierStudy,
     study: str,
     counts: Mapping[str, int | None],
     saved: Mapping[str, int],
@@ -184,11 +184,3 @@ def _unnamed(
             left -= series.expected or 0
             found.append(series.as_series(study, 0))
     return found
-
-
-def seen_only(known: Known) -> Iterable[str]:
-    """UIDs of the series whose number of instances is unknown."""
-    return [series.uid for series in known.series if series.evidence is Evidence.SIGHT]
-
-
-__all__ = ["Known", "KnownSeries", "Merged", "merge", "read", "seen_only"]

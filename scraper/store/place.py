@@ -24,7 +24,7 @@ from scraper.core.disk import disk_errors
 from scraper.core.errors import InstanceConflict, NotWritable
 from scraper.core.model import Header, Origin, Saved, Study
 from scraper.core.safe_text import escaped_json
-from scraper.store.earlier import Known, read
+from scraper.store.earlier import EarlierStudy, read
 from scraper.store.naming import study_folder_name
 
 STATE = ".cloudfilm"
@@ -64,7 +64,7 @@ class StudyStore:
         self._entries: dict[str, tuple[Entry, Path]] = {}
         self.folder: Path | None = None
         self.was_complete = False  # an earlier run ended with nothing missing
-        self.known = Known()  # what earlier runs knew of it
+        self.known = EarlierStudy()  # what earlier runs knew of it
 
     def close(self) -> None:
         """Let another process have the study."""

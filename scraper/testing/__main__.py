@@ -1,4 +1,4 @@
-"""``python -m scraper.testing new NAME [--from bundle.zip]``: the four files of a new provider."""
+"""``python -m scraper.testing new NAME [--from bundle.zip]``: the files of a new provider."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from scraper.testing.scaffold import ScaffoldError, new_platform, write
+from scraper.authoring.platform_files import ScaffoldError, new_platform, write
+from scraper.cli.interrupt import run
 
 
 def main(words: list[str] | None = None) -> int:
@@ -15,14 +16,16 @@ def main(words: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     new = commands.add_parser("new", help="write provider, emulated site, facts and tests of a new platform")
     new.add_argument("name", help="of the provider: lower case, as aurora or aurora-cloud")
-    new.add_argument("--from", dest="bundle", type=Path, help="a bundle of cloudfilm record: its host, link and calls")
+    new.add_argument("--from", dest="bundle", type=Path, help="a bundle of cloudfilm record: its requests and answers")
     given = parser.parse_args(words)
     try:
-        platform = new_platform(given.name, given.bundle)
+        platform = run(new_platform(given.name, given.bundle))
         paths = write(platform, Path.cwd())
     except ScaffoldError as err:
         sys.stderr.write(f"{err}\n")
         return 2
+    if platform.why_not:
+        sys.stderr.write(f"The bundle gave host, link and calls; its requests are left to you: {platform.why_not}\n")
     for path in paths:
         sys.stdout.write(f"{path.relative_to(Path.cwd())}\n")
     sys.stdout.write(

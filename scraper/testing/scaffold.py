@@ -308,7 +308,7 @@ from fixtures.sites.<<MODULE>> import site
 from fixtures.world import World
 from providers.<<MODULE>> import <<CLASS>>
 from scraper.contract import LinkExpired, NoSuchStudy
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.testing import Case, check, rows
 
 SITE = site.<<CLASS>>Site()
@@ -329,5 +329,5 @@ async def test_case(case, via, tmp_path):
 
 @pytest.mark.parametrize("url", ["https://<<HOST>>/", "https://<<HOST>>/help"])
 def test_not_ours(url):
-    assert <<CLASS>>.owns(of(url)) is None
+    assert <<CLASS>>.owns(parse_url(url)) is None
 '''

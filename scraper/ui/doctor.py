@@ -18,8 +18,9 @@ from scraper.core.errors import BrowserNotInstalled, WrongOverride
 from scraper.core.messages import describe, say
 from scraper.core.reasons import Reason
 from scraper.core.settings import Language, Settings
+from scraper.isolation.own_program import child_command, is_packaged
 from scraper.session.browser.discovery import find_browser
-from scraper.source import qr
+from scraper.source.qr import reader as qr
 
 OLDEST_PYTHON = (3, 11)
 ROOMY_BYTES = 2_000_000_000  # a CT study of some thousand slices
@@ -98,7 +99,7 @@ def install_browser(settings: Settings) -> str:
     environment = {**os.environ}
     if settings.proxy:
         environment["HTTPS_PROXY"] = environment["HTTP_PROXY"] = settings.proxy
-    command = [sys.executable, "-m", "playwright", "install", "chromium"]
+    command = child_command("playwright.__main__", "main", "install", "chromium")
     try:  # its progress is shown on standard error: standard output carries the findings
         done = subprocess.run(command, env=environment, stdout=_stderr_descriptor(), check=False)  # noqa: S603
     except OSError as err:
@@ -150,7 +151,7 @@ def _browser(settings: Settings) -> Finding:
 
 def _decoders(language: Language) -> Iterator[Finding]:
     contrib = '"opencv-contrib-python-headless<5"'  # OpenCV 5 rejects WeChat's model files
-    for engine in qr.reader.engines():
+    for engine in qr.engines():
         match engine.lacking:
             case "models":
                 mend = "cloudfilm doctor --fetch-models"
@@ -223,7 +224,9 @@ def _python_command() -> str:
 
 
 def _pip_command(package: str) -> str:
-    """The command that adds a package to this environment: pipx, uv tool, or pip."""
+    """The command that adds a package to this environment: pipx, uv tool, or pip; a packaged program takes none."""
+    if is_packaged():
+        return ""
     parts = Path(sys.prefix).parts
     if "pipx" in parts:
         return f"pipx inject cloudfilm {package}"

@@ -1,4 +1,4 @@
-"""Check foreign files in child processes that may crash: a hostile file ends a worker, never the run.
+"""Check files in child processes that may crash: a hostile file ends a worker, never the run.
 
 Each worker is this interpreter running this module behind the fences of ``scraper.isolation.process``, and exchanges
 length-prefixed JSON on its standard streams: nothing of the caller's main module is loaded again, as ``multiprocessing``
@@ -29,6 +29,7 @@ from typing import IO, ClassVar, Final, ParamSpec, Self, TypeVar, cast
 from scraper.core.log import quiet_libraries
 from scraper.core.model import Origin
 from scraper.isolation import memory_budget
+from scraper.isolation.own_program import NO_CONSOLE, child_command
 from scraper.isolation.process import (
     LONGEST_ANSWER,
     MOST_FILE,
@@ -48,6 +49,8 @@ MOST_PROCESSES: Final = 4
 _PAYS: Final = 24  # files checked for each process that runs before another one starts
 _LOOK_EVERY_S: Final = 0.2  # how often what takes too long is looked for
 _LENGTH: Final = struct.Struct("<I")
+# pydicom loads requests where it finds it, for test files of its own that nobody fetches here: a tenth of a start
+NEVER_NEEDED: Final = ("requests",)
 
 
 @dataclass(slots=True, eq=False)
@@ -80,12 +83,14 @@ class _Worker:
         if self._process is None or self._process.poll() is not None:
             self.stop()
             self._process = subprocess.Popen(  # noqa: S603  # this very interpreter
-                # -P: the folder that we were called in is no place to import from
-                [sys.executable, "-P", "-c", _START, *map(str, self.writable)],
+                child_command(
+                    "scraper.verify.workers", "serve", *map(str, self.writable), without=NEVER_NEEDED, is_bare=True
+                ),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env=bare_environment(),
+                creationflags=NO_CONSOLE,
             )
         return self._process
 
@@ -148,10 +153,6 @@ class _Worker:
             with contextlib.suppress(OSError):  # what was still to be written to a dead process
                 if pipe is not None:
                     pipe.close()
-
-
-# pydicom loads requests where it finds it, for test files of its own that nobody fetches here: a tenth of a start
-_START: Final = "import sys; sys.modules['requests'] = None; from scraper.verify.workers import serve; serve()"
 
 
 class Inspector:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,11 @@ LEAST_SLICES: Final = 5  # of a volume
 _TOLERANCE: Final = 0.02  # of the step between two slices, as a share of it
 _SAME_DIRECTION: Final = 0.999  # cosine; a tilted gantry moves slices sideways, and its planes would be skewed
 _DECIMALS: Final = 4
+_MOST_PREVIEWED: Final = 24  # files that are read for a preview
+_AT_ONCE: Final = 64  # files whose descriptions are waited for at the same time
+_UNREAD: Final = Described(
+    ("", "", ""), "", is_grey=True, rows=0, columns=0, frame_bytes=0, frame_time_ms=0.0, places=(Place(),), tags=()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +68,35 @@ async def view_study(series: Sequence[Viewed], inspector: Inspector) -> StudyVie
     """Read what all files say of themselves, each in a process that may die over it."""
     listing = _Listing()
     for viewed in series:
-        found = await asyncio.gather(*(inspector.apart(describe, str(path)) for path in viewed.files))
+        found: list[Described | None] = []
+        for start in range(0, len(viewed.files), _AT_ONCE):
+            paths = viewed.files[start : start + _AT_ONCE]
+            found += await asyncio.gather(*(inspector.apart(describe, str(path)) for path in paths))
         readable = [(path, item) for path, item in zip(viewed.files, found, strict=True) if item is not None]
         listing.unreadable += [path for path, item in zip(viewed.files, found, strict=True) if item is None]
         if readable:
             listing.series.append(_series(viewed, readable, listing))
+    return _view(listing)
+
+
+async def preview_study(series: Sequence[Viewed], inspector: Inspector) -> StudyView:
+    """List a study from the middle file of each series; its other files are taken to hold a frame each, at no known place.
+
+    At most ``_MOST_PREVIEWED`` files are read, so that the first image does not wait for a large study's other files.
+    """
+    listing = _Listing()
+    middles = [viewed.files[len(viewed.files) // 2] for viewed in series[:_MOST_PREVIEWED]]
+    found = await asyncio.gather(*(inspector.apart(describe, str(path)) for path in middles))
+    described = dict(zip(middles, found, strict=True))
+    for viewed in series:
+        middle = described.get(viewed.files[len(viewed.files) // 2]) or _UNREAD
+        alike = replace(middle, places=(Place(),) if middle.places else (), tags=())
+        readable = [(path, described.get(path) or alike) for path in viewed.files]
+        listing.series.append(_series(viewed, readable, listing))
+    return _view(listing)
+
+
+def _view(listing: _Listing) -> StudyView:
     studies = [dict(zip(("patient", "date", "description"), study, strict=True)) for study in listing.studies]
     index = {"studies": studies, "series": listing.series}
     return StudyView(index, tuple(listing.frames), tuple(listing.unreadable))

@@ -33,7 +33,8 @@ from fixtures.photos.pages import code_picture, draw_page
 from fixtures.photos.scenes import scene
 from fixtures.photos.sheets import shot
 from scraper.core.settings import Settings
-from scraper.source import film_codes, qr
+from scraper.source import film_codes
+from scraper.source.qr import reader as qr
 from tests.test_codes import STRANGERS
 
 FIRST_SEED = 7000  # nothing was tuned on it

@@ -26,7 +26,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from fixtures.photos.sheets import KINDS, Shot, shot
-from scraper.source import candidates, pages, qr
+from scraper.source import candidates, pages
+from scraper.source.qr import reader as qr
 from scraper.source.qr.engines import Seen, Wechat, zbar, zxing
 
 RATES = Path(__file__).with_name("corpus.json")

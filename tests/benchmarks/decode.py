@@ -27,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from fixtures.photos.scenes import STRATA, Scene, write
 from scraper.core.settings import Settings
-from scraper.source import film_codes, pages, qr
+from scraper.source import film_codes, pages
+from scraper.source.qr import reader as qr
 from scraper.source.qr.engines import Seen, Wechat, zbar, zxing
 
 Look = Callable[[Path], set[str]]

@@ -7,7 +7,7 @@ from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.cif.provider import Cif
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, Origin
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.testing import Case, check, rows
 
@@ -81,4 +81,4 @@ async def test_several_sockets_are_used_where_the_site_allows_them(tmp_path):
 
 @pytest.mark.parametrize("link", NOT_OURS)
 def test_not_ours(link):
-    assert Cif.owns(of(link)) is None
+    assert Cif.owns(parse_url(link)) is None

@@ -28,7 +28,7 @@ from scraper.core.errors import (
     LinkExpired,
     NoSuchStudy,
 )
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Origin, Via
 from scraper.registry.catalogue import find
 from scraper.testing import Case, check, first_of, rows, run
@@ -90,7 +90,7 @@ async def test_case(case, via, tmp_path, world):
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "dicomweb"
 
 

@@ -8,10 +8,10 @@ from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.efilmcloud import Efilmcloud
 from scraper.core.errors import DownloadNotPermitted, LinkExpired, NoSuchStudy
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, first_of, rows
+from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITE = site.EfilmcloudSite()
 SERIES = {item.uid: len(item.instances) for item in SITE.study.series}
@@ -70,13 +70,13 @@ async def test_images_come_in_the_order_of_their_numbers(tmp_path):
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "efilmcloud"
 
 
 def test_a_viewers_link_elsewhere_is_recognised():
     found = find(
-        of("https://film.hospital.test:8803/?token=V.T&webApiUrl=https%3A%2F%2Ffilm.hospital.test%3A8801&hID=1")
+        parse_url("https://film.hospital.test:8803/?token=V.T&webApiUrl=https%3A%2F%2Ffilm.hospital.test%3A8801&hID=1")
     )
     assert found is not None
     assert (found.provider.name, found.listed) == ("efilmcloud", False)
@@ -86,4 +86,4 @@ def test_a_viewers_link_elsewhere_is_recognised():
 @pytest.mark.parametrize("case", first_of(CASES), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
-        await check(Efilmcloud, case, world, tmp_path)
+        await check_listing(Efilmcloud, case, world, tmp_path)

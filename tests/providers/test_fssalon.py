@@ -13,10 +13,10 @@ from scraper.core.errors import (
     LinkExpired,
     NoSuchStudy,
 )
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, first_of, rows
+from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITE = site.FssalonSite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
@@ -49,7 +49,7 @@ async def test_case(case, via, tmp_path):
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "fssalon"
 
 
@@ -57,4 +57,4 @@ def test_not_ours(url):
 @pytest.mark.parametrize("case", first_of(CASES), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
-        await check(Fssalon, case, world, tmp_path)
+        await check_listing(Fssalon, case, world, tmp_path)

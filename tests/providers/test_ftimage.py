@@ -7,7 +7,7 @@ from fixtures.sites.ftimage.site import ACCESSION, CHECKED, CODE, EXPIRED, LAZY,
 from fixtures.world import World
 from providers.ftimage import Ftimage, SeriesShown
 from scraper.contract import CaptchaRequired, CredentialsRefused, LinkExpired, StudyGone
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.testing import Case, check, rows, run
 
@@ -105,5 +105,5 @@ async def test_an_image_that_never_comes_is_missed(world, tmp_path):
 
 @pytest.mark.parametrize("link", NOT_OURS)
 def test_not_ours(link):
-    assert Ftimage.owns(of(link)) is None
-    assert Ftimage.recognises(of(link)) is None
+    assert Ftimage.owns(parse_url(link)) is None
+    assert Ftimage.recognises(parse_url(link)) is None

@@ -10,7 +10,7 @@ from providers.gjwlyy.images import image
 from providers.gjwlyy.provider import Gjwlyy
 from providers.gjwlyy.viewer import Decoded, Tile
 from scraper.contract import LinkExpired, Origin
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.testing import Case, check, rows
 
@@ -56,7 +56,7 @@ async def test_a_series_that_only_its_thumbnail_shows(tmp_path):
 
 @pytest.mark.parametrize("link", NOT_OURS)
 def test_not_ours(link):
-    assert Gjwlyy.owns(of(link)) is None
+    assert Gjwlyy.owns(parse_url(link)) is None
 
 
 def tile(width, x, y, w, h, fill):

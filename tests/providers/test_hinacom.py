@@ -16,7 +16,7 @@ from scraper.core.errors import (
     PageBehindLink,
     ShareCancelled,
 )
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Origin, Via
 from scraper.core.reasons import Reason
 from scraper.core.settings import TIMEOUT_S
@@ -85,7 +85,7 @@ async def test_case(case, via, tmp_path):
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "hinacom"
 
 

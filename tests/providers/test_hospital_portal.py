@@ -28,7 +28,7 @@ from scraper.contract import (
     DownloadNotPermitted,
     NoSuchStudy,
 )
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.testing import Case, check, first_of, rows, run
 
@@ -108,10 +108,10 @@ async def test_a_session_that_lapses_midway_keeps_what_arrived_and_asks(tmp_path
 
 
 def test_known_by_its_login_page_alone():
-    assert Portal.recognises(of(LOGIN))
-    assert Portal.recognises(of(OTHER))
-    assert Portal.recognises(of(ROOT)) is None
-    assert Portal.owns(of(LOGIN)) is None
+    assert Portal.recognises(parse_url(LOGIN))
+    assert Portal.recognises(parse_url(OTHER))
+    assert Portal.recognises(parse_url(ROOT)) is None
+    assert Portal.owns(parse_url(LOGIN)) is None
 
 
 @pytest.mark.parametrize(

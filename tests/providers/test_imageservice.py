@@ -8,10 +8,10 @@ from fixtures.world import World
 from providers.imageservice import Imageservice
 from providers.universal import Universal
 from scraper.core.errors import LinkExpired, NeedsBrowser, NoSuchStudy, PageBehindLink
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, rows
+from scraper.testing import Case, check, check_listing, rows
 
 SITE, GUARDED = site.ImageServiceSite(), site.ImageServiceSite(guarded=True, lower_head=True, prefix="/vna/image")
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
@@ -77,13 +77,13 @@ async def test_a_viewer_on_any_host_is_read_by_its_calls(tmp_path):
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "imageservice"
 
 
 @pytest.mark.parametrize("url", [SITE.film(address=site.HOSPITAL), SITE.list_link()])
 def test_any_host_is_recognised(url):
-    found = find(of(url))
+    found = find(parse_url(url))
     assert found is not None
     assert (found.provider.name, found.listed) == ("imageservice", False)
 
@@ -91,4 +91,4 @@ def test_any_host_is_recognised(url):
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_the_same_by_another_hand(shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
-        await check(Imageservice, CASES[0], world, tmp_path)
+        await check_listing(Imageservice, CASES[0], world, tmp_path)

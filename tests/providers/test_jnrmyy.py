@@ -7,7 +7,7 @@ from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.jnrmyy import Jnrmyy
 from scraper.contract import LinkExpired
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.testing import Case, check, rows, run
 
@@ -44,12 +44,12 @@ async def test_what_the_server_has_lost_is_named_and_the_rest_is_kept(tmp_path):
 
 
 def test_the_product_elsewhere():
-    assert Jnrmyy.recognises(of("https://film.other.test/CloudView/Dicom/View?a=1&UrlToken=AB12"))
+    assert Jnrmyy.recognises(parse_url("https://film.other.test/CloudView/Dicom/View?a=1&UrlToken=AB12"))
 
 
 @pytest.mark.parametrize("link", NOT_OURS)
 def test_not_ours(link):
-    assert Jnrmyy.owns(of(link)) is None
+    assert Jnrmyy.owns(parse_url(link)) is None
 
 
 @pytest.mark.thorough

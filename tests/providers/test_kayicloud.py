@@ -7,9 +7,9 @@ from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.kayicloud import Kayicloud
 from scraper.contract import LinkExpired
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
-from scraper.testing import Case, check, first_of, rows
+from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITE = KayicloudSite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
@@ -53,16 +53,16 @@ async def test_a_busy_server_gives_no_copies(world, tmp_path):
 
 @pytest.mark.parametrize("link", NOT_OURS)
 def test_not_ours(link):
-    assert Kayicloud.owns(of(link)) is None
-    assert Kayicloud.recognises(of(link)) is None
+    assert Kayicloud.owns(parse_url(link)) is None
+    assert Kayicloud.recognises(parse_url(link)) is None
 
 
 def test_recognised_elsewhere():
-    assert Kayicloud.recognises(of(SITE.link("A3", host=ELSEWHERE))) is not None
+    assert Kayicloud.recognises(parse_url(SITE.link("A3", host=ELSEWHERE))) is not None
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("case", first_of(CASES), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
-        await check(Kayicloud, case, world, tmp_path)
+        await check_listing(Kayicloud, case, world, tmp_path)

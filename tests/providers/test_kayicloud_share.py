@@ -22,9 +22,9 @@ from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World, hosts
 from providers.kayicloud_share.provider import KayicloudShare
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, NoSuchStudy, ShareCancelled
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
-from scraper.testing import Case, check, first_of, rows
+from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITE = KayicloudShareSite()
 SERIES = {item.uid: len(item.instances) for item in SITE.study.series}
@@ -142,8 +142,8 @@ async def test_a_refused_password_is_sent_once(world, tmp_path):
 
 @pytest.mark.parametrize("link", NOT_OURS)
 def test_not_ours(link):
-    assert KayicloudShare.owns(of(link)) is None
-    assert KayicloudShare.recognises(of(link)) is None
+    assert KayicloudShare.owns(parse_url(link)) is None
+    assert KayicloudShare.recognises(parse_url(link)) is None
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -152,4 +152,4 @@ async def test_the_same_by_another_hand(case, shape, tmp_path):
     SITE.woken.clear()
     SITE.generation, SITE.left = 0, 4
     with World(Reshaped(SITE, SHAPES[shape])) as world:
-        await check(KayicloudShare, case, world, tmp_path)
+        await check_listing(KayicloudShare, case, world, tmp_path)

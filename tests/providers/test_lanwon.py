@@ -14,10 +14,10 @@ from scraper.core.errors import (
     NoSuchStudy,
     UnusableLink,
 )
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, first_of, rows
+from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITE, OLDER = site.LanwonSite(), site.LanwonSite(older=True)
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series} | {SITE.cine_series: 1}
@@ -84,13 +84,13 @@ async def test_a_refused_code_is_not_tried_again(tmp_path):
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "lanwon"
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_any_host_is_recognised(case):
-    found = find(of(case.link.replace(".test", ".hospital.cn")))
+    found = find(parse_url(case.link.replace(".test", ".hospital.cn")))
     assert found is not None
     assert (found.provider.name, found.listed) == ("lanwon", False)
 
@@ -99,4 +99,4 @@ def test_any_host_is_recognised(case):
 @pytest.mark.parametrize("case", first_of((CASES[0], CASES[10])), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
-        await check(Lanwon, case, world, tmp_path)
+        await check_listing(Lanwon, case, world, tmp_path)

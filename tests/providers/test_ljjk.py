@@ -8,10 +8,10 @@ from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.ljjk import Ljjk
 from scraper.core.errors import LinkExpired, StudyGone
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, first_of, rows
+from scraper.testing import Case, check, check_listing, first_of, rows
 
 BROWSER = (Via.BROWSER,)
 SERIES = {series.uid: len(series.instances) for series in site.LjjkSite().study.series}
@@ -46,7 +46,7 @@ async def test_addresses_that_lapse_are_asked_for_anew(tmp_path):
 @pytest.mark.parametrize("case", first_of(CASES), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(site.LjjkSite(), SHAPES[shape])) as world:
-        await check(Ljjk, case, world, tmp_path)
+        await check_listing(Ljjk, case, world, tmp_path)
 
 
 @pytest.mark.parametrize("fault", [Fault.BUSY, Fault.CUT])
@@ -59,11 +59,11 @@ async def test_a_list_is_asked_for_again_where_the_site_is_busy(tmp_path, fault)
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "ljjk"
 
 
 def test_another_host_is_recognised_by_its_token():
-    found = find(of("https://10.1.2.3:8080/NeuView/mobile/?r=1#A1_SIGN_b_OPEN_c&bType=2d"))
+    found = find(parse_url("https://10.1.2.3:8080/NeuView/mobile/?r=1#A1_SIGN_b_OPEN_c&bType=2d"))
     assert found is not None
     assert (found.provider.name, found.listed) == ("ljjk", False)

@@ -7,7 +7,7 @@ from fixtures.sites.medapi import site
 from fixtures.world import World
 from providers.medapi import Medapi
 from scraper.core.errors import LinkExpired, NoSuchStudy, ShareCancelled
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
 from scraper.testing import Case, check, rows
@@ -46,11 +46,11 @@ async def test_a_lapsed_token_is_fetched_anew(where, tmp_path):
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "medapi"
 
 
 def test_another_host_is_recognised_by_its_path():
-    found = find(of("http://10.9.8.7:9088/sharevisit/mobile/digitalimage/index?sid=Ab12Cd"))
+    found = find(parse_url("http://10.9.8.7:9088/sharevisit/mobile/digitalimage/index?sid=Ab12Cd"))
     assert found is not None
     assert (found.provider.name, found.listed) == ("medapi", False)

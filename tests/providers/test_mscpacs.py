@@ -8,10 +8,10 @@ from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.mscpacs import Mscpacs
 from scraper.core.errors import LinkExpired, NoSuchStudy
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, first_of, rows
+from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITES = {"text": site.MscpacsSite(), "object": site.MscpacsSite(as_object=True)}
 STUDIES = SITES["text"].studies.values()
@@ -49,12 +49,12 @@ async def test_a_vietnamese_name_is_read_as_it_is_written(tmp_path):
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "mscpacs"
 
 
 def test_any_host_is_recognised():
-    found = find(of("https://pacs.hospital.test/pages/sharestudy.aspx?sToken=1"))
+    found = find(parse_url("https://pacs.hospital.test/pages/sharestudy.aspx?sToken=1"))
     assert found is not None
     assert (found.provider.name, found.listed) == ("mscpacs", False)
 
@@ -63,4 +63,4 @@ def test_any_host_is_recognised():
 @pytest.mark.parametrize("case", first_of(CASES), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(SITES["object"], SHAPES[shape])) as world:
-        await check(Mscpacs, case, world, tmp_path)
+        await check_listing(Mscpacs, case, world, tmp_path)

@@ -6,7 +6,7 @@ from fixtures.sites.mtywcloud import site
 from fixtures.world import World
 from providers.mtywcloud import Mtywcloud
 from scraper.core.errors import LinkExpired, NoSuchStudy, StudyGone
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
 from scraper.testing import Case, check, rows, run
@@ -63,11 +63,11 @@ async def test_documents_of_a_study_are_named_and_not_missing(tmp_path):
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "mtywcloud"
 
 
 def test_a_hospitals_own_copy_is_recognised():
-    found = find(of(OWN_COPY))
+    found = find(parse_url(OWN_COPY))
     assert found is not None
     assert (found.provider.name, found.listed) == ("mtywcloud", False)

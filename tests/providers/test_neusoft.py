@@ -7,7 +7,7 @@ from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.neusoft import Neusoft
 from scraper.contract import DownloadNotPermitted, LinkExpired, NoSuchStudy, UnusableLink
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.testing import Case, check, first_of, rows
 
@@ -63,5 +63,5 @@ async def test_the_same_by_another_hand(case, shape, tmp_path):
 
 @pytest.mark.parametrize("link", NOT_OURS)
 def test_not_ours(link):
-    assert Neusoft.owns(of(link)) is None
-    assert Neusoft.recognises(of(link)) is None
+    assert Neusoft.owns(parse_url(link)) is None
+    assert Neusoft.recognises(parse_url(link)) is None

@@ -9,7 +9,7 @@ from fixtures.sites.reshaped import SHAPES
 from fixtures.world import World
 from providers.nyfy.provider import Nyfy
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, Origin
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.testing import Case, check, rows, run
 
@@ -44,6 +44,7 @@ async def test_case(case, via, tmp_path):
         assert site.tries <= 1
 
 
+@pytest.mark.thorough
 async def test_what_the_viewer_does_not_say_is_not_invented(tmp_path):
     site = NyfySite()
     with World(site) as world:
@@ -63,7 +64,7 @@ async def test_what_the_viewer_does_not_say_is_not_invented(tmp_path):
 
 @pytest.mark.parametrize("link", ["http://zhyl.nyfy.com.cn:50647/", "http://zhyl.nyfy.com.cn:50647/viewImage/#/help"])
 def test_not_ours(link):
-    assert Nyfy.owns(of(link)) is None
+    assert Nyfy.owns(parse_url(link)) is None
 
 
 @pytest.mark.thorough

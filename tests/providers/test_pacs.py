@@ -286,6 +286,7 @@ async def test_no_name_of_a_patient_in_any_log(names, tmp_path, caplog, capfd):
     assert SAME_PATIENT not in shown
 
 
+@pytest.mark.thorough
 def test_a_batch_of_addresses(tmp_path):
     links = tmp_path / "links.txt"
     with Archive(PLAIN, LATER, COMPRESSED) as archive:
@@ -342,7 +343,7 @@ def test_an_address_of_no_archive(address):
 
 def test_only_a_person_names_an_archive():
     with pytest.raises(UnusableLink):
-        link.of(f"pacs://A@pacs.hospital.test?{UID}")
+        link.parse_url(f"pacs://A@pacs.hospital.test?{UID}")
     with pytest.raises(NoLink):
         link.parse(f"look here: pacs://A@pacs.hospital.test?{UID}")
     found = resolve.read(f"pacs://Main%20PACS@PACS.hospital.test:11112?{UID}", Settings(), str)

@@ -19,7 +19,7 @@ from fixtures.sites.reshaped import SHAPES
 from fixtures.world import World
 from providers.radonline import Radonline
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.testing import Case, check, first_of, rows
 
@@ -67,6 +67,7 @@ async def test_a_page_drawn_another_way(tmp_path):
 
 
 @pytest.mark.parametrize("stumbles", first_of(["short", "fails"]))
+@pytest.mark.thorough
 async def test_a_download_that_goes_wrong_is_called_again(tmp_path, stumbles):
     site = RadonlineSite(stumbles=stumbles, new_tab=True)
     with World(site) as world:
@@ -76,7 +77,7 @@ async def test_a_download_that_goes_wrong_is_called_again(tmp_path, stumbles):
 
 @pytest.mark.parametrize("link", NOT_OURS)
 def test_not_ours(link):
-    assert Radonline.owns(of(link)) is None
+    assert Radonline.owns(parse_url(link)) is None
 
 
 @pytest.mark.thorough

@@ -7,7 +7,7 @@ from fixtures.sites.rjh.site import AWAY, FORE, OLD, SHARE, SHUT, VIEWER, RjhSit
 from fixtures.world import World
 from providers.rjh import Rjh
 from scraper.contract import LinkExpired, NotThereYet
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.core.timings import Timings
 from scraper.testing import Case, check, rows
@@ -51,7 +51,7 @@ async def test_a_socket_that_drops_is_mended_by_loading_the_viewer_anew(tmp_path
 
 @pytest.mark.parametrize("link", [FORE, f"{FORE}#/login"])
 def test_not_ours(link):
-    assert Rjh.owns(of(link)) is None
+    assert Rjh.owns(parse_url(link)) is None
 
 
 @pytest.mark.thorough

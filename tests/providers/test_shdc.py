@@ -6,7 +6,7 @@ from fixtures.sites.shdc import site
 from fixtures.world import World
 from providers.shdc import Shdc
 from scraper.core.errors import CredentialsRefused, CredentialsRequired, LinkExpired, StudyGone, UnusableLink
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
 from scraper.testing import Case, check, rows
@@ -55,5 +55,5 @@ async def test_a_site_that_says_little(tmp_path):
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "shdc"

@@ -7,10 +7,10 @@ from fixtures.sites.sugh import site
 from fixtures.world import World
 from providers.sugh import Sugh
 from scraper.core.errors import CredentialsRefused, CredentialsRequired, LinkExpired, NoSuchStudy
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, first_of, rows
+from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITE = site.SughSite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
@@ -54,12 +54,12 @@ async def test_a_refused_code_is_not_tried_again(tmp_path):
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "sugh"
 
 
 def test_another_host_is_recognised_by_its_path():
-    found = find(of("https://film.hospital.test/pc/auth-viewer?clinicalShareToken=1"))
+    found = find(parse_url("https://film.hospital.test/pc/auth-viewer?clinicalShareToken=1"))
     assert found is not None
     assert (found.provider.name, found.listed) == ("sugh", False)
 
@@ -68,4 +68,4 @@ def test_another_host_is_recognised_by_its_path():
 @pytest.mark.parametrize("case", first_of(CASES), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
-        await check(Sugh, case, world, tmp_path)
+        await check_listing(Sugh, case, world, tmp_path)

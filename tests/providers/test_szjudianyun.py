@@ -6,7 +6,7 @@ from fixtures.sites.szjudianyun.site import SzjudianyunSite
 from fixtures.world import World
 from providers.szjudianyun.provider import Szjudianyun
 from scraper.contract import CredentialsRefused, CredentialsRequired, NoSuchStudy
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.testing import Case, check, rows, run
 
@@ -60,5 +60,5 @@ async def test_series_that_nothing_is_told_of_are_all_chosen(world, tmp_path):
 
 @pytest.mark.parametrize("link", NOT_OURS)
 def test_not_ours(link):
-    assert Szjudianyun.owns(of(link)) is None
-    assert Szjudianyun.recognises(of(link)) is None
+    assert Szjudianyun.owns(parse_url(link)) is None
+    assert Szjudianyun.recognises(parse_url(link)) is None

@@ -8,7 +8,7 @@ from fixtures.world import World
 from providers.tdcloud import Tdcloud
 from scraper.contract import CaptchaRequired, CredentialsRefused, LinkExpired
 from scraper.core.errors import NeedsBrowser
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Origin, Via
 from scraper.testing import Case, check, rows
 
@@ -113,5 +113,5 @@ async def test_the_same_by_another_hand(shape, tmp_path):
 
 @pytest.mark.parametrize("link", NOT_OURS)
 def test_not_ours(link):
-    assert Tdcloud.owns(of(link)) is None
-    assert Tdcloud.recognises(of(link)) is None
+    assert Tdcloud.owns(parse_url(link)) is None
+    assert Tdcloud.recognises(parse_url(link)) is None

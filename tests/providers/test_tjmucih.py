@@ -9,7 +9,7 @@ from fixtures.world import World
 from providers.tjmucih.provider import Tjmucih
 from providers.toolkit import drive_page
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.testing import Case, check, rows, run
 
@@ -82,5 +82,5 @@ async def test_an_image_that_never_comes_is_missed(world, tmp_path):
 
 @pytest.mark.parametrize("link", NOT_OURS)
 def test_not_ours(link):
-    assert Tjmucih.owns(of(link)) is None
-    assert Tjmucih.recognises(of(link)) is None
+    assert Tjmucih.owns(parse_url(link)) is None
+    assert Tjmucih.recognises(parse_url(link)) is None

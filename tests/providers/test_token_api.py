@@ -13,7 +13,7 @@ from scraper.core.errors import (
     NotOriginalDicom,
     UnusableLink,
 )
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Counts, Status
 from scraper.core.reasons import Reason
 from scraper.registry.catalogue import find
@@ -114,5 +114,5 @@ async def test_a_refused_token_is_not_tried_again_and_shows_nowhere(tmp_path):
     "url", ["https://api.hospital.test/v1/studies", "https://api.hospital.test/v2/studies/download?studyId=1"]
 )
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "token-api"

@@ -8,10 +8,10 @@ from fixtures.sites.vrpacs import site
 from fixtures.world import World
 from providers.vrpacs import Vrpacs
 from scraper.core.errors import LinkExpired, NoSuchStudy, UnusableLink
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, first_of, rows
+from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITE, APART = site.VrpacsSite(), site.VrpacsSite(apart=True)
 SERIES = {series.uid: len(series.instances) for study in (SITE.study, SITE.earlier) for series in study.series}
@@ -58,12 +58,12 @@ async def test_a_vietnamese_name_is_read_as_it_is_written(tmp_path):
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "vrpacs"
 
 
 def test_any_host_is_recognised():
-    found = find(of("https://102.45.6.7:1325/vrviewer/#/view?params=eyJsaW5rIjoiQTEifQ%3D%3D"))
+    found = find(parse_url("https://102.45.6.7:1325/vrviewer/#/view?params=eyJsaW5rIjoiQTEifQ%3D%3D"))
     assert found is not None
     assert (found.provider.name, found.listed) == ("vrpacs", False)
 
@@ -72,4 +72,4 @@ def test_any_host_is_recognised():
 @pytest.mark.parametrize("case", first_of(CASES[:4]), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
-        await check(Vrpacs, case, world, tmp_path)
+        await check_listing(Vrpacs, case, world, tmp_path)

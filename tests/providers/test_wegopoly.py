@@ -7,10 +7,10 @@ from fixtures.sites.wegopoly import site
 from fixtures.world import World
 from providers.wegopoly import Wegopoly
 from scraper.core.errors import LinkExpired, NoSuchStudy, StudyGone, UnusableLink
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Origin, Status, Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, compare, first_of, rows, run
+from scraper.testing import Case, check, check_listing, compare, first_of, rows, run
 
 BROWSER = (Via.BROWSER,)
 SITE = site.WegopolySite()
@@ -51,12 +51,12 @@ async def test_objects_that_the_store_lost_are_named_and_the_rest_is_kept(tmp_pa
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "wegopoly"
 
 
 def test_another_host_is_recognised_by_its_sealed_value():
-    found = find(of(site.OPEN.replace("cfsaas.wegopoly.com", "192.0.2.7:8443")))
+    found = find(parse_url(site.OPEN.replace("cfsaas.wegopoly.com", "192.0.2.7:8443")))
     assert found is not None
     assert (found.provider.name, found.listed) == ("wegopoly", False)
 
@@ -65,4 +65,4 @@ def test_another_host_is_recognised_by_its_sealed_value():
 @pytest.mark.parametrize("case", first_of(CASES), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
-        await check(Wegopoly, case, world, tmp_path)
+        await check_listing(Wegopoly, case, world, tmp_path)

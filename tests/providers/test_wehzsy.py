@@ -7,7 +7,7 @@ from fixtures.sites.wehzsy import site
 from fixtures.world import World
 from providers.wehzsy import Wehzsy
 from scraper.core.errors import DownloadNotPermitted, LinkExpired, NoSuchStudy, SiteBusy
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
 from scraper.testing import Case, check, first_of, rows
@@ -42,7 +42,7 @@ async def test_case(case, via, tmp_path):
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "wehzsy"
 
 

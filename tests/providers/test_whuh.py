@@ -15,7 +15,7 @@ from scraper.core.errors import (
     SiteBusy,
     StudyGone,
 )
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.core.timings import Timings
 from scraper.registry.catalogue import find
@@ -99,5 +99,5 @@ async def test_the_same_by_another_hand(case, shape, tmp_path):
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "whuh"

@@ -7,7 +7,7 @@ from fixtures.sites.wlycloud.site import PAGE, SHARE, VIEWER, WlycloudSite
 from fixtures.world import World
 from providers.wlycloud.provider import Wlycloud
 from scraper.contract import LinkExpired, NoSuchStudy, Origin
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.testing import Case, check, rows
 
@@ -39,6 +39,7 @@ async def test_case(case, via, tmp_path):
         assert not world.unexpected
 
 
+@pytest.mark.thorough
 async def test_an_image_in_a_form_that_nobody_can_read_is_missing(tmp_path):
     site = WlycloudSite()
     site.video = True
@@ -57,4 +58,4 @@ async def test_the_same_by_another_hand(case, shape, tmp_path):
 
 @pytest.mark.parametrize("link", [f"{PAGE.origin}/", f"{PAGE.origin}/#/?facId=1"])
 def test_not_ours(link):
-    assert Wlycloud.owns(of(link)) is None
+    assert Wlycloud.owns(parse_url(link)) is None

@@ -8,10 +8,10 @@ from fixtures.sites.xa_data import site
 from fixtures.world import World
 from providers.xa_data import XaData
 from scraper.core.errors import CaptchaRequired, CredentialsRefused, LinkExpired, NotOriginalDicom, StudyGone
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, first_of, rows, run
+from scraper.testing import Case, check, check_listing, first_of, rows, run
 
 IN_PAGE = (Via.BROWSER,)
 BROWSER = (Via.BROWSER,)
@@ -55,10 +55,10 @@ async def test_a_study_of_previews_is_no_study(tmp_path):
 @pytest.mark.parametrize("case", first_of([case for case in CASES if Via.DIRECT in case.ways]), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
-        await check(XaData, case, world, tmp_path)
+        await check_listing(XaData, case, world, tmp_path)
 
 
-@pytest.mark.parametrize("fault", [Fault.LAPSED, Fault.GONE, Fault.ERROR])
+@pytest.mark.parametrize("fault", first_of([Fault.LAPSED, Fault.GONE, Fault.ERROR]))
 async def test_an_object_that_is_refused_has_the_list_asked_for_anew(tmp_path, fault):
     with World(SITE) as world:
         world.faults.plan("/oss/", fault)
@@ -77,5 +77,5 @@ async def test_an_object_that_is_not_there_is_missed(tmp_path):
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "xa_data"

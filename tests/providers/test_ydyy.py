@@ -8,10 +8,10 @@ from fixtures.world import World
 from providers.ydyy.provider import Ydyy
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, NoSuchStudy, UnusableLink
 from scraper.core.errors import SiteChanged, UnsafeRedirect
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.core.reasons import Reason
-from scraper.testing import Case, check, first_of, rows
+from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITE = YdyySite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
@@ -85,10 +85,10 @@ async def test_a_firewall_is_called_one(world, tmp_path):
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     SITE.refuses, SITE.other_hand = False, True
     with World(Reshaped(SITE, SHAPES[shape])) as world:
-        await check(Ydyy, case, world, tmp_path)
+        await check_listing(Ydyy, case, world, tmp_path)
 
 
 @pytest.mark.parametrize("link", NOT_OURS)
 def test_not_ours(link):
-    assert Ydyy.owns(of(link)) is None
-    assert Ydyy.recognises(of(link)) is None
+    assert Ydyy.owns(parse_url(link)) is None
+    assert Ydyy.recognises(parse_url(link)) is None

@@ -6,7 +6,7 @@ from fixtures.sites.yzhcloud import site
 from fixtures.world import World
 from providers.yzhcloud import Yzhcloud
 from scraper.core.errors import LinkExpired, NoSuchStudy, NotOriginalDicom
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
 from scraper.testing import Case, check, rows
@@ -38,12 +38,12 @@ async def test_case(case, via, tmp_path):
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "yzhcloud"
 
 
 def test_another_host_is_recognised_by_its_paths():
-    found = find(of("https://film.hospital.test:8443/w_viewer_2/?study_instance_uid=1.2.3&org_id=1"))
+    found = find(parse_url("https://film.hospital.test:8443/w_viewer_2/?study_instance_uid=1.2.3&org_id=1"))
     assert found is not None
     assert (found.provider.name, found.listed) == ("yzhcloud", False)
 

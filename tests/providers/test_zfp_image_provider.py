@@ -11,7 +11,7 @@ from providers.products.zfp_sockets import GroupReply, HeadReply, SopReply
 from providers.universal import Universal
 from providers.zfp_image_provider import ZfpImageProvider, _tags
 from scraper.core.errors import LinkExpired, NoSuchStudy
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
 from scraper.testing import Case, check, rows
@@ -81,5 +81,5 @@ def test_what_head_and_group_do_not_give_is_left_out():
 
 
 def test_no_link_is_its_own():
-    owner = find(of(SITE.link()))
+    owner = find(parse_url(SITE.link()))
     assert owner is None or owner.provider.name != "zfp-image-provider"

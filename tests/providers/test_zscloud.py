@@ -7,7 +7,7 @@ from fixtures.sites.zscloud.site import LOST, NEXT_TOKEN_KEY, ZscloudSite, share
 from fixtures.world import World
 from providers.zscloud.provider import Zscloud
 from scraper.core.errors import LinkExpired, NoSuchStudy, ShareCancelled, SiteChanged
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.core.reasons import Reason
 from scraper.registry.catalogue import find
@@ -52,6 +52,7 @@ async def test_the_keys_are_named_where_they_changed(via, tmp_path):
 
 
 @pytest.mark.parametrize("code", first_of(["AbC123xyz", "Accession"]))
+@pytest.mark.thorough
 async def test_after_the_next_release_the_page_still_knows(code, tmp_path):
     with World(ZscloudSite(NEXT_TOKEN_KEY)) as world:
         await check(Zscloud, Case("", share(code), series=SERIES), world, tmp_path, Via.BROWSER)
@@ -107,11 +108,11 @@ async def test_a_study_that_is_named_and_not_there_is_missing_and_the_rest_is_ke
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "zscloud"
 
 
 def test_another_host_is_recognised_by_its_path():
-    found = find(of("https://film.hospital.test/film/#/shared?code=AbC123xyz"))
+    found = find(parse_url("https://film.hospital.test/film/#/shared?code=AbC123xyz"))
     assert found is not None
     assert (found.provider.name, found.listed) == ("zscloud", False)

@@ -14,7 +14,7 @@ from scraper.core.errors import (
     NoLink,
     NoSuchStudy,
 )
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
 from scraper.testing import Case, check, rows, run
@@ -119,5 +119,5 @@ async def test_another_saved_page_is_no_source(tmp_path):
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "zy91"

@@ -41,12 +41,12 @@ def is_site(item: object) -> bool:
 
 
 def made_by(values: list[object]) -> Iterator[object]:
-    """The sites of a test that makes them anew for each case: of the classes it names, or of the module of its site."""
+    """The sites of a test that makes new ones for each case: of the classes it names, or of the module of its site."""
     modules = [item for item in values if isinstance(item, ModuleType) and item.__name__.startswith("fixtures.sites.")]
     for item in [*values, *(value for module in modules for value in vars(module).values())]:
         home = getattr(item, "__module__", "")
         if isinstance(item, type) and home.startswith("fixtures.sites.") and home.endswith(".site"):
-            with suppress(TypeError):  # one that is no site, or wants to be told more
+            with suppress(TypeError):  # not a site, or one that needs arguments
                 if is_site(made := item()):
                     yield made
 

@@ -113,9 +113,9 @@ def test_hostile_13_the_reader_of_codes_is_behind_the_same_fences(tmp_path):
     import subprocess
 
     program = (
-        "from scraper.source.qr import worker; worker.Wechat = lambda *_: None; import io, sys;"
+        "from scraper.source.qr import worker_process; import io, sys;"
         "sys.stdin = io.TextIOWrapper(io.BytesIO());"
-        "worker.main(); from tests.security import captured; from pathlib import Path;"
+        "worker_process.main(); from tests.security import captured; from pathlib import Path;"
         f"print(captured.open_socket(), captured.start_program(), captured.write_file(Path({str(tmp_path / 'x')!r})),"
         "captured.take_memory())"
     )

@@ -53,6 +53,7 @@ def test_hostile_6_the_pump_finds_what_takes_long():
         assert any(pump.takes_longer(found, text, 0.2) for text in pump.hard_texts(found.pattern, 20_000)), source
 
 
+@pytest.mark.thorough
 def test_hostile_6_every_expression_is_linear():
     slow = [f"{found.place} {found.pattern.pattern!r} {text[:40]!r}" for found, text in pump.slow_ones(9_000, 0.15, 3)]
     assert slow == []

@@ -16,7 +16,7 @@ from tests.security.test_hostile_addresses import answer, server
 from tests.security.test_hostile_give_up import run
 
 needs_browser = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
-ENDS_S = 90.0
+ENDS_S = 240.0
 BUSY = """<!doctype html><title>viewer</title><canvas width=600 height=600></canvas><p>loading ...</p><script>
 (async () => {
   for (let n = 0; ; n++) { await fetch("/list/" + n); await new Promise(done => setTimeout(done, 100)); }

@@ -84,6 +84,7 @@ def test_hostile_9_ordinary_archives_are_unpacked_as_before(tmp_path):
     assert len([member for member in members if member.path is not None]) == len(study.images) + 1
 
 
+@pytest.mark.thorough
 def test_hostile_9_a_deflated_data_set_is_bounded():
     packing = zlib.compressobj(9, zlib.DEFLATED, -15)
     bomb = b"".join(packing.compress(bytes(MB)) for _ in range(600)) + packing.flush()

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from scraper.core.errors import SiteUnreachable, UnsafeRedirect, UnusableLink
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Request
 from scraper.core.settings import ConnectTo, Settings
 from scraper.session import Session
@@ -325,7 +325,7 @@ async def test_hostile_3_a_manifest_that_names_the_local_network_reaches_none_of
             raise AssertionError
 
         session = Session(
-            of("http://film.test/s/1"),
+            parse_url("http://film.test/s/1"),
             settings,
             http,
             start_window=no_window,

@@ -16,7 +16,7 @@ from fixtures.dicom import SyntheticStudy, chest_ct
 from scraper.contract import Discovered, Provider
 from scraper.core import settings
 from scraper.core.errors import AsksToWait, DiskFull, ExitCode, NothingNew, SiteBusy, SiteChanged
-from scraper.core.link import ShareLink, of
+from scraper.core.link import ShareLink, parse_url
 from scraper.core.model import Result, Status
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from scraper.pipeline.discover import listed
@@ -31,7 +31,7 @@ from tests.aurora import LINK, Site, serving
 from tests.security.test_hostile_addresses import answer, server
 
 pytestmark = pytest.mark.usefixtures("plugged_in")
-ENDS_S = 45.0  # far more than any of these needs; without its bound each would take for ever
+ENDS_S = 180.0  # far more than any of these needs; without its bound each would take for ever
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ async def talking(tmp_path: Path, port: int, **options: object) -> AsyncIterator
         raise AssertionError
 
     session = Session(
-        of("http://film.test/s/1"),
+        parse_url("http://film.test/s/1"),
         chosen,
         Http(chosen, Pace(4, None)),
         start_window=no_window,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scraper.core.errors import ForeignHost, SiteUnreachable, UnsafeRedirect
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.settings import Settings
 from scraper.session import Session
 from scraper.session.browser import Browser, Window
@@ -157,7 +157,7 @@ async def test_hostile_2_a_form_in_the_browser_is_not_sent_to_another_site(tmp_p
     async with server(handler) as port, Browser(settings, tmp_path / "spool") as browser:
         http = Http(settings, Pace(4, None), door=Door(settings, Played(NAMES)))
         session = Session(
-            of(f"http://film.test:{port}/s/1"),
+            parse_url(f"http://film.test:{port}/s/1"),
             settings,
             http,
             start_window=lambda: browser.window(door=http.door),

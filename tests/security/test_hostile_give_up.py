@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fixtures.dicom import SyntheticStudy, chest_ct
-from scraper.contract import Found, Session, ShareLink
+from scraper.contract import Discovered, Session, ShareLink
 from scraper.core.errors import ExitCode, NothingNew
 from scraper.core.model import Result, Status
 from scraper.core.settings import MOST_BUSY_TIMES, BrowserUse, ConnectTo, Settings
@@ -54,7 +54,7 @@ def endless(plugged_in, monkeypatch) -> dict[str, int]:
     provider = importlib.import_module("cloudfilm_aurora").Aurora
     original, keeps = provider.discover, {"series": 1}
 
-    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Discovered]:
         left = keeps["series"]
         async for item in original(self, link, session):
             if left == 0:

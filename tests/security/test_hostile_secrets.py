@@ -10,7 +10,7 @@ from websockets.asyncio.server import serve
 
 from scraper.contract import Deployment, Provider
 from scraper.core.errors import ForeignHost
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Request
 from scraper.core.questions import PASSWORD, TOKEN
 from scraper.core.settings import Settings
@@ -44,7 +44,7 @@ async def talking(
         raise AssertionError
 
     session = Session(
-        of(link.format(port=port)),
+        parse_url(link.format(port=port)),
         settings,
         http,
         start_window=no_window,
@@ -296,7 +296,7 @@ async def test_hostile_2_cookies_of_a_link_with_tls_are_not_sent_without_it(tmp_
     ids=["token", "none"],
 )
 async def test_hostile_2_a_stranger_that_misses_the_token_is_named(tmp_path, headers, error):
-    """A refusal for want of a token that was held back is no refusal: the house goes on to the browser."""
+    """A refusal for want of a token that was held back is no refusal: the program goes on to the browser."""
 
     async def refusing(head: bytes, writer) -> None:
         writer.write(answer(b"", status="401 Unauthorized"))

@@ -31,6 +31,9 @@ TABLES: Final = frozenset((".csv", ".tsv", ".tab"))
 PHOTOS: Final = IMAGES - {".dcm", ".docx", ".pptx", ".xlsx", ".odt"}  # what a folder is looked through for
 OBJECTS: Final = frozenset((".jsonl", ".ndjson", ".json"))
 _ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]{1,15}://\S", re.I)
+_GUARD: Final = re.compile(
+    r"^'(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])"
+)  # what ``csv_cell`` puts before what looks like a formula
 _FORMULA: Final = re.compile(r'="([^"]*)"')  # how a spreadsheet keeps the zeros at a number's beginning
 
 
@@ -234,7 +237,7 @@ def _of_table(lines: list[Line], header: list[str], delimiter: str) -> Iterator[
         if line.fault:
             yield Refused(line.number, line.fault)
             continue
-        cells = [_FORMULA.sub(r"\1", cell.strip()) for cell in _cells(line.text, delimiter)]
+        cells = [_GUARD.sub("", _FORMULA.sub(r"\1", cell.strip())) for cell in _cells(line.text, delimiter)]
         if not any(cells):
             continue
         if any(cells[len(header) :]):

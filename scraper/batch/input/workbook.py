@@ -14,7 +14,7 @@ from scraper.batch.input.text import MAX_LIST, Line, ListTooLarge, ListUnreadabl
 SUFFIX: Final = ".xlsx"
 MOST_ROWS: Final = 100_000
 MOST_COLUMNS: Final = 200
-MOST_UNPACKED: Final = 512 * 2**20  # bytes; a workbook is a zip
+MOST_UNPACKED: Final = 128 * 2**20  # bytes; a workbook is a zip, and its texts are held together
 
 
 def lines_of(path: Path) -> list[Line]:

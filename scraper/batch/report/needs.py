@@ -10,6 +10,7 @@ from typing import Final
 
 from scraper.batch.input.rows import Row
 from scraper.batch.report import table
+from scraper.core.safe_text import csv_cell
 from scraper.core.settings import Language
 from scraper.registry import catalogue
 
@@ -40,10 +41,13 @@ def write(path: Path, rows: Sequence[tuple[Row, str]], language: Language) -> No
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     names = ["source", "label", *columns]
-    writer.writerow([_HEADINGS.get(name, name) if language is Language.ZH else name for name in names] + own)
+    writer.writerow(
+        [_HEADINGS.get(name, name) if language is Language.ZH else name for name in names] + list(map(csv_cell, own))
+    )
     for row, _ in rows:
         source = str(Path(row.source).absolute()) if row.is_file else row.source
-        writer.writerow([source, row.label, *("" for _ in columns), *(row.extra.get(name, "") for name in own)])
+        cells = (source, row.label, *("" for _ in columns), *(row.extra.get(name, "") for name in own))
+        writer.writerow(map(csv_cell, cells))
     table.write(path, ["\ufeff" + out.getvalue()])
 
 

@@ -1,4 +1,4 @@
-"""Presses what hands a study out as one package, and waits: for its dialog, for the job that makes it, for the file itself."""
+"""Press a viewer's download button, and wait: for its dialog, for the job that makes the package, for the file itself."""
 
 from __future__ import annotations
 
@@ -13,16 +13,13 @@ from scraper.capture.drive.steps import Pause, Steps
 from scraper.capture.observe.received import Observations
 from scraper.core.errors import CloudfilmError, DownloadNotPermitted, SiteBusy
 from scraper.core.reasons import Reason
+from scraper.core.timings import DriveTimings
 
 if TYPE_CHECKING:
     from scraper.session.browser import Window
 
-LOOK_S: Final = 0.8  # a sentence may be shown for two seconds only
-QUIET_S: Final = 8.0  # jobs are asked after every few seconds
-SETTLED_S: Final = 2.0  # after the file came: more may follow, one for each series
-JOB_S: Final = 1800.0
 MAX_PRESSED: Final = 6  # entries, dialogs and links between the first button and the file
-LONGEST_SAID: Final = 60
+LONGEST_DETAIL: Final = 60
 
 DOWNLOAD: Final = re.compile(
     r"^DICOM.{0,2}(原始)?(文件|数据|影像|图像|压缩包)$|^(DICOM)?.{0,2}原始(文件|数据|图像|影像)$|"
@@ -60,10 +57,12 @@ class PackageDownload:
     Args:
         window: the page's.
         observations: what came.
+        timings: how long it may take.
     """
 
-    def __init__(self, window: Window, observations: Observations) -> None:
+    def __init__(self, window: Window, observations: Observations, timings: DriveTimings) -> None:
         self._window = window
+        self._timings = timings
         self._observations = observations
         self._lines_before: frozenset[str] = frozenset()  # that the page showed before anything was pressed
         self.refusal: CloudfilmError | None = None  # what the page said instead of giving the package
@@ -84,21 +83,21 @@ class PackageDownload:
         if not await elements.click(self._window, first):
             return
         traffic.touch()  # a dialog opens without asking the site anything
-        pressed, give_up = 1, time.monotonic() + JOB_S
+        pressed, give_up = 1, time.monotonic() + self._timings.job_s
         while time.monotonic() < give_up:
-            yield Pause(LOOK_S, LOOK_S * 2)
+            yield Pause(self._timings.job_look_s, self._timings.job_look_s * 2)
             is_new = self._observations.size > before
             self.refusal = await self._refused() or self.refusal
             if not self._is_under_way(is_new=is_new):
                 break
-            if traffic.idle_s >= LOOK_S and not is_new and pressed < MAX_PRESSED:
+            if traffic.idle_s >= self._timings.job_look_s and not is_new and pressed < MAX_PRESSED:
                 pressed += await self._press_next(known, never, first)
 
     def _is_under_way(self, *, is_new: bool) -> bool:
         traffic = self._window.traffic
         if traffic.busy:
             return True
-        return traffic.idle_s < (SETTLED_S if is_new or self.refusal else QUIET_S)
+        return traffic.idle_s < (self._timings.job_settled_s if is_new or self.refusal else self._timings.job_quiet_s)
 
     async def _press_next(self, known: set[tuple[str, str]], never: re.Pattern[str], first: PageElement) -> bool:
         """Press what showed only after the first press: a menu's entry, a dialog's button, the finished package's link."""
@@ -127,11 +126,11 @@ class PackageDownload:
         """The error that new words on the page mean; None where they mean none."""
         host = self._window.traffic.host
         for line in await self._new_lines():
-            said = line[:LONGEST_SAID]
+            detail = line[:LONGEST_DETAIL]
             if CLOSED.search(line):
-                return DownloadNotPermitted(said, host=host)
+                return DownloadNotPermitted(detail, host=host)
             if FAILED.search(line):
-                return SiteBusy(said, host=host, why=Reason.STUDY_NOT_PACKED)
+                return SiteBusy(detail, host=host, why=Reason.STUDY_NOT_PACKED)
         return None
 
 
@@ -146,6 +145,3 @@ def _chosen(
             if words and len(words) <= 30 and wording.search(words) and not refused:
                 return item
     return None
-
-
-__all__ = ["PackageDownload"]

@@ -1,4 +1,4 @@
-"""Makes a viewer show everything, as a person would: click and scroll its series, one after another.
+"""Make a viewer show everything, as a person would: click and scroll its series, one after another.
 
 What is clicked is found by its wording and its place. Nothing that logs out, pays, deletes or leaves for another study is.
 """
@@ -21,12 +21,10 @@ from scraper.session import Session
 if TYPE_CHECKING:
     from scraper.session.browser import Window
 
-OPENED: Final = Settle(0.8, 20.0)  # after a series was opened
-DRIVE_S: Final = 1200.0
 MAX_SERIES: Final = 80
 MAX_FOLDED: Final = 40  # folders and tabs of one list
 MAX_PAGES: Final = 40  # of one list
-MAX_EMPTY_ENTRIES: Final = 2  # entries that bring nothing, after which a list is no list of series
+MAX_EMPTY_ENTRIES: Final = 2  # useless entries after which a list is not taken for a list of series
 
 
 class Driver:
@@ -43,8 +41,10 @@ class Driver:
         self._session = session
         self._window = window
         self._observations = observations
-        self._until = self._end = time.monotonic() + DRIVE_S
-        self._scroller = StackScroller(window, observations, self._until)
+        timings = session.settings.timings.drive
+        self._until = self._end = time.monotonic() + timings.all_s
+        self._scroller = StackScroller(window, observations, self._until, timings)
+        self._opening = Settle(timings.opened_quiet_s, timings.opened_s)  # after a series was opened
         self._opened = entries.Opened()
         self._is_vain = False  # a stack was scrolled through, and nothing came
         self.shown = shown
@@ -52,7 +52,7 @@ class Driver:
     async def steps(self) -> Steps:
         """Show every series and scroll through it, until nothing new comes.
 
-        The first one of the list is mostly shown already: where its entry brings nothing, it has its turn at the end.
+        The first series is mostly shown already: if clicking its entry shows nothing new, it is tried again at the end.
         """
         await elements.unfold(self._window)
         await self.note_entries()
@@ -88,12 +88,12 @@ class Driver:
                 async for step in self._scroll(element.text):
                     yield step
         if first is not None and await self._click(first):
-            yield OPENED
+            yield self._opening
             async for step in self._scroll(first.text):
                 yield step
 
     async def _show_chosen(self) -> Steps:
-        """Show the series of a drop-down list; one whose entries bring nothing is another kind of list."""
+        """Show the series of a drop-down list; one whose entries show nothing new is another kind of list."""
         empty: Counter[str] = Counter()
         for choice in await elements.choices(self._window):
             if empty[choice.mark] >= MAX_EMPTY_ENTRIES or time.monotonic() > self._until:
@@ -101,7 +101,7 @@ class Driver:
             before = self._observations.size
             if await elements.choose(self._window, choice):
                 self._window.traffic.touch()  # the page's silence counts from here
-                yield OPENED
+                yield self._opening
             if self._observations.size == before:
                 empty[choice.mark] += 1
                 continue
@@ -122,7 +122,7 @@ class Driver:
             before, asked = self._observations.size, len(self._window.traffic.exchanges)
             if not await self._click(unpressed[0]):
                 continue
-            yield OPENED
+            yield self._opening
             async for step in self._show_listed():
                 yield step
             if self._observations.size > before and len(self._window.traffic.exchanges) > asked:
@@ -130,7 +130,7 @@ class Driver:
                     yield step
 
     async def _show_more(self) -> Steps:
-        """Have the list go on, by its button or its next page, as long as that brings entries; show them."""
+        """Extend the list by its button or its next page, as long as entries are added; show them."""
         for _ in range(MAX_PAGES):
             shown = await elements.found(self._window, "words")
             button = next((item for item in shown if MORE.search(item.words) and not _is_of_earlier(item)), None)
@@ -139,7 +139,7 @@ class Driver:
             before, opened = self._observations.size, len(self._opened)
             if not await self._click(button):
                 return
-            yield OPENED
+            yield self._opening
             async for step in self._show_listed():
                 yield step
             if self._observations.size == before and len(self._opened) == opened:
@@ -154,7 +154,7 @@ class Driver:
             button = next((element for element in shown if NEXT_SERIES.search(element.text.strip())), None)
             if button is None or not await self._click(button):
                 return
-            yield OPENED
+            yield self._opening
             if self._observations.size == before:
                 empty += 1
                 continue
@@ -181,7 +181,7 @@ class Driver:
                 is_done = stage is not None and await elements.drag(self._window, element, stage["x"], stage["y"])
             if is_done:
                 self._window.traffic.touch()
-                yield OPENED
+                yield self._opening
             if self._observations.size > before:
                 self._until = self._scroller.until = max(self._until, self._end)  # something came after all
                 self._is_vain = False
@@ -261,6 +261,3 @@ class Driver:
 def _is_of_earlier(element: PageElement) -> bool:
     """Whether an element stands with a person's earlier examinations."""
     return HISTORY.search(element.context) is not None
-
-
-__all__ = ["Driver"]

@@ -159,8 +159,8 @@ _LAUNCHES: Final = (
 _CHOICES: Final = """earlier => [...document.querySelectorAll("select")].flatMap((one, number) => {
   const other = /语言|language|布局|layout|窗[宽位]|window|preset|缩放|zoom|%|×|(19|20)\\d\\d[-./年]\\d/i;
   const texts = [...one.options].map(each => each.text), shown = one.getBoundingClientRect();
-  const said = [one.name, one.id, one.title, one.getAttribute("aria-label"), ...texts].join(" ");
-  const is_other = other.test(said) || new RegExp(earlier, "i").test(said);
+  const wording = [one.name, one.id, one.title, one.getAttribute("aria-label"), ...texts].join(" ");
+  const is_other = other.test(wording) || new RegExp(earlier, "i").test(wording);
   if (!shown.width || one.disabled || one.multiple || texts.length < 2 || is_other) return [];
   one.dataset.cloudfilmChoice = String(number);
   return [...one.options].map((each, at) => ({mark: String(number), at})).filter(each => each.at !== one.selectedIndex);
@@ -308,7 +308,7 @@ async def choose(window: Window, choice: Choice) -> bool:
 
 
 async def stage(window: Window) -> Stage | None:
-    """Where the largest picture stands, in the page's coordinates; None where there is none."""
+    """The position of the largest picture, in the page's coordinates, or None."""
     best: Stage | None = None
     for frame in window.page.frames:
         with window.quietly():
@@ -324,26 +324,8 @@ async def stage(window: Window) -> Stage | None:
 
 async def text(window: Window) -> str:
     """What the page says, with its frames."""
-    said = list(window.dialogs)
+    texts = list(window.dialogs)
     for frame in window.page.frames:
         with window.quietly():
-            said.append(await frame.evaluate(_TEXT))
-    return "\n".join(said)
-
-
-__all__ = [
-    "DEEP",
-    "Choice",
-    "PageElement",
-    "Stage",
-    "choices",
-    "choose",
-    "click",
-    "drag",
-    "folded",
-    "launch_addresses",
-    "found",
-    "stage",
-    "text",
-    "unfold",
-]
+            texts.append(await frame.evaluate(_TEXT))
+    return "\n".join(texts)

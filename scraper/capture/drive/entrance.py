@@ -1,4 +1,4 @@
-"""From the link to the viewer: its notices, its form, its list of examinations, and the waiting in between."""
+"""Get from the link to the viewer: close notices, fill the form, choose the examination, and wait in between."""
 
 from __future__ import annotations
 
@@ -18,20 +18,13 @@ from scraper.session import Session
 if TYPE_CHECKING:
     from scraper.session.browser import Window
 
-FIRST_S: Final = 40.0  # a viewer that has asked for nothing by then waits for a person
-QUIET_S: Final = 2.0
-PATIENCE_S: Final = 10.0  # a page that shows nothing to press may be silent this long
-RECALL_S: Final = 120.0  # for a site to fetch a study from its archive
-LOOK_S: Final = 0.5  # between two looks at what can be pressed
 MAX_DOORS: Final = 8  # pages, forms and buttons between the link and the viewer
-PERSON_S: Final = 600.0
 LONGEST_WORDING: Final = 30  # characters of what can be pressed
 _DATE: Final = re.compile(r"(19|20)\d\d[-/.年]?[01]?\d[-/.月]?[0-3]?\d")
-LOADED: Final = Settle(QUIET_S, FIRST_S)
 
 
 class Entrance:
-    """Brings one window's viewer up.
+    """Opens the viewer in one window.
 
     Args:
         session: the link's conversation.
@@ -50,6 +43,7 @@ class Entrance:
         self._window = window
         self._observations = observations
         self._form = Form(session, window)
+        self._timings = session.settings.timings.drive
         self._examination_index = examination_index
         self.examination_count = 0
         self._clicked: set[str] = set()
@@ -57,8 +51,9 @@ class Entrance:
 
     async def steps(self) -> Steps:
         """Answer the page's form, press what says "look at the images", until the viewer is up."""
+        loaded = Settle(self._timings.quiet_s, self._timings.first_s)
         for _ in range(MAX_DOORS):
-            yield LOADED
+            yield loaded
             if self._observations.size and not await self._form.is_secret():
                 return
             if await self._press(NOTICE) or await self._answer_form() or await self._choose():
@@ -68,11 +63,11 @@ class Entrance:
             if not await self._is_more_coming():
                 break
         if self._observations.size or not self._session.settings.headed:
-            yield LOADED
+            yield loaded
             return
-        give_up = time.monotonic() + PERSON_S
+        give_up = time.monotonic() + self._timings.person_s
         while time.monotonic() < give_up and not self._observations.size:  # a person works in the visible window
-            yield Settle(QUIET_S, QUIET_S * 2)
+            yield Settle(self._timings.quiet_s, self._timings.quiet_s * 2)
 
     async def _is_more_coming(self) -> bool:
         """Wait for more: a large viewer's program is still being read, or the site still looks the study up.
@@ -81,10 +76,10 @@ class Entrance:
         """
         seen = len(self._window.traffic.exchanges)
         stillness = self._window.stillness()
-        give_up = time.monotonic() + PATIENCE_S
-        longest = time.monotonic() + RECALL_S
+        give_up = time.monotonic() + self._timings.patience_s
+        longest = time.monotonic() + self._timings.recall_s
         while (now := time.monotonic()) < give_up:
-            if await self._window.traffic.after(seen, timeout_s=LOOK_S):
+            if await self._window.traffic.after(seen, timeout_s=self._timings.look_s):
                 return True
             if self._is_entry_disabled and any(
                 not element.is_disabled and ENTRY.search(element.text.strip()) for element in await self._elements()
@@ -93,14 +88,14 @@ class Entrance:
             is_still = await stillness.lasts_s() >= self._session.settings.still_s
             is_awaited = self._is_entry_disabled or WAITING.search(await elements.text(self._window))
             if is_awaited and now < longest and not is_still:
-                give_up = now + min(PATIENCE_S, self._session.settings.still_s)
+                give_up = now + min(self._timings.patience_s, self._session.settings.still_s)
         return False
 
     async def _answer_form(self) -> bool:
-        """Fill in what a form asks, and send it; False where there is none.
+        """Fill in and submit the page's form; False if there is none.
 
         Raises:
-            CredentialsRequired, CaptchaRequired: not given, and nobody can be asked.
+            CredentialsRequired, CaptchaRequired: not given, and no person can be asked.
             CredentialsRefused: the same form shows again.
         """
         filled = await self._form.fill()
@@ -159,7 +154,7 @@ class Entrance:
         return alike[min(self._examination_index, len(alike) - 1)]
 
     async def _press(self, wording: re.Pattern[str]) -> bool:
-        """Click the first thing of that wording that was not clicked before; False where there is none."""
+        """Click the first element with that wording that was not clicked before; False if there is none."""
         for item in sorted(await self._elements(), key=lambda element: len(element.text)):
             text = item.text.strip()
             if len(text) > LONGEST_WORDING or not wording.search(text) or NEVER.search(text) or text in self._clicked:
@@ -168,6 +163,3 @@ class Entrance:
             if await elements.click(self._window, item):
                 return True
         return False
-
-
-__all__ = ["Entrance"]

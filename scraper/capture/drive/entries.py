@@ -1,4 +1,4 @@
-"""The entries of a viewer's series list: what names them, how many images they say there are, and which were opened already."""
+"""The entries of a viewer's series list: their names, the image counts they state, and which were opened already."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def names(observations: Observations) -> list[str]:
     for tags in observations.tags.values():
         found[text(tags, "0008103E").strip()] = None
     for manifest in observations.manifests:
-        for said in _of_lists(manifest.value):
-            found[said.strip()] = None
+        for label in _of_lists(manifest.value):
+            found[label.strip()] = None
     sound = [item for item in found if len(item) in _LENGTH and not item.isdecimal() and not is_never(item)]
     return sound[:MAX_NAMES]
 
 
 def _of_lists(value: Any) -> Iterator[str]:
-    """The names of a JSON value's arrays whose entries bear a name beside an id, a count or a list of their own."""
+    """The names in a JSON value's arrays whose entries have a name and an id, a count or a list of their own."""
     waiting = [value]
     while waiting:
         item = waiting.pop()
@@ -55,7 +55,7 @@ def _of_lists(value: Any) -> Iterator[str]:
             rows = [row for row in item if isinstance(row, Mapping)]
             waiting += [row for row in item if isinstance(row, (Mapping, list))]
             if 0 < len(rows) <= MAX_LISTED and all(map(_is_of_something, rows)):
-                yield from (said for row in rows for said in _names_in(row))
+                yield from (label for row in rows for label in _names_in(row))
 
 
 def _is_of_something(row: Mapping[str, Any]) -> bool:
@@ -73,18 +73,18 @@ def _names_in(row: Mapping[str, Any]) -> Iterator[str]:
             yield inner
 
 
-def count_of(said: str) -> int | None:
+def count_of(label: str) -> int | None:
     """How many images an entry says that it has; None where it does not."""
-    count = stated_counts.count_of(said)
+    count = stated_counts.count_of(label)
     return count.total if count else None
 
 
 def counts(marks: Sequence[PageElement], page: str) -> list[int]:
-    """The counts that stand with the series in the viewer's own list; a total of them all is none.
+    """The counts next to the series in the viewer's own list; a total of all is not one of them.
 
     Args:
         marks: the list's entries.
-        page: what the page says, for a list that is none of those known by their markup.
+        page: the page's text, used if there is no known list markup on this page.
     """
     found = stated_counts.entries(
         [mark.text for mark in marks if not mark.navigates_away and not is_never(mark.text)], page
@@ -96,7 +96,7 @@ def counts(marks: Sequence[PageElement], page: str) -> list[int]:
 
 
 class Opened:
-    """Which entries had their turn: told by their mark, or where a page draws its list anew, by wording and place."""
+    """Which entries were opened: identified by their mark or, where a page redraws its list, by wording and position."""
 
     def __init__(self) -> None:
         self._marks: set[tuple[int, str]] = set()
@@ -120,6 +120,3 @@ class Opened:
         """It has its turn now."""
         self._marks.add((id(mark.frame), mark.mark))
         self._places.add((mark.text, place))
-
-
-__all__ = ["Opened", "count_of", "counts", "names", "of_series"]

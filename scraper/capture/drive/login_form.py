@@ -1,4 +1,4 @@
-"""The form before a viewer: what its fields ask, by the words on and around them; the user's answers, submitted once."""
+"""The login form before a viewer: recognise what its fields ask, fill in the user's answers, and submit once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from scraper.session import Session
 if TYPE_CHECKING:
     from scraper.session.browser import Window
 
-LONGEST_SAID: Final = 60  # characters of a page's refusal
+LONGEST_DETAIL: Final = 60  # characters of a page's refusal
 FEWEST_BOXES: Final = 3  # fields of one character each that ask for one code
 QUESTIONS: Final = (
     (re.compile(r"短信|sms", re.IGNORECASE), SMS_CODE),
@@ -108,19 +108,19 @@ class Form:
         """Fill in what the page asks; gives the last field, None where nothing is asked.
 
         Raises:
-            CredentialsRequired, CaptchaRequired: not given, and nobody can be asked.
+            CredentialsRequired, CaptchaRequired: not given, and no person can be asked.
             CredentialsRefused: the same form shows again, with the words that came with it.
         """
         asked = await self._asked()
         if not asked:
             return None
         form = " ".join(question.name for _, question in asked)
-        said = await elements.text(self._window)
+        page_text = await elements.text(self._window)
         if form in self._sent:
             raise CredentialsRefused(
-                self._refused(asked).name, _fresh(self._sent[form], said), host=self._session.link.host
+                self._refused(asked).name, _fresh(self._sent[form], page_text), host=self._session.link.host
             )
-        self._sent[form] = said
+        self._sent[form] = page_text
         self.given = []
         boxes = _boxes([field for (_, field), _ in asked])
         for number, ((frame, field), question) in enumerate(asked):
@@ -228,7 +228,4 @@ def _fresh(before: str, after: str) -> str:
     """The first line that the page did not say before."""
     known = set(before.splitlines())
     lines = (line.strip() for line in after.splitlines() if line not in known)
-    return next((line[:LONGEST_SAID] for line in lines if line), "")
-
-
-__all__ = ["Form"]
+    return next((line[:LONGEST_DETAIL] for line in lines if line), "")

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Final
 from scraper.capture.drive import elements
 from scraper.capture.drive.steps import Glance, Steps
 from scraper.capture.observe.received import Observations
+from scraper.core.timings import DriveTimings
 
 if TYPE_CHECKING:
     from scraper.session.browser import Window
 
-STEP_S: Final = 0.5  # how long a step may take to bring something
 TRIED: Final = 2  # steps in vain after which another gesture is tried
 PROVEN: Final = 6  # steps in vain of a gesture that worked, after which the stack is taken to have been seen
-GLANCE_S: Final = 0.12  # the same for a step that showed another image: the viewer had it already
 AHEAD: Final = 40  # images that a viewer may have had ahead of what it shows; some ask for them in blocks
 DRAWN: Final = 24  # CSS pixels that the mouse is drawn for one image
 AROUND: Final = 220  # CSS pixels about the middle of the picture that are compared
@@ -105,10 +104,12 @@ class StackScroller:
         window: the viewer's.
         observations: what came.
         until: by the clock of ``time.monotonic``.
+        timings: how long a step may take to bring something.
     """
 
-    def __init__(self, window: Window, observations: Observations, until: float) -> None:
+    def __init__(self, window: Window, observations: Observations, until: float, timings: DriveTimings) -> None:
         self._window = window
+        self._timings = timings
         self._observations = observations
         self.until = until
         self._works: Gesture | None = None
@@ -138,7 +139,7 @@ class StackScroller:
                 seen, size = len(self._window.traffic.exchanges), self._observations.size
                 if not await self._step(gesture, stage, forward=forward, first=not moved and not idle):
                     break
-                yield Glance(seen, GLANCE_S if ahead else STEP_S)
+                yield Glance(seen, self._timings.glance_s if ahead else self._timings.step_s)
                 if self._observations.size > size:
                     self._works, moved, idle, ahead, still = gesture, moved + 1, 0, 0, 0
                     continue
@@ -244,6 +245,3 @@ class StackScroller:
             )
             return await elements.text(self._window), shown
         return "", b""
-
-
-__all__ = ["StackScroller"]

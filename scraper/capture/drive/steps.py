@@ -1,7 +1,7 @@
-"""Where driving pauses: something was done to the page, and whoever drives waits for what comes of it, or stops.
+"""Steps of a driver: after each action on the page it pauses, and its caller waits for the effect, or stops.
 
-A driver's method that acts on the page is a generator of such steps. Between two of them the coordinator takes in what came;
-where there is enough, it does not ask for the next step.
+A driver's method that acts on the page is a generator of such steps. Between two of them the coordinator takes in what arrived;
+once there is enough, it does not ask for the next step.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Glance:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait as ``Settle`` does, and go on in any case: what is under way brings everything."""
+    """Wait as ``Settle`` does, and go on in any case: a running download will deliver everything."""
 
     quiet_s: float
     up_to_s: float
@@ -36,5 +36,3 @@ class Pause:
 
 Step = Settle | Glance | Pause
 Steps = AsyncGenerator[Step, None]
-
-__all__ = ["Glance", "Pause", "Settle", "Step", "Steps"]

@@ -1,4 +1,4 @@
-"""What the buttons, lists and messages of viewers' pages say, in Chinese and in English: the wordings that driving goes by."""
+"""Wordings of buttons, lists and messages on viewers' pages, in Chinese and in English, by which elements are recognised."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ EXPIRED = re.compile(
 
 
 def is_never(text: str) -> bool:
-    """Whether an entry of a series list is none to be pressed."""
+    """Whether an entry of a series list must not be pressed."""
     return NEVER.search(A_SERIES.sub("", text)) is not None

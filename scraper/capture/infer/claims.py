@@ -1,7 +1,7 @@
-"""What lists claim whose values stand in the requests or answers of images that came: all their siblings are expected.
+"""Expect all entries of a list if the request or response of a received image contains a value of one of them.
 
-A list need not name UIDs: an id that the viewer asked an image by, or the text by which the data call a series, is enough to
-know what the list is of. Then every other entry of it is a series, or an image, that should have come.
+The list need not name UIDs: an id in an image's request, or a Series Description, is enough to know what the list is of.
+Then every other entry of it is a series, or an image, that should have been received.
 """
 
 from __future__ import annotations
@@ -245,6 +245,3 @@ def _of_images(
 def _own(entry: Record) -> frozenset[str]:
     """The values by which an entry may be known: long ones alone, a number is anybody's."""
     return frozenset(entry.fields[name] for name in entry.own if len(entry.fields[name]) >= SHORTEST)
-
-
-__all__ = ["Claims", "claims", "falls_short"]

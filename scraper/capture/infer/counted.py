@@ -1,4 +1,4 @@
-"""Images that a list only counts: each place up to the count that the list states, as if the list named it.
+"""Treat images that a list only counts as if it named them: one record for each position up to the stated count.
 
 Some lists say of a series that it has 60 images, and the viewer asks for "the 5th of series 3". A place below a stated count is
 what the list says there is; nothing beyond it is ever asked for.
@@ -26,18 +26,18 @@ _ID: Final = re.compile(r"[\w.:-]{1,128}")
 
 
 def places(value: Any, asked: Iterable[str]) -> Iterator[Record]:
-    """A record for each place of each thing that a list counts, where some request bears the place's number.
+    """A record for each position of each thing that a list counts, if some request contains the position's number.
 
     Args:
         value: the list.
         asked: the viewer's requests; a list none of whose places stands in any of them gives nothing.
     """
-    said = {int(digits) for text in asked for digits in re.findall(r"(?<!\d)\d{1,4}(?!\d)", text)}
+    numbers = {int(digits) for text in asked for digits in re.findall(r"(?<!\d)\d{1,4}(?!\d)", text)}
     left = MAX_PLACES
     for record in _entries(value):
         for name in sorted(record.own):
             count = _count(name, record.fields[name])
-            if not 1 <= count <= min(MAX_COUNT, left) or not said & set(range(count + 1)):
+            if not 1 <= count <= min(MAX_COUNT, left) or not numbers & set(range(count + 1)):
                 continue
             left -= count
             own = record.own | PLACES
@@ -75,6 +75,3 @@ def _as_number(value: Any) -> int:
 
 def _count(name: str, value: str) -> int:
     return int(value) if COUNT.search(name) and _NUMBER.fullmatch(value) else 0
-
-
-__all__ = ["FROM_0", "FROM_1", "PLACES", "places"]

@@ -1,4 +1,4 @@
-"""Which image the samples are of that a page drew: told by an id that came with them, else by what it had asked for.
+"""Match samples that a page drew with images: by an id that was received with them, else by what the page had requested.
 
 A page asks for an image, unpacks what came, and draws it. Where it asks for one at a time, samples that are drawn are those of
 the only image that was asked for and not drawn yet. Where several are, nothing is taken: order alone is no proof.
@@ -71,6 +71,3 @@ class DrawnSamples:
             return None
         data = samples.stored(about["kind"], exchange.read(), tags)
         return None if data is None else self._index.fitting_bytes(uid, {}, data)
-
-
-__all__ = ["DrawnSamples"]

@@ -1,4 +1,4 @@
-"""Which image each HTTP reply of bare pixels belongs to: the one whose record, or whose tags' request, its own request names.
+"""Match HTTP replies of bare pixels to images: by an id of the image's record, or of its tags' request, in their own request.
 
 A pairing is believed only where a request names one image alone and the pixels are of the size that its tags say; numbers that
 are no ids count only where a template made of them reproduces several requests.
@@ -30,7 +30,7 @@ SHORTEST_BASE64: Final = 400  # characters
 SHORTEST_BYTES: Final = 256
 MAX_REQUEST: Final = 4000  # characters of a request that are looked at
 MAX_RULES: Final = 3
-MAX_TOLD: Final = 50  # objects of an answer that is about one image
+MAX_OBJECTS: Final = 50  # objects of an answer that is about one image
 _AROUND: Final = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID")  # no image's own
 _TOKEN: Final = re.compile(r"[^/?&=#;,:\"'{}\[\]\s\0]+")
 
@@ -92,7 +92,7 @@ class FrameReplies:
         self._pending = left
 
     def _ids(self) -> dict[str, str]:
-        """Every id that one image alone bears → its SOP Instance UID."""
+        """Every id that belongs to one image alone → its SOP Instance UID."""
         owners: dict[str, set[str]] = defaultdict(set)
         for uid, fields in self._index.listed.items():
             own = [value for name, value in fields.items() if dicom_names.keyword_of(name) not in _AROUND]
@@ -127,7 +127,7 @@ class FrameReplies:
 def _of_one_image(manifests: Sequence[Manifest]) -> Iterator[tuple[float, str]]:
     """When tags of a single image came, and which."""
     for manifest in manifests:
-        uids = {uid for fields in islice(dicom_names.contexts(manifest.value), MAX_TOLD) if (uid := uid_of(fields))}
+        uids = {uid for fields in islice(dicom_names.contexts(manifest.value), MAX_OBJECTS) if (uid := uid_of(fields))}
         if len(uids) == 1:
             yield manifest.when, uids.pop()
 
@@ -143,7 +143,7 @@ def _inline(fields: Mapping[str, Any]) -> Iterator[bytes]:
 
 
 def _by_request(manifests: Sequence[Manifest]) -> dict[tuple[str, ...], str]:
-    """What a request bears of numbers and ids → the one SOP Instance UID of the tags that came for it."""
+    """Numbers and ids in a request → the one SOP Instance UID of the tags that were its reply."""
     found: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for manifest in manifests:
         signature = _signature(manifest.request or manifest.url)
@@ -159,7 +159,7 @@ def _signature(request: str) -> tuple[str, ...]:
     found = [unquote(step) for step in parts.path.split("/")]
     found += [f"{name}={value}" for name, value in (*parse_qsl(parts.query), *parse_qsl(body))]
     with suppress(ValueError, RecursionError):
-        found += [f"{name}={leaf}" for name, leaf in _leaves(json.loads(body))]
+        found += [f"{name}={value}" for name, value in _leaves(json.loads(body))]
     return tuple(token for token in found if any(map(str.isdigit, token.partition("=")[2] or token)))
 
 
@@ -168,7 +168,7 @@ def tokens(request: str) -> list[str]:
     address, _, body = request[:MAX_REQUEST].partition(SENT)
     found = [unquote(token) for token in _TOKEN.findall(address)]
     with suppress(ValueError, RecursionError):
-        return found + [leaf for _, leaf in _leaves(json.loads(body))]
+        return found + [value for _, value in _leaves(json.loads(body))]
     return found + [unquote(token) for token in _TOKEN.findall(body)]
 
 
@@ -183,6 +183,3 @@ def _leaves(value: Any) -> Iterator[tuple[str, str]]:
             waiting += [(name, item) for item in inner]
         elif isinstance(inner, (str, int)) and not isinstance(inner, bool):
             yield name, str(inner)
-
-
-__all__ = ["FrameReplies", "tokens"]

@@ -1,6 +1,6 @@
-"""Which guesses explain what the viewer asked for, by HTTP or over a WebSocket: the plainest first, each with its proof.
+"""Models that explain the viewer's requests, by HTTP or over a WebSocket: the simplest first, each with its proof.
 
-A list may name its images, or only count them; a request may bear, besides, what a page writes anew each time.
+A list may name its images, or only count them; a request may also contain volatile parts, such as a clock or a nonce.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ MAX_TRIED = 3  # of the rules of one kind
 
 @dataclass(frozen=True, slots=True)
 class RequestModel:
-    """A rule; what the requests that it gives brought already, by request; and how its requests are written anew."""
+    """A rule, the replies that its requests had already (request → SOP Instance UID), and the volatile parts of its requests."""
 
     rule: Rule
-    brought: Mapping[str, str]
+    replies: Mapping[str, str]
     volatile: VolatileParts
     sample: Exchange | None  # None: over a WebSocket
-    trials: tuple[str, ...] = ()  # requests that must bring an image each before the rule is believed
+    trials: tuple[str, ...] = ()  # requests that must each return an image before the rule is believed
 
     @property
     def is_plain(self) -> bool:
@@ -57,10 +57,10 @@ def _of_one_request(observations: Observations, by_http: Mapping[str, Exchange])
     """What a single request suggests; to be tried."""
     for rule in single_request.rules(observations.manifests, list(by_http))[:MAX_TRIED]:
         seen = [record for record in rule.records if record in by_http]
-        brought = {text: observations.origins[text] for text in seen}
-        if seen and is_sound(rule, brought, observations):
+        replies = {text: observations.origins[text] for text in seen}
+        if seen and is_sound(rule, replies, observations):
             trials = tuple(single_request.trials(rule, seen[-1]))
-            yield RequestModel(rule, brought, VolatileParts(()), by_http[seen[-1]], trials)
+            yield RequestModel(rule, replies, VolatileParts(()), by_http[seen[-1]], trials)
 
 
 def _of_kind(
@@ -73,7 +73,7 @@ def _of_kind(
     sources: dict[str, str] = {}
     for source, uid in ((text, observations.origins[text]) for text in by_http):
         if sources.setdefault(volatile.blanked(source), uid) != uid:
-            return  # what looked made up tells images apart
+            return  # what seemed volatile distinguishes images
     samples = {volatile.blanked(text): exchange for text, exchange in by_http.items()}
     requests = list(dict.fromkeys(map(volatile.blanked, asked)))
     counts = partial(counted.places, asked=requests)
@@ -81,31 +81,28 @@ def _of_kind(
     found += templates.rules(observations.manifests, requests, counts, counted.PLACES)[:MAX_TRIED]
     for rule in found:
         sample = next((samples[record] for record in rule.records if record in samples), None)
-        brought = {record: sources[record] for record in rule.records if record in sources}
+        replies = {record: sources[record] for record in rule.records if record in sources}
         if sample is None:
-            brought, _ = socket_replies.matched_replies(exchanges, observations, rule, volatile)
-        if is_sound(rule, brought, observations):
-            yield RequestModel(rule, brought, volatile, sample)
+            replies, _ = socket_replies.matched_replies(exchanges, observations, rule, volatile)
+        if is_sound(rule, replies, observations):
+            yield RequestModel(rule, replies, volatile, sample)
 
 
-def is_sound(rule: Rule, brought: Mapping[str, str], observations: Observations) -> bool:
+def is_sound(rule: Rule, replies: Mapping[str, str], observations: Observations) -> bool:
     """Whether what came agrees with the rule: it gives series whole, and no image for two places.
 
-    A rule that gives one image of each series, as for a row of previews, is none: no two that came are of one series.
+    Rules that cover only one image per series (thumbnail strips) are rejected: no two received images are of one series.
     """
     is_counted = any(name in counted.PLACES for name, _ in rule.template.blanks)
-    if is_counted and len(set(brought.values())) < len(brought):
+    if is_counted and len(set(replies.values())) < len(replies):
         return False
     several = False
     for addresses in rule.addresses.values():
-        came = [observations.objects.get(brought.get(address, "")) for address in addresses]
+        came = [observations.objects.get(replies.get(address, "")) for address in addresses]
         series = [item.header.series_instance_uid for item in came if item is not None]
         if is_counted and len(set(series)) > 1 and not rule.is_flat:
             return False
         if len(rule.addresses) > 1 and any(item in text for item in series if item for text in rule.template.literals):
             return False  # one series' own name in the requests for all
         several = several or len(series) > len(set(series))
-    return several or len(brought) <= len(rule.addresses)
-
-
-__all__ = ["RequestModel", "candidate_models", "is_sound"]
+    return several or len(replies) <= len(rule.addresses)

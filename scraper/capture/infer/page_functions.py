@@ -20,15 +20,15 @@ from scraper.capture.observe.received import SENT, Observations
 from scraper.session.browser.page_calls import PageCall
 
 MAX_RULES: Final = 2  # of one function
-MAX_PER_LOOK: Final = 6  # calls for what one step brought; a function that is called more often is a helper
+MAX_PER_LOOK: Final = 6  # calls for what one step loaded; a function that is called more often is a helper
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One step of the driver: the calls that it led to, in order, and the SOP Instance UIDs that it brought."""
+    """One step of the driver: the calls that it led to, in order, and the SOP Instance UIDs that were received after it."""
 
     calls: Sequence[PageCall]
-    brought: frozenset[str]
+    received: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +60,18 @@ def candidates(looks: Sequence[Look], observations: Observations) -> Iterator[Pa
     for place in sorted(by_place, key=lambda name: by_place[name].depth, reverse=True):
         seen = by_place[place]
         for rule in _rules(seen.texts, observations):
-            brought = {text: uid for text, uid in seen.brought.items() if text in rule.records}
-            if is_sound(rule, brought, observations):
+            replies = {text: uid for text, uid in seen.replies.items() if text in rule.records}
+            if is_sound(rule, replies, observations):
                 trials = () if len(seen.texts) > 1 else tuple(single_request.trials(rule, seen.texts[-1]))
-                yield PageFunction(RequestModel(rule, brought, VolatileParts(()), None, trials), seen.sample)
+                yield PageFunction(RequestModel(rule, replies, VolatileParts(()), None, trials), seen.sample)
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """The calls of one function: as texts, what each brought where that is known, one of them, how late it is called."""
+    """The calls of one function: as texts, the reply of each where that is known, one of them, how late it is called."""
 
     texts: Sequence[str]
-    brought: Mapping[str, str]
+    replies: Mapping[str, str]
     sample: PageCall
     depth: float
 
@@ -79,7 +79,7 @@ class _Seen:
 def _by_place(looks: Sequence[Look]) -> dict[str, _Seen]:
     """The functions that were called in every look, a few times."""
     texts: dict[str, dict[str, None]] = defaultdict(dict)
-    brought: dict[str, dict[str, str]] = defaultdict(dict)
+    replies: dict[str, dict[str, str]] = defaultdict(dict)
     samples, depths = dict[str, PageCall](), dict[str, float]()
     counts: dict[str, list[int]] = defaultdict(list)
     for look in looks:
@@ -93,11 +93,11 @@ def _by_place(looks: Sequence[Look]) -> dict[str, _Seen]:
                 with suppress(ValueError, RecursionError):
                     texts[place].setdefault(text_of(call))
                     samples[place] = call
-            if len(some) == len(look.brought) == 1 and texts[place]:
-                brought[place][text_of(some[0])] = next(iter(look.brought))
+            if len(some) == len(look.received) == 1 and texts[place]:
+                replies[place][text_of(some[0])] = next(iter(look.received))
     every = [place for place, some in counts.items() if len(some) == len(looks) and max(some) <= MAX_PER_LOOK]
     return {
-        place: _Seen(list(texts[place]), brought[place], samples[place], depths[place])
+        place: _Seen(list(texts[place]), replies[place], samples[place], depths[place])
         for place in every
         if texts[place]
     }
@@ -114,7 +114,7 @@ def _rules(texts: Sequence[str], observations: Observations) -> list[templates.R
 
 def again(model: RequestModel, observations: Observations) -> RequestModel:
     """The same with all that its list names by now: one answer for each series comes one after another."""
-    rule, seen = model.rule, list(model.brought)
+    rule, seen = model.rule, list(model.replies)
     is_counted = any(name in counted.PLACES for name, _ in rule.template.blanks)
     read = partial(counted.places, asked=list(rule.records)) if is_counted else templates.records
     for url, group in templates.groups(observations.manifests, read):
@@ -123,6 +123,3 @@ def again(model: RequestModel, observations: Observations) -> RequestModel:
             if found is not None:
                 return replace(model, rule=replace(found, source=url, shape=rule.shape))
     return model
-
-
-__all__ = ["Look", "PageFunction", "again", "arguments_of", "candidates", "text_of"]

@@ -1,4 +1,4 @@
-"""What a page asks for before an image or a series, so that the site makes it ready: learnt from the traffic, and asked again.
+"""Learn from the traffic which requests make a site prepare an image or a series, and repeat them.
 
 Some sites answer 404 until an original was staged. Whatever the page asked beforehand with a value of the list's entry in it,
 before each image that came, may be that request; it is repeated only where an image is not there.
@@ -19,7 +19,7 @@ from scraper.core.model import Request
 from scraper.protocols.headers import merged
 from scraper.session.browser.traffic import Exchange
 
-SHORTEST: Final = 4  # characters of a value that tells entries apart
+SHORTEST: Final = 4  # characters of a value that distinguishes entries
 MAX_PREPARATIONS: Final = 4
 NOT_THERE: Final = (202, 404, 410, 425)  # what sites answer while an image is being staged
 NO_CALLS: Final = ("document", "image", "stylesheet", "script", "font", "media", "manifest", "download")
@@ -55,32 +55,32 @@ class Staging:
         return bool(self.preparations) or self.is_late
 
 
-def staging(exchanges: Sequence[Exchange], rule: Rule, brought: Mapping[str, str], volatile: VolatileParts) -> Staging:
+def staging(exchanges: Sequence[Exchange], rule: Rule, replies: Mapping[str, str], volatile: VolatileParts) -> Staging:
     """What the traffic shows of how images are made ready; arguments as for ``preparations``."""
     gone = {
         volatile.blanked(asked_by(exchange))
         for exchange in exchanges
         if exchange.method and exchange.status in NOT_THERE
     }
-    return Staging(tuple(preparations(exchanges, rule, brought, volatile)), not gone.isdisjoint(brought))
+    return Staging(tuple(preparations(exchanges, rule, replies, volatile)), not gone.isdisjoint(replies))
 
 
 def preparations(
-    exchanges: Sequence[Exchange], rule: Rule, brought: Mapping[str, str], volatile: VolatileParts
+    exchanges: Sequence[Exchange], rule: Rule, replies: Mapping[str, str], volatile: VolatileParts
 ) -> list[Preparation]:
     """What was asked before each image that came, with something of its own entry in it.
 
     Args:
         exchanges: everything that the window received, in order.
         rule: what its requests for images follow.
-        brought: those of them that brought an image.
-        volatile: blanks what a page writes anew each time.
+        replies: those of them that returned an image.
+        volatile: blanks the volatile parts of requests.
     """
     first: dict[str, int] = {}
     for place, exchange in enumerate(exchanges):
         if exchange.method:
             first.setdefault(volatile.blanked(asked_by(exchange)), place)
-    seen = [key for key in rule.records if key in brought and key in first]
+    seen = [key for key in rule.records if key in replies and key in first]
     if not seen:
         return []
     constant = _constant(rule)
@@ -97,7 +97,7 @@ def preparations(
 
 
 def _calls(exchanges: Sequence[Exchange], rule: Rule) -> Iterator[Exchange]:
-    """Calls of a page that brought neither the list nor an image."""
+    """Calls of a page that returned neither the list nor an image."""
     for exchange in exchanges:
         is_call = exchange.ok and exchange.method in ("GET", "POST", "PUT") and exchange.kind not in NO_CALLS
         if is_call and exchange.url.partition("?")[0] != rule.source and asked_by(exchange) not in rule.records:
@@ -106,11 +106,11 @@ def _calls(exchanges: Sequence[Exchange], rule: Rule) -> Iterator[Exchange]:
 
 def _constant(rule: Rule) -> set[str]:
     """The fields that say the same for every image: they tell nothing apart."""
-    said: dict[str, set[str]] = {}
+    values_of: dict[str, set[str]] = {}
     for record in rule.records.values():
         for name, value in record.fields.items():
-            said.setdefault(name, set()).add(value)
-    return {name for name, values in said.items() if len(values) < 2} if len(rule.records) > 1 else set()
+            values_of.setdefault(name, set()).add(value)
+    return {name for name, values in values_of.items() if len(values) < 2} if len(rule.records) > 1 else set()
 
 
 def _precedes_all(template: Template, seen: Sequence[str], rule: Rule, first: Mapping[str, int]) -> bool:
@@ -120,6 +120,3 @@ def _precedes_all(template: Template, seen: Sequence[str], rule: Rule, first: Ma
         if asked is None or first.get(asked, first[key]) >= first[key]:
             return False
     return True
-
-
-__all__ = ["Preparation", "Staging", "preparations", "staging"]

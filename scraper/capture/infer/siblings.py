@@ -1,7 +1,7 @@
-"""What lists make expected: a value of a list that stands in an image's request or answer makes its siblings expected.
+"""Expect the other entries of a list if a value of one of them is in the request or response of a received image.
 
-However else the requests differ (signed addresses, tickets that are good once): the list told the value first, and the image
-came under it. An array of which each entry is an image tells how many a series has; a list of series tells that there are more.
+The requests may differ otherwise (signed addresses, one-time tickets): the value was in the list first, and then in the
+image's request. An array of images shows how many a series has; a list of series shows that there are more.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scraper.capture.infer.templates import Path, Record
 from scraper.capture.observe.received import SENT, Manifest, Observations, asked_by
 from scraper.session.browser.traffic import WEBSOCKET_IN, Exchange
 
-SHORTEST: Final = 6  # characters of a value that tells entries apart
+SHORTEST: Final = 6  # characters of a value that distinguishes entries
 MAX_HEAD: Final = 512  # bytes of a socket's message that may name its image
 MAX_TEXT: Final = 4000  # characters of a request that are looked at
 _WORD: Final = re.compile(r"[\w.-]+")
@@ -42,7 +42,7 @@ class Image:
 
     name: str
     series: str
-    said: str
+    text: str
     description: str = ""
 
 
@@ -59,12 +59,12 @@ def images(exchanges: Sequence[Exchange], observations: Observations, study: str
     """The images of a study that came, each with its request and with what its answer says of it."""
     found = []
     heads = {uid: item.header for uid, item in observations.objects.items() if item.header.study_instance_uid == study}
-    said = {uid: [asked] for asked, uid in observations.origins.items() if uid in heads}
+    requests = {uid: [asked] for asked, uid in observations.origins.items() if uid in heads}
     for place, uid in observations.socket_messages:
         if uid in heads and exchanges[place].kind == WEBSOCKET_IN:
-            said.setdefault(uid, []).append(_readable(exchanges[place].read(MAX_HEAD)))
+            requests.setdefault(uid, []).append(_readable(exchanges[place].read(MAX_HEAD)))
     for uid, head in heads.items():
-        text = " ".join([*said.get(uid, ()), uid, head.series_instance_uid])
+        text = " ".join([*requests.get(uid, ()), uid, head.series_instance_uid])
         found.append(Image(uid, head.series_instance_uid, text, head.series_description.strip()))
     return found
 
@@ -100,7 +100,7 @@ def expected(
                     lists[above].is_of_series = True
                     lists[number].key = name
     series_of = {image.name: image.series for image in found}
-    known = {word for image in found for word in (*_words(image.said), *image.said.split())}
+    known = {word for image in found for word in (*_words(image.text), *image.text.split())}
     best = Expected()
     for _, item in sorted(lists.items()):
         if not _is_of_studies(item.group):
@@ -157,7 +157,7 @@ class _List:
         return found
 
     def _lists_series(self, series_of: Mapping[str, str]) -> bool:
-        """Whether its entries are series: none where two of them brought images of one series."""
+        """Whether its entries are series: not if two of them led to images of one series."""
         owners = [{series_of[name] for name in names} for names in self.linked.values()]
         if any(len(series) > 1 for series in owners) or len(set().union(*owners)) < len(owners):
             return False
@@ -190,10 +190,10 @@ def _split(
     linked: Mapping[int, set[str]],
     series_of: Mapping[str, str],
 ) -> None:
-    """One list of several series' images, by the field that tells the series apart."""
-    said = {number: series_of[next(iter(linked[number]))] for number in numbers if linked.get(number)}
+    """Divide one list of several series' images by the field that distinguishes the series."""
+    owners = {number: series_of[next(iter(linked[number]))] for number in numbers if linked.get(number)}
     for name in sorted(alike[numbers[0]].own):
-        pairs = {(alike[number].fields.get(name, ""), series) for number, series in said.items()}
+        pairs = {(alike[number].fields.get(name, ""), series) for number, series in owners.items()}
         values = {value for value, _ in pairs}
         if len(values) == len(pairs) == len({series for _, series in pairs}):
             meant = dict(pairs)
@@ -204,8 +204,8 @@ def _split(
                 else:
                     found.absent.append((value, size))
             return
-    if len(numbers) > len(said):
-        found.absent.append(("", len(numbers) - len(said)))
+    if len(numbers) > len(owners):
+        found.absent.append(("", len(numbers) - len(owners)))
 
 
 def _is_alike(record: Record, ours: Iterable[Record], study: str) -> bool:
@@ -256,16 +256,16 @@ class _Index:
         self._beside: dict[str, set[str]] = defaultdict(set)
         self._urls = [url for url, _ in found]
         self._asked = _asked_with(manifests, exchanges)
-        said: dict[str, set[str]] = {}
+        before: dict[str, set[str]] = {}
         for number, (url, group) in enumerate(found):
-            if url not in said:
-                said[url] = _said_before(url, exchanges)
-            self._read(number, group, said[url], url)
+            if url not in before:
+                before[url] = _asked_before(url, exchanges)
+            self._read(number, group, before[url], url)
         for manifest in manifests:
             for value, other in _pairs(manifest.value):
                 self._beside[urljoin(manifest.url, value)].add(other)
 
-    def _read(self, number: int, group: Sequence[Record], said: set[str], url: str) -> None:
+    def _read(self, number: int, group: Sequence[Record], before: set[str], url: str) -> None:
         """The values that tell the entries of one shape apart, and that no request had before the list came."""
         for name in {name for record in group for name in record.own}:
             column = Counter(record.fields[name] for record in group if name in record.own)
@@ -276,7 +276,7 @@ class _Index:
             )
             for place, record in enumerate(group):
                 value = record.fields.get(name, "") if name in record.own else ""
-                if len(value) >= SHORTEST and column[value] == 1 and value not in said:
+                if len(value) >= SHORTEST and column[value] == 1 and value not in before:
                     self._places[value].add((number, place))
                     if "/" in value:
                         self._places[urljoin(url, value)].add((number, place))
@@ -285,8 +285,8 @@ class _Index:
 
     def entries(self, image: Image) -> tuple[set[_Place], set[_Place]]:
         """The entries of lists that an image is of; those that its series is of, by name or by what its list was asked with."""
-        words = _words(image.said)
-        for asked in (*image.said.partition(SENT)[::2], *image.said.split()):
+        words = _words(image.text)
+        for asked in (*image.text.partition(SENT)[::2], *image.text.split()):
             words |= self._beside.get(asked, set()) | {asked}
         inner = {place for word in words for place in self._places.get(word, ())}
         outer = set(self._places.get(image.series, ()))
@@ -324,8 +324,8 @@ def _asked_with(manifests: Sequence[Manifest], exchanges: Sequence[Exchange]) ->
     return found
 
 
-def _said_before(call: str, exchanges: Sequence[Exchange]) -> set[str]:
-    """Words of the requests that were made before a call was answered, and of its own: it is not what told them."""
+def _asked_before(call: str, exchanges: Sequence[Exchange]) -> set[str]:
+    """Words of the requests before a call was answered, and of its own request: they can't come from its reply."""
     found: set[str] = set()
     for exchange in exchanges:
         found |= _words(asked_by(exchange) if exchange.method else exchange.url)
@@ -356,6 +356,3 @@ def _words(text: str) -> set[str]:
     if "%" in plain:
         found |= set(_WORD.findall(unquote(plain)))
     return found | {word.rpartition(".")[0] for word in found if "." in word}
-
-
-__all__ = ["Expected", "Image", "expected", "images"]

@@ -1,4 +1,4 @@
-"""A rule from a single request: an id in it stands exactly once in a list that came.
+"""Infer a rule from a single request: an id in it occurs exactly once in a received list.
 
 Most viewers ask for their first image only, until somebody scrolls. What follows from one request is a guess, and is tried
 with other values of the list before it is believed.
@@ -99,6 +99,3 @@ def trials(rule: Rule, seen: str) -> list[str]:
     following = keys[(keys.index(seen) + 1) % len(keys)]
     found = dict.fromkeys((following, *longest[:2], *longest[-2:]))
     return [key for key in found if key != seen]
-
-
-__all__ = ["rules", "trials"]

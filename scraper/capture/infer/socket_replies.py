@@ -1,4 +1,4 @@
-"""Which message of a viewer each reply on a socket belongs to: the one that the reply names, else the oldest that has none."""
+"""Match replies on a socket to the viewer's messages: by the id in the reply, else to the oldest unanswered message."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ MAX_COMPARED: Final = 200  # replies that a header field's meaning is inferred f
 
 
 def sent_messages(exchanges: Sequence[Exchange], observations: Observations) -> list[str]:
-    """What was sent, as text, on the sockets that brought images: each with its address, as ``asked_by`` has it."""
-    brought = {exchanges[place].url for place, _ in observations.socket_messages}
+    """Text messages sent on sockets that delivered images, each with its address, in the form of ``asked_by``."""
+    image_sockets = {exchanges[place].url for place, _ in observations.socket_messages}
     return [
         message_key(exchange)
         for exchange in exchanges
-        if exchange.kind == WEBSOCKET_OUT and exchange.is_text and exchange.url in brought
+        if exchange.kind == WEBSOCKET_OUT and exchange.is_text and exchange.url in image_sockets
     ]
 
 
@@ -32,11 +32,11 @@ def message_key(message: Exchange) -> str:
 def matched_replies(
     exchanges: Sequence[Exchange], observations: Observations, rule: Rule, volatile: VolatileParts
 ) -> tuple[dict[str, str], int]:
-    """What each message of the rule brought, and how many of them the viewer had under way at once at most.
+    """The image that each message of the rule was answered with, and how many messages were unanswered at once at most.
 
     An answer is that of the message that names it, else of the one that its own header names, else of the oldest that has none.
     """
-    heard = dict(observations.socket_messages)
+    images = dict(observations.socket_messages)
     named = ReplyMatcher(exchanges, observations, rule)
     waiting: list[str] = []
     found: dict[str, str] = {}
@@ -48,12 +48,12 @@ def matched_replies(
             and (asked := volatile.blanked(message_key(exchange))) in rule.records
         ):
             waiting.append(asked)
-        elif place in heard and waiting:
+        elif place in images and waiting:
             most = max(most, len(waiting))
-            its = named.request(place, heard[place], waiting)
+            its = named.request(place, images[place], waiting)
             if its is not None:
                 waiting.remove(its)
-                found.setdefault(its, heard[place])
+                found.setdefault(its, images[place])
     return found, most
 
 
@@ -62,7 +62,7 @@ class ReplyMatcher:
 
     Args:
         exchanges: everything that came and was sent, in order.
-        observations: what it brought.
+        observations: what it received.
         rule: what the messages were learnt as.
     """
 
@@ -86,6 +86,3 @@ class ReplyMatcher:
             key = self._values.get(correlate.id_fields(self._exchanges, place).get(self._slot, ""))
             return key if key in waiting else None
         return key or next(iter(waiting), None)
-
-
-__all__ = ["ReplyMatcher", "matched_replies", "message_key", "sent_messages"]

@@ -1,4 +1,4 @@
-"""Which fields of a list count images, and which tell that its entries are studies."""
+"""Recognise the fields of a list that count images, and those that show that its entries are studies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STUDY_KEY: Final = re.compile(
 
 
 def is_of_studies(entries: Sequence[Record]) -> bool:
-    """Whether the entries of one list differ in what tells studies apart."""
+    """Whether the entries of one list differ in what distinguishes studies."""
     names = {name for entry in entries for name in entry.own}
     keys = {name for name in names if STUDY_KEY.search(name) or STUDY_DATE.search(name)}
     return any(len({entry.fields.get(name) for entry in entries}) > 1 for name in keys)
@@ -44,10 +44,7 @@ def tallies(manifests: Sequence[Manifest]) -> Iterator[list[int]]:
             if is_of_studies(array):
                 continue
             for name in sorted(name for name in names if COUNT.search(name)):
-                said = [record.fields.get(name, "") for record in array]
-                if all(count.isdecimal() for count in said):
-                    yield [int(count) for count in said if int(count)]
+                counts = [record.fields.get(name, "") for record in array]
+                if all(count.isdecimal() for count in counts):
+                    yield [int(count) for count in counts if int(count)]
                     break
-
-
-__all__ = ["COUNT", "EARLIER", "STUDY_DATE", "STUDY_KEY", "is_of_studies", "tallies"]

@@ -123,7 +123,7 @@ class Rule:
         return len(self.addresses) == 1 and self.shape.count("*") <= 2
 
     def tells_apart(self, series: int) -> bool:
-        """Whether it gives that many series: an array each, or one list whose entries bear as many values of some field."""
+        """Whether it gives that many series: an array each, or one list with as many values of some field."""
         if not self.is_flat:
             return len(self.addresses) >= series
         columns: dict[str, set[str]] = defaultdict(set)
@@ -219,7 +219,7 @@ def _plain(value: Any) -> str | None:
 
 
 def _rule(group: Sequence[Record], url: str, requested: Sequence[str], must: frozenset[str]) -> Rule | None:
-    """The first template that the requests confirm; one that tells all records apart, if there is any."""
+    """The first template that the requests confirm; preferably one that distinguishes all records."""
     tried: set[Template] = set()
     ambiguous: Rule | None = None  # taken where there is no better one
     for address in requested[:MIN_PROOFS] if not must else _spread(requested):
@@ -240,7 +240,7 @@ def _rule(group: Sequence[Record], url: str, requested: Sequence[str], must: fro
 
 
 def _spread(requested: Sequence[str]) -> Sequence[str]:
-    """Some of the requests, from the whole of them: one alone may bear the same number in two places."""
+    """Some of the requests, from the whole of them: a single one may contain the same number in two places."""
     return requested[:: max(1, len(requested) // MAX_SAMPLES)][:MAX_SAMPLES]
 
 
@@ -313,7 +313,7 @@ def template_of(address: str, blanks: Sequence[tuple[int, int, str, int]]) -> Te
 def validated(template: Template, group: Sequence[Record], requested: Sequence[str], least: int) -> Rule | None:
     """The rule, where it reproduces what was requested and nothing that was requested speaks against it.
 
-    A rule that gives no address for some record of the list would leave a silent gap, and is none.
+    Reject a rule that gives no address for some record of the list: it would leave a silent gap.
     """
     addresses: dict[Path, list[str]] = defaultdict(list)
     given: dict[str, Record] = {}
@@ -335,5 +335,5 @@ def validated(template: Template, group: Sequence[Record], requested: Sequence[s
     alike: dict[tuple[str, ...], Path] = {}
     for place, some in once.items():
         alike.setdefault(some, place)  # one list may be asked for twice
-    kept = {place: some for some, place in alike.items()}
-    return Rule(template, kept, len(proofs), records=given, is_ambiguous=is_ambiguous)
+    unique = {place: some for some, place in alike.items()}
+    return Rule(template, unique, len(proofs), records=given, is_ambiguous=is_ambiguous)

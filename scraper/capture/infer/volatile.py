@@ -1,7 +1,7 @@
-"""What a viewer writes anew into each request: a running number, the clock, a random name; no value of the site's.
+"""Parts of a request that change every time (counter, timestamp, nonce) and aren't data from the site.
 
-Such a piece is told by the viewer's own requests: they agree in everything but identifiers, and this piece differs in each. It
-is blanked before anything is inferred, and written anew when we ask.
+Such a part is recognised in the viewer's own requests: they agree in all but identifiers, and this part differs in each. It
+is blanked before anything is inferred, and generated for each request of ours.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ class VolatileParts:
 
     def _kind(self, column: Sequence[re.Match[str]]) -> str:
         """What a piece is, by its values in the order of the requests; nothing where it is a value like any other."""
-        said = [match[0] for match in column]
+        values = [match[0] for match in column]
         kind = column[0].lastgroup or ""
-        if len(set(said)) < len(said) or len(said) < 2:
+        if len(set(values)) < len(values) or len(values) < 2:
             return ""
         if kind == "uuid":
             made_up = all(
@@ -64,13 +64,13 @@ class VolatileParts:
             return kind if made_up else ""
         if kind == "random":
             return kind
-        numbers = [int(text) for text in said]
+        numbers = [int(text) for text in values]
         now = time.time()
         for name, unit in (("seconds", 1), ("clock", 1000)):
             if all(abs(number / unit - now) < DAY_S for number in numbers):
                 return name
         steps = {after - before for before, after in pairwise(sorted(numbers))}
-        if len(said) > 2 and steps == {1}:
+        if len(values) > 2 and steps == {1}:
             self._next = max(self._next, *numbers) + 1
             return "running"
         return ""
@@ -110,6 +110,3 @@ def _look(request: str) -> str:
     """A request with its numbers, names and identifiers taken out: alike for all requests of one kind."""
     plain, count = _PIECE.subn("#", request)
     return f"{count} {_ODD.sub('#', plain)}"
-
-
-__all__ = ["VolatileParts"]

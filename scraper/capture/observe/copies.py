@@ -38,29 +38,29 @@ class Copies:
     def better(self, known: Object, new: Object) -> Object:
         """The one that is kept; the other one's file goes."""
         ranks = rank(known), rank(new)
-        kept, lost = (new, known) if ranks[1] > ranks[0] else (known, new)
+        better, lost = (new, known) if ranks[1] > ranks[0] else (known, new)
         is_same = ranks[0] == ranks[1] and filecmp.cmp(known.path, new.path, shallow=False)
         if not is_same:
             self.lesser[known.header.sop_instance_uid].add(min(ranks)[0])
         lost.path.unlink(missing_ok=True)
-        return kept
+        return better
 
-    def gives_less(self, brought: Mapping[str, str], objects: Mapping[str, Object]) -> bool:
+    def gives_less(self, replies: Mapping[str, str], objects: Mapping[str, Object]) -> bool:
         """Whether requests give smaller images than the viewer got by others, of the same UIDs or of the same series.
 
         Args:
-            brought: what was asked -> the SOP Instance UID that came for it.
+            replies: what was asked -> the SOP Instance UID that came for it.
             objects: what is kept, by SOP Instance UID.
         """
         by_rule: dict[str, int] = defaultdict(int)  # Series Instance UID -> pixels of the largest matrix
         by_others: dict[str, int] = defaultdict(int)
-        for asked, uid in brought.items():
+        for asked, uid in replies.items():
             if asked in self.given and uid in objects:
                 if self.given[asked][:2] < rank(objects[uid])[:2]:
                     return True
                 series = objects[uid].header.series_instance_uid
                 by_rule[series] = max(by_rule[series], self.given[asked][0])
-        uids = set(brought.values())
+        uids = set(replies.values())
         for uid, found in objects.items():
             if uid not in uids:
                 series = found.header.series_instance_uid
@@ -83,6 +83,3 @@ class Copies:
         if reduced:
             problems = [*problems, Problem("reduced-only", tuple(reduced))]
         return replace(series, problems=(*series.problems, *problems))
-
-
-__all__ = ["Copies", "Rank", "rank"]

@@ -1,4 +1,4 @@
-"""Which request an answer on a socket belongs to: told by a number or name in its header, or in the text that stands before it.
+"""Match socket replies to requests by an ID in the header or in the preceding text message.
 
 A header that is JSON or words is read as such; only what is no text may hold a binary number.
 
@@ -62,12 +62,12 @@ def id_fields(exchanges: Sequence[Exchange], place: int) -> dict[FieldPath, str]
 
 def _of_json(one: Exchange) -> dict[FieldPath, str]:
     """The plain values of a JSON object that a message begins with, perhaps behind its length."""
-    said = one.read(MAX_TEXT).decode("latin-1")
-    at = said.find("{", 0, MAX_LENGTH)
+    text = one.read(MAX_TEXT).decode("latin-1")
+    at = text.find("{", 0, MAX_LENGTH)
     if at < 0:
         return {}
     try:
-        value, _ = json.JSONDecoder().raw_decode(said, at)
+        value, _ = json.JSONDecoder().raw_decode(text, at)
     except (ValueError, RecursionError):
         return {}
     found: dict[FieldPath, str] = {}
@@ -87,27 +87,24 @@ def _tells(byte: int) -> bool:
 
 
 def _of_text(one: Exchange) -> dict[FieldPath, str]:
-    said = one.read(MAX_TEXT).decode("utf-8", "replace")
-    return {("text", number, ""): word for number, word in enumerate(_WORD.findall(said))}
+    text = one.read(MAX_TEXT).decode("utf-8", "replace")
+    return {("text", number, ""): word for number, word in enumerate(_WORD.findall(text))}
 
 
 def find(answers: Iterable[tuple[Mapping[FieldPath, str], str]], values: Mapping[str, str]) -> FieldPath | None:
     """The place that names each answer's own request; None where no place does so for all of them.
 
     Args:
-        answers: what stands in an answer, and the SOP Instance UID of what it brought.
-        values: what a request bears → the request.
+        answers: the id fields of a reply, and the SOP Instance UID of its image.
+        values: an id in a request → the request.
     """
     listed = list(answers)
     if len({uid for _, uid in listed}) < 2:
         return None  # one answer alone agrees with anything
     common = set.intersection(*(set(where) for where, _ in listed))
     for slot in sorted(common, key=lambda slot: (RANKS.index(slot[0]), slot)):
-        said = {(where[slot], uid) for where, uid in listed}
-        names, uids = {name for name, _ in said}, {uid for _, uid in said}
-        if len(names) == len(uids) == len(said) and names <= values.keys():
+        pairs = {(where[slot], uid) for where, uid in listed}
+        names, uids = {name for name, _ in pairs}, {uid for _, uid in pairs}
+        if len(names) == len(uids) == len(pairs) and names <= values.keys():
             return slot
     return None
-
-
-__all__ = ["FieldPath", "find", "id_fields"]

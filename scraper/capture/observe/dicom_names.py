@@ -1,4 +1,4 @@
-"""What a site calls things, as DICOM: tags under a site's own names (``imagePosition``, ``cols``) → DICOM JSON.
+"""Translate a site's own names of tags (``imagePosition``, ``cols``) to DICOM JSON.
 
 Source: PS3.6 (keywords), PS3.18 annex F (DICOM JSON); protocol page ws_frames.
 """
@@ -184,6 +184,3 @@ def dicom_json(fields: Mapping[str, Any]) -> dict[str, Any]:
         if exact or f"{tag:08X}" not in found:
             found[f"{tag:08X}"] = {"vr": values.vr_of(tag, "", signed=False), "Value": plain}
     return found
-
-
-__all__ = ["contexts", "dicom_json", "is_thumbnail", "keyword_of"]

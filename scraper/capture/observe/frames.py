@@ -1,4 +1,4 @@
-"""Pixels that come on a socket apart from their tags: put together with the text before them, or with the list that names them.
+"""Match pixels on a socket with their tags: those of the preceding text message, or of a list.
 
 Only what fits is paired: the tags must give identity, and the pixels must be of the size that the tags say.
 Source: protocol page ws_frames, November 2026.
@@ -23,7 +23,7 @@ UID: Final = "00080018"
 ROWS, COLUMNS = "00280010", "00280011"
 IDENTITY: Final = (UID, "0020000D", "0020000E")
 MAX_HEADS: Final = 8  # texts that wait for their pixels
-MAX_COMPARED: Final = 100  # messages that a header's meaning is told by
+MAX_COMPARED: Final = 100  # messages to compare when inferring a header field's meaning
 MAX_WAITING: Final = 5000
 MAX_HEADER: Final = 64
 NOISE: Final = 16  # levels of a byte by which neighbouring pixels may differ anywhere
@@ -90,7 +90,7 @@ class TagIndex:
         return None if data is None else Paired(uid, tags, _frame({**known, **head}), data)
 
     def names(self) -> Iterator[dict[str, str]]:
-        """For each field that tells all listed images apart: its value → SOP Instance UID."""
+        """For each field that distinguishes all listed images: its value → SOP Instance UID."""
         for name in sorted({name for fields in self.listed.values() for name in fields}):
             values = {
                 str(fields[name]): uid
@@ -102,7 +102,7 @@ class TagIndex:
 
 
 class FrameMatcher:
-    """Pairs what one window's sockets bring."""
+    """Matches pixels and tags on one window's sockets."""
 
     def __init__(self) -> None:
         self._heads: dict[str, deque[Fields]] = defaultdict(lambda: deque(maxlen=MAX_HEADS))
@@ -184,7 +184,7 @@ def _values(one: Exchange) -> Iterable[Any]:
 
 
 def uid_of(fields: Fields) -> str:
-    """The SOP Instance UID that some fields bear, under whatever name; empty where they bear none."""
+    """The SOP Instance UID in some fields, under whatever name; empty if there is none."""
     value = fields.get(UID)
     if isinstance(value, Mapping):
         return _text({UID: value}, UID)
@@ -192,8 +192,8 @@ def uid_of(fields: Fields) -> str:
 
 
 def _has_size(fields: Fields) -> bool:
-    said = {dicom_names.keyword_of(name) for name in fields}
-    return {"Rows", "Columns"} <= said or {ROWS, COLUMNS} <= set(fields)
+    keywords = {dicom_names.keyword_of(name) for name in fields}
+    return {"Rows", "Columns"} <= keywords or {ROWS, COLUMNS} <= set(fields)
 
 
 def _text(tags: Mapping[str, Any], tag: str) -> str:
@@ -279,6 +279,3 @@ def _is_alien(block: bytes, beside: bytes, width: int) -> bool:
         if any(not min(level) - slack <= byte <= max(level) + slack for byte in block[place::width]):
             return True
     return False
-
-
-__all__ = ["FrameMatcher", "Paired", "TagIndex", "uid_of"]

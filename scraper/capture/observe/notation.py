@@ -1,4 +1,4 @@
-"""Lists in other notations than JSON, as JSON values: XML, variables of scripts, attributes, and JSON packed into its own texts.
+"""Read lists in other notations as JSON values: XML, variables of scripts, attributes, and JSON inside JSON texts.
 
 Scripts are read, never run: what is not a plain literal is passed over.
 """
@@ -75,12 +75,12 @@ def from_xml(text: str) -> Any:
 
 
 def _element(element: ElementTree.Element, repeated: set[tuple[str, str]], depth: int) -> Any:
-    said = (element.text or "").strip()
+    own_text = (element.text or "").strip()
     if depth > MAX_DEPTH or (not len(element) and not element.attrib):
-        return said
+        return own_text
     value: dict[str, Any] = {_bare(name): text for name, text in element.attrib.items()}
-    if said:
-        value["text"] = said
+    if own_text:
+        value["text"] = own_text
     for child in element:
         inner = _element(child, repeated, depth + 1)
         name = _bare(child.tag)
@@ -107,8 +107,8 @@ def from_html(text: str) -> Iterator[Any]:
     for script in page.all("script"):
         yield from from_script(script.text())
     for element in islice(page.all("*"), MAX_ELEMENTS):
-        for said in element.attributes.values():
-            value = _packed((said or "").strip())
+        for own_text in element.attributes.values():
+            value = _packed((own_text or "").strip())
             if value is not None:
                 yield value
 
@@ -157,7 +157,7 @@ class _Literals:
         """The literal that begins there, and where it ends.
 
         Raises:
-            ValueError: it is none, or is nested too deep.
+            ValueError: not a literal, or nested too deep.
         """
         self._at = at
         return self._value(self._next(), 0), self._at
@@ -174,7 +174,7 @@ class _Literals:
         return found
 
     def _skip_blanks(self) -> None:
-        """Go behind blanks and comments; a comment that nothing closes is none."""
+        """Go behind blanks and comments; an unclosed comment is not skipped."""
         while True:
             blank = _BLANK.match(self._text, self._at)
             if blank is not None:
@@ -292,7 +292,7 @@ def from_lines(text: str) -> list[Any]:
 
 
 def from_msgpack(data: bytes) -> Any:
-    """A MessagePack body that is one map or array to its very end, texts as texts, bytes as bytes; None where it is none."""
+    """A MessagePack body that is one map or array to its very end, texts as texts, bytes as bytes; else None."""
     if not data or len(data) > MAX_TEXT or data[0] not in _MSGPACK:
         return None
     import msgpack  # loaded where a site uses it
@@ -305,7 +305,7 @@ def from_msgpack(data: bytes) -> Any:
 
 
 def leading_json(data: bytes) -> tuple[Any, int] | None:
-    """The JSON object that a binary body begins with, perhaps behind its length, and where it ends; None where there is none."""
+    """The JSON object that a binary body begins with, perhaps behind its length, and where it ends, or None."""
     begin = data.find(b"{", 0, MAX_LENGTH)
     if begin < 0:
         return None
@@ -373,6 +373,3 @@ def _from_base64(text: str) -> Any:
         return parse_json(data)
     except (binascii.Error, ValueError, RecursionError, zlib.error):
         return None
-
-
-__all__ = ["from_envelope", "from_html", "from_script", "from_xml", "packed", "unfolded"]

@@ -1,6 +1,6 @@
-"""What a viewer received that is no DICOM: pictures, also those packed as base64 in JSON, and bodies that nobody knows.
+"""Count what a viewer received that is not DICOM: pictures, also as base64 in JSON, and unrecognised bodies.
 
-Where nothing else came, they tell a site that gives out pictures from a page that shows nothing at all.
+If nothing else was received, they distinguish a site that only serves pictures from a page that shows nothing at all.
 """
 
 from __future__ import annotations
@@ -124,6 +124,3 @@ def _jpeg(data: bytes) -> int:
             return int(min(struct.unpack(">HH", data[at + 5 : at + 9])))
         at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return 0
-
-
-__all__ = ["Pictures", "side"]

@@ -1,4 +1,4 @@
-"""Bodies that a viewer asks for in ranges (RFC 9110, 14.4): put together once they cover everything."""
+"""Assemble bodies that a viewer requested in ranges (RFC 9110, 14.4), once they cover everything."""
 
 from __future__ import annotations
 
@@ -26,6 +26,3 @@ class Ranges:
             chain.append(exchange)
             at = start + exchange.size
         return chain if at == self.total else None
-
-
-__all__ = ["Ranges"]

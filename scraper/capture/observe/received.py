@@ -1,4 +1,4 @@
-"""What was caught so far: whole objects, tags, frames, manifests; put in order as series."""
+"""Collect what a viewer received: whole objects, tags, frames and lists; ordered as series."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SENT: Final = "\0"  # between an address and the text that is sent there
 
 
 def asked_by(exchange: Exchange) -> str:
-    """What tells one request from another: its address, and the text that it sends along."""
+    """What identifies a request: its address, and the text that it sends along."""
     if exchange.method == "GET" or not exchange.request_body:
         return exchange.url
     return f"{exchange.url}{SENT}{exchange.request_body.decode('utf-8', 'replace')}"
@@ -76,7 +76,7 @@ class Observations:
         self.manifests: list[Manifest] = []
         self.socket_messages: list[
             tuple[int, str]
-        ] = []  # place of a message in the traffic, SOP Instance UID of what it brought
+        ] = []  # place of a message in the traffic, SOP Instance UID of its image
         self.broken: list[
             Cause
         ] = []  # for each entry of the last package that can't be unpacked, or all of it: what it is
@@ -92,7 +92,7 @@ class Observations:
             str, list[tuple[Path, int]]
         ] = {}  # socket -> a stream so far, and bytes to skip of each further part
         self._matcher = FrameMatcher()
-        self._is_loose = False  # the last message brought nothing whole
+        self._is_loose = False  # the last message had no whole object
         self.consumed = begin  # exchanges that were looked into
         self._taking: asyncio.Task[None] | None = None  # what is being looked into
 
@@ -111,7 +111,7 @@ class Observations:
         for exchange in exchanges[self.consumed :]:
             self.consumed += 1
             if exchange.kind != WEBSOCKET_OUT and exchange.ok and exchange.size:
-                # What is begun is brought to its end, also where the capture itself is ended.
+                # A scan that has begun is finished, also if the capture itself is ended.
                 self._taking = asyncio.create_task(asyncio.to_thread(self._take, exchange))
                 await asyncio.shield(self._taking)
                 if exchange.kind == WEBSOCKET_IN:
@@ -128,7 +128,7 @@ class Observations:
             await asyncio.wait((self._taking,))
 
     def new_file(self) -> Path:
-        """A name in the folder that nobody uses."""
+        """An unused name in the folder."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._files += 1
         return self._folder / f"{self._files:07d}"
@@ -207,13 +207,13 @@ class Observations:
     def _went_on(self, exchange: Exchange) -> bool:
         """Whether a message was the next part of a DICOM stream that began in an earlier exchange.
 
-        Each part may bear a header like the first one's: what is whole without them is taken, else what is whole with them.
+        Join parts that may each have a header like the first one's: without the headers if that is whole, else with them.
         """
-        begun = self._cut.get(exchange.url)
-        if begun is None or b"DICM" in exchange.read(1024):
+        fragments = self._cut.get(exchange.url)
+        if fragments is None or b"DICM" in exchange.read(1024):
             return False
         data, done = exchange.read(), False
-        for path, header in begun:
+        for path, header in fragments:
             with path.open("ab") as out:
                 out.write(data[header:])
             for piece in () if done else self._recogniser.scan(path):

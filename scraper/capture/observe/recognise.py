@@ -1,4 +1,4 @@
-"""What DICOM there is in bytes that a viewer received: told by content, never by name or Content-Type.
+"""Recognise DICOM in bytes that a viewer received, by content, never by name or Content-Type.
 
 Unpacks what is packed: zip and nested zip, tar, gzip, zlib, multipart, base64 inside JSON, a short header before a DICOM stream.
 """
@@ -102,7 +102,7 @@ class Recogniser:
     """Looks into bodies.
 
     Args:
-        new_file: gives a name in the spool that nobody uses.
+        new_file: returns an unused name in the spool.
     """
 
     def __init__(self, new_file: Callable[[], Path]) -> None:
@@ -221,7 +221,7 @@ class Recogniser:
             path.unlink(missing_ok=True)
 
     def _after_header(self, body: bytes | Path, head: bytes, depth: int) -> Iterator[Piece]:
-        """What a message brings behind a header of its own: something packed, or JSON."""
+        """The content of a message after a header of its own: something packed, or JSON."""
         magics = (*_PACKED, *_PICTURED)
         at = min((at for magic in magics if (at := head.find(magic, 1, MAX_HEADER)) > 0), default=0)
         if at:
@@ -253,12 +253,12 @@ class Recogniser:
             for piece in part.pieces:
                 out.write(piece)
         try:
-            said = part.headers.get("content-type", "").lower()
+            content_type = part.headers.get("content-type", "").lower()
             found = False
-            for item in self.scan(path, said, depth + 1):
+            for item in self.scan(path, content_type, depth + 1):
                 found = True
                 yield item
-            if not found and not said.startswith(("text/", "application/json", "application/dicom")):
+            if not found and not content_type.startswith(("text/", "application/json", "application/dicom")):
                 yield Pixels(path.read_bytes())
         finally:
             path.unlink(missing_ok=True)
@@ -299,7 +299,7 @@ class Recogniser:
 
 
 def _chained(body: bytes | Path, at: int) -> list[tuple[int, int | None]]:
-    """Where the objects of a body lie whose first one begins at a place: several, where each is told by a length before it.
+    """The positions of the objects in a body whose first one begins at a place: several if each has a length before it.
 
     The lengths must lead from each header to the next object's, and from the last one to the body's very end.
     """

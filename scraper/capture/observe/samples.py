@@ -1,6 +1,6 @@
 """Samples that a page handed on to be drawn, as the stored values of their image: only what the tags leave no doubt of.
 
-A page uploads stored values, or what Rescale Slope and Intercept make of them. Which of both it was is told by the values that
+A page uploads stored values, or what Rescale Slope and Intercept make of them. Which of both it was is shown by the values that
 Bits Stored allows (PS3.3 C.7.6.3, C.11.1); where both fit, nothing is taken, but for unsigned values without a negative one:
 read as rescaled ones they would leave no air in the whole image.
 """
@@ -138,6 +138,3 @@ def _whole(values: NDArray[np.float64], span: tuple[int, int]) -> NDArray[np.flo
     near = np.rint(values)
     is_whole = bool(np.abs(values - near).max() <= NEAR)
     return near if is_whole and span[0] <= near.min() and near.max() <= span[1] else None
-
-
-__all__ = ["is_plausible", "number", "stored"]

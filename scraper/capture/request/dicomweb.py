@@ -1,4 +1,4 @@
-"""From watching to asking by DICOMweb (PS3.18 chapter 10), where the viewer speaks to such a service.
+"""Request a study by DICOMweb (PS3.18 chapter 10) from the service that the viewer uses.
 
 QIDO-RS lists the series and instances, WADO-RS gives them, with the page's own headers.
 Source: protocol page dicomweb, November 2026.

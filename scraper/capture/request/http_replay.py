@@ -1,4 +1,4 @@
-"""Asks for what was learnt: as the viewer did, directly where the site allows that, else from inside the page.
+"""Send requests like the viewer's own by HTTP: directly if the site allows that, else from inside the page.
 
 What the viewer unpacks itself (base64 in JSON, gzip) is unpacked here as well.
 """
@@ -28,7 +28,6 @@ from scraper.session.browser.traffic import Exchange
 from scraper.session.http.status import NO_CONTENT, PAGE_MAY_PASS
 
 NOT_STAGED: Final = (MissingInstances, CorruptInstance, SiteUnreachable)  # answers for what a site has not prepared
-STAGING_PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 4.0)  # while a site stages what it was asked to prepare
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +44,8 @@ class HttpReplayer:
     Args:
         session: the link's conversation.
         sample: one of the viewer's requests for an image, with its answer.
-        new_file: gives a name in the spool that nobody uses.
-        volatile: writes what a request has anew.
+        new_file: returns an unused name in the spool.
+        volatile: generates the volatile parts of a request.
         records: request → the list's entry that it was made of.
         staging: what the page asked for before images, and whether images came only at a later try.
     """
@@ -75,7 +74,7 @@ class HttpReplayer:
         self._staging = staging or Staging()
         self._prepared: dict[tuple[str, bytes | None], asyncio.Task[None]] = {}
         self._through_page = False
-        self._one = asyncio.Lock()  # the page's answers are told apart by their address
+        self._one = asyncio.Lock()  # the page's replies are distinguished by their address
 
     async def prepare(self) -> None:
         """Find out whether the site answers outside the page too.
@@ -125,7 +124,7 @@ class HttpReplayer:
         except NOT_STAGED:
             if not (await self._is_prepared(asked) or self._staging.is_late):
                 raise
-        for pause_s in STAGING_PAUSES_S:
+        for pause_s in self._session.settings.timings.drive.staging_pauses_s:
             try:
                 return await self._once(asked)
             except NOT_STAGED:
@@ -133,7 +132,7 @@ class HttpReplayer:
         return await self._once(asked)
 
     async def _is_prepared(self, asked: str) -> bool:
-        """Ask for what the page asked for before such an image, each request once a run; False where there is none."""
+        """Ask for what the page asked for before such an image, each request once a run; False if there is no such request."""
         record = self._records.get(asked)
         requests = (
             [preparation.request(record, self._volatile) for preparation in self._staging.preparations]
@@ -182,6 +181,3 @@ class HttpReplayer:
                 path.unlink(missing_ok=True)
             raise CorruptInstance(what=Reason.NO_DICOM_OBJECT)
         return objects[0]
-
-
-__all__ = ["HttpReplayer"]

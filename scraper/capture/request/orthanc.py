@@ -1,4 +1,4 @@
-"""Orthanc's own REST service, where a viewer was seen to use it: its study, asked for as files.
+"""Request a study's files from Orthanc's own REST service, if a viewer was seen to use it.
 
 Its older Web Viewer shows pictures only, while the originals stand at ``/instances/{id}/file`` for whoever may read them.
 Source: "REST API of Orthanc", book.orthanc-server.com, and its plugins' calls (``web-viewer``, ``osimis-viewer``), November 2026.
@@ -157,6 +157,3 @@ def _tags(resource: Mapping[str, Any]) -> dict[str, str]:
     """The main DICOM tags that Orthanc gives of a resource, by keyword."""
     tags = resource.get("MainDicomTags")
     return {str(name): str(value) for name, value in tags.items()} if isinstance(tags, Mapping) else {}
-
-
-__all__ = ["Orthanc", "OrthancService", "service_of"]

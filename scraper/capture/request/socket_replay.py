@@ -1,4 +1,4 @@
-"""Asks over a WebSocket for what was learnt of one: the messages that the viewer would send, on its own socket or on one like it.
+"""Send messages like the viewer's own over a WebSocket: on the viewer's socket, or on one like it.
 
 The viewer's socket is used where the page can be asked to speak on it: it is known there, and its greetings were said. Else a
 socket of our own is opened at the same address, and says first what the viewer's said before its first image.
@@ -22,7 +22,6 @@ from scraper.session import Session
 from scraper.session.browser import Window
 from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT
 
-ANSWER_S = 15.0
 MOST_AT_ONCE = 6
 MOST_SILENT = 3  # messages without an answer, one after another, after which no more are sent
 
@@ -42,7 +41,7 @@ class SocketReplayer:
         window: its window.
         observations: takes what comes.
         rule: what was learnt.
-        volatile: writes what a message has anew.
+        volatile: generates the volatile parts of a message.
     """
 
     def __init__(
@@ -50,6 +49,7 @@ class SocketReplayer:
     ) -> None:
         self._session = session
         self._window = window
+        self._answer_s = session.settings.timings.drive.answer_s
         self._observations = observations
         self._rule = rule
         self._volatile = volatile
@@ -57,7 +57,7 @@ class SocketReplayer:
         self._url = next(iter(rule.records)).partition(SENT)[0]
 
     async def ask_for_all(self) -> dict[str, str]:
-        """Everything that the rule gives: message → SOP Instance UID of what it brought; less, where the site fell silent."""
+        """Request all that the rule gives: message → SOP Instance UID of its reply; fewer if the site stopped answering."""
         found, at_once = matched_replies(self._exchanges, self._observations, self._rule, self._volatile)
         missing = [key for key in self._rule.records if key not in found]
         for connected in (self._page_socket, self._own_socket):
@@ -70,35 +70,35 @@ class SocketReplayer:
         return found
 
     async def _is_proven(self, connection: Connection, found: Mapping[str, str]) -> bool:
-        """Whether a message that the viewer sent brings again what it brought then."""
+        """Whether a message that the viewer sent has the same reply a second time."""
         for key, uid in list(found.items())[:1]:
             return await self._ask(connection, [key], 1) == {key: uid}
         return False
 
     async def _ask(self, connection: Connection, keys: Sequence[str], at_once: int) -> dict[str, str]:
         todo, waiting, found = deque(keys), list[str](), dict[str, str]()
-        heard, silent, until = len(self._observations.socket_messages), 0, 0.0
+        received, silent, until = len(self._observations.socket_messages), 0, 0.0
         named = ReplyMatcher(self._exchanges, self._observations, self._rule)
         while todo or waiting:
             while todo and len(waiting) < at_once and silent < MOST_SILENT:
                 waiting.append(todo.popleft())
                 if not await connection.send(self._volatile.filled(waiting[-1].partition(SENT)[2])):
                     return found
-                until = time.monotonic() + ANSWER_S
+                until = time.monotonic() + self._answer_s
             if not waiting:
                 break
             seen = self._observations.consumed
             await self._window.traffic.after(seen, timeout_s=max(until - time.monotonic(), 0))
             await self._observations.take(self._exchanges)
-            for place, uid in self._observations.socket_messages[heard:]:
+            for place, uid in self._observations.socket_messages[received:]:
                 key = named.request(place, uid, waiting)
                 if key is not None:
                     waiting.remove(key)
-                    found[key], silent, until = uid, 0, time.monotonic() + ANSWER_S
-            heard = len(self._observations.socket_messages)
+                    found[key], silent, until = uid, 0, time.monotonic() + self._answer_s
+            received = len(self._observations.socket_messages)
             if waiting and time.monotonic() >= until:
                 waiting.pop(0)
-                silent, until = silent + 1, time.monotonic() + ANSWER_S
+                silent, until = silent + 1, time.monotonic() + self._answer_s
         return found
 
     @asynccontextmanager
@@ -160,6 +160,3 @@ class _OwnConnection:
         except CloudfilmError:
             return False
         return True
-
-
-__all__ = ["SocketReplayer"]

@@ -1,4 +1,4 @@
-"""From watching to asking by WADO-URI (PS3.18 chapter 9): every address that a manifest or the viewer names.
+"""Request images by WADO-URI (PS3.18 chapter 9): every address that a list or the viewer contains.
 
 Each is asked for as ``application/dicom``. Source: protocol page wado_uri, November 2026.
 """

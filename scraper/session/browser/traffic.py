@@ -66,7 +66,7 @@ class Exchange:
 
     def response(self) -> Response:
         """The answer as the direct client would give it."""
-        return Response(self.status, self.headers, self.read(), self.url)
+        return Response(self.status, self.headers, self.read(), self.url, sent=self.request_headers)
 
     def read(self, limit: int = -1) -> bytes:
         """The body, or its first ``limit`` bytes."""

@@ -66,8 +66,8 @@ class _Prefetch:
     count: int = 0
     useful: list[int] = field(
         default_factory=lambda: [0]
-    )  # turns of proposals that brought something, the newest first
-    in_vain: int = 0  # lists of which no turn brought anything
+    )  # turns of proposals that retrieved something, the newest first
+    in_vain: int = 0  # lists of which no turn retrieved anything
 
     def proposals(self, wanted: Sequence[str]) -> list[tuple[int, tuple[Context, ...]]]:
         """Presentation contexts to propose for these objects, in several turns where the archive does not name their classes."""
@@ -118,10 +118,10 @@ class Archive:
         self._pace = pace
         self._dimse = Dimse(peer, self._folder)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dimse")
-        self._shelves: dict[tuple[str, str], _Prefetch] = {}
+        self._prefetches: dict[tuple[str, str], _Prefetch] = {}
         self._work: asyncio.Task[None] | None = None
-        self._barren = 0  # C-GETs in a row that ended with the connection, and brought nothing
-        self._misses = 0  # single retrievals in a row that brought nothing
+        self._barren = 0  # C-GETs in a row that ended with the connection, and retrieved nothing
+        self._misses = 0  # single retrievals in a row without any instance
         self._came = False  # has anything ever come
         self._fatal_error: CloudfilmError | None = None
         self._before: Reason | None = None  # why C-MOVE follows, for whoever reads that it is refused, too
@@ -159,24 +159,24 @@ class Archive:
         if self._fatal_error is not None:
             raise self._fatal_error
         key = (held.study_instance_uid, held.series_instance_uid)
-        shelf = self._shelves.setdefault(key, _Prefetch(held))
-        shelf.held = held  # a series that was listed again may have grown
-        if uid in shelf.here:
-            return shelf.here.pop(uid)
-        awaited = shelf.awaited.get(uid)
+        prefetch = self._prefetches.setdefault(key, _Prefetch(held))
+        prefetch.held = held  # a series that was listed again may have grown
+        if uid in prefetch.here:
+            return prefetch.here.pop(uid)
+        awaited = prefetch.awaited.get(uid)
         if awaited is None:
-            awaited = shelf.awaited[uid] = asyncio.get_running_loop().create_future()
+            awaited = prefetch.awaited[uid] = asyncio.get_running_loop().create_future()
         if self._work is None or self._work.done():
             self._work = asyncio.create_task(self._fetch())
         return await asyncio.shield(awaited)
 
     async def _fetch(self) -> None:
         """Fetch until nothing is awaited; instances that can't be had get the error."""
-        while shelves := [shelve for shelve in self._shelves.values() if shelve.awaited]:
+        while prefetches := [shelve for shelve in self._prefetches.values() if shelve.awaited]:
             await asyncio.sleep(0)  # all that ask in this turn of the loop are one list
-            for shelf in shelves:
+            for prefetch in prefetches:
                 try:
-                    await self._fetch_list(shelf)
+                    await self._fetch_list(prefetch)
                 except CloudfilmError as err:
                     self._fail(err)
                 except BaseException:
@@ -184,27 +184,27 @@ class Archive:
                     raise
 
     def _fail(self, err: CloudfilmError) -> None:
-        for shelf in self._shelves.values():
-            shelf.came_whole = 0
-            for awaited in shelf.awaited.values():
+        for prefetch in self._prefetches.values():
+            prefetch.came_whole = 0
+            for awaited in prefetch.awaited.values():
                 if not awaited.done():
                     awaited.set_exception(err)
                     awaited.exception()  # whoever asked may be gone
-            shelf.awaited.clear()
+            prefetch.awaited.clear()
 
-    async def _fetch_list(self, shelf: _Prefetch) -> None:
-        wanted = shelf.next_list(one_by_one=self._one_by_one)
+    async def _fetch_list(self, prefetch: _Prefetch) -> None:
+        wanted = prefetch.next_list(one_by_one=self._one_by_one)
         if not wanted:  # another series' failure answered those who waited
             return
-        shelf.asked.update(wanted)
+        prefetch.asked.update(wanted)
         loop = asyncio.get_running_loop()
 
         def arrived(uid: str, path: Path) -> None:
-            loop.call_soon_threadsafe(_put, shelf, uid, path)
+            loop.call_soon_threadsafe(_put, prefetch, uid, path)
 
-        landing = StoreReceiver(wanted, shelf.held.syntaxes, self._folder, arrived)
+        landing = StoreReceiver(wanted, prefetch.held.syntaxes, self._folder, arrived)
         async with self._pace.turn(self._peer.host):
-            ended = await self._retrieve(shelf, wanted, landing)
+            ended = await self._retrieve(prefetch, wanted, landing)
         await asyncio.sleep(0)  # what came last is put where it belongs
         missed = [uid for uid in wanted if uid not in landing.came]
         self._came = self._came or bool(landing.came)
@@ -218,12 +218,12 @@ class Archive:
                 raise self._fatal_error
             return
         if not missed:
-            shelf.came_whole += 1
+            prefetch.came_whole += 1
         elif len(wanted) == 1:
-            self._miss(shelf, missed[0], ended)
+            self._miss(prefetch, missed[0], ended)
         else:
-            shelf.came_whole = 0
-            shelf.alone.update(missed)
+            prefetch.came_whole = 0
+            prefetch.alone.update(missed)
             if not landing.came and (ended.status >= NOT_UNDERSTOOD or ended.status == DESTINATION_UNKNOWN):
                 self._one_by_one = True
 
@@ -233,20 +233,20 @@ class Archive:
         why = describe_status("C-MOVE", ended.status)
         return Reason.NOTHING_ARRIVES_BECAUSE.of(port=self._peer.listen, why=why)
 
-    def _miss(self, shelf: _Prefetch, uid: str, ended: Ended) -> None:
+    def _miss(self, prefetch: _Prefetch, uid: str, ended: Ended) -> None:
         meaning = Reason.SAYS_ALL_SENT if ended.status == SUCCESS else None
         why = describe_status(f"C-{self._by.name}", ended.status, meaning)
         if not ended.agreed:
             why = Reason.NO_CONTEXT.of(operation=f"C-{self._by.name}")
-        awaited = shelf.awaited.pop(uid, None)
+        awaited = prefetch.awaited.pop(uid, None)
         if awaited is not None and not awaited.done():
             awaited.set_exception(MissingInstances(why=why))
             awaited.exception()
 
-    async def _retrieve(self, shelf: _Prefetch, wanted: Sequence[str], landing: StoreReceiver) -> Ended:
+    async def _retrieve(self, prefetch: _Prefetch, wanted: Sequence[str], landing: StoreReceiver) -> Ended:
         if self._by is By.GET:
             try:
-                ended = await self._get(shelf, wanted, landing)
+                ended = await self._get(prefetch, wanted, landing)
             except SiteUnreachable:
                 self._barren = 0 if landing.came else self._barren + 1
                 if self._barren < BARREN:
@@ -256,18 +256,18 @@ class Archive:
                 self._barren = 0
                 if not ended.refused and (ended.agreed or self._came or landing.came):
                     failed = ended.status != SUCCESS and len(wanted) == 1 and not landing.came
-                    return await self._also_by_move(ended, shelf, wanted, landing) if failed else ended
+                    return await self._also_by_move(ended, prefetch, wanted, landing) if failed else ended
                 why = Reason.C_GET_NO_STORAGE_CLASS if not ended.agreed else Reason.C_GET_NOT_OFFERED
-            return await self._move_instead(why, shelf, wanted, landing)
-        return await self._move(shelf, wanted, landing)
+            return await self._move_instead(why, prefetch, wanted, landing)
+        return await self._move(prefetch, wanted, landing)
 
     async def _also_by_move(
-        self, ended: Ended, shelf: _Prefetch, wanted: Sequence[str], landing: StoreReceiver
+        self, ended: Ended, prefetch: _Prefetch, wanted: Sequence[str], landing: StoreReceiver
     ) -> Ended:
         """Try C-MOVE for an object that C-GET could not bring, as long as C-MOVE works."""
         if self._moves:
             try:
-                await self._move(shelf, wanted, landing)
+                await self._move(prefetch, wanted, landing)
             except (NotRegistered, SiteChanged, SiteUnreachable):
                 self._moves = False
             else:
@@ -275,33 +275,33 @@ class Archive:
         return ended
 
     async def _move_instead(
-        self, why: Reason, shelf: _Prefetch, wanted: Sequence[str], landing: StoreReceiver
+        self, why: Reason, prefetch: _Prefetch, wanted: Sequence[str], landing: StoreReceiver
     ) -> Ended:
-        """Switch to C-MOVE after C-GET brought nothing; the error names both refusals."""
+        """Switch to C-MOVE after C-GET retrieved nothing; the error names both refusals."""
         self._by, self._before = By.MOVE, why
-        return await self._move(shelf, wanted, landing)
+        return await self._move(prefetch, wanted, landing)
 
-    async def _get(self, shelf: _Prefetch, wanted: Sequence[str], landing: StoreReceiver) -> Ended:
+    async def _get(self, prefetch: _Prefetch, wanted: Sequence[str], landing: StoreReceiver) -> Ended:
         """C-GET, repeated with further presentation contexts for missing objects."""
         best = Ended(agreed=False)
-        for number, contexts in shelf.proposals(wanted):
+        for number, contexts in prefetch.proposals(wanted):
             missing = [uid for uid in wanted if uid not in landing.came]
             if not missing:
                 break
             before = len(landing.came)
-            ended = await self._in_thread(self._dimse.get, _keys(shelf.held, missing), landing, contexts)
+            ended = await self._in_thread(self._dimse.get, _keys(prefetch.held, missing), landing, contexts)
             if not ended.offered:
                 return ended
             best = ended if ended.agreed else best
             if len(landing.came) > before:
-                shelf.useful = [number, *(other for other in shelf.useful if other != number)]
+                prefetch.useful = [number, *(other for other in prefetch.useful if other != number)]
             if ended.status >= NOT_UNDERSTOOD and len(missing) > 1:
                 break
         if not landing.came:
-            shelf.in_vain += 1
+            prefetch.in_vain += 1
         return best
 
-    async def _move(self, shelf: _Prefetch, wanted: Sequence[str], landing: StoreReceiver) -> Ended:
+    async def _move(self, prefetch: _Prefetch, wanted: Sequence[str], landing: StoreReceiver) -> Ended:
         """C-MOVE, repeated uncompressed for what the archive could not send in its own first Transfer Syntax."""
         lock = FileLock(Path(gettempdir()) / f"cloudfilm-listen-{self._peer.listen}.lock")
         ended = Ended()
@@ -309,7 +309,7 @@ class Archive:
             landing.syntaxes = preferred
             missing = [uid for uid in wanted if uid not in landing.came]
             try:
-                ended = await self._in_thread(_locked, lock, self._dimse, _keys(shelf.held, missing), landing)
+                ended = await self._in_thread(_locked, lock, self._dimse, _keys(prefetch.held, missing), landing)
             except NotRegistered as err:
                 why = self._before.of(then=err.cause) if self._before else err.cause
                 raise self._dimse.not_registered(why) from err
@@ -353,15 +353,15 @@ def _locked(lock: FileLock, dimse: Dimse, keys: Mapping[str, str], landing: Stor
         return dimse.move(keys, landing)
 
 
-def _put(shelf: _Prefetch, uid: str, path: Path) -> None:
+def _put(prefetch: _Prefetch, uid: str, path: Path) -> None:
     """Hand an instance that arrived to whoever awaits it, else store it for later."""
-    shelf.count += 1
-    shelf.bytes += path.stat().st_size
-    awaited = shelf.awaited.pop(uid, None)
+    prefetch.count += 1
+    prefetch.bytes += path.stat().st_size
+    awaited = prefetch.awaited.pop(uid, None)
     if awaited is not None and not awaited.done():
         awaited.set_result(path)
     else:
-        shelf.here[uid] = path
+        prefetch.here[uid] = path
 
 
 def _agrees(value: str, asked: str) -> bool:

@@ -64,6 +64,7 @@ class Door:
         self._home = ""
         self._zone: Zone | None = None
         self._sites: set[str] = set()
+        self._landed: set[str] = set()
         self._called: dict[str, set[str]] = {}
         self._resolved: dict[str, tuple[float, tuple[str, ...]]] = {}
         self.refused: dict[str, None] = {}
@@ -113,14 +114,14 @@ class Door:
         """Whether a host is of the link's site, or one that its provider names."""
         home = urlsplit(self._home).hostname or ""
         is_named = any(host == site or host.endswith("." + site) for site in self._sites)
-        return not self._home or same_site(host, home) or is_named
+        return not self._home or same_site(host, home) or is_named or site_of(host) in self._landed
 
     def lands(self, url: str, target: str) -> None:
         """Accept the site that the link's own redirects led to, before anything was sent: it is the link's site, too."""
         if url.partition("#")[0] != self._home.partition("#")[0] or self.gave_answers():
             return
         if is_secure(target) or not is_secure(self._home):
-            self._sites.add(site_of(urlsplit(target).hostname or ""))
+            self._landed.add(site_of(urlsplit(target).hostname or ""))
 
     def keeps_cookies(self, url: str) -> bool:
         """Whether the link's site gets its cookies at an address: only over TLS, where the link uses it."""
@@ -198,8 +199,8 @@ class Door:
         Raises:
             UnsafeRedirect: none may. SiteUnreachable: the name does not resolve.
         """
+        found = await self._addresses(host, port)  # which may tell that the link's own host moved
         reach = WITHIN_REACH[await self._home_zone()]
-        found = await self._addresses(host, port)
         allowed = tuple(text for text in found if _zone(text) in reach)
         if not allowed and self._is_home(host) and _zone(found[0]) is self._zone:
             allowed = found
@@ -277,7 +278,14 @@ class Door:
                 time.monotonic() + REMEMBERED_S,
                 await self._looked_up(host, port),
             )
+            self._note_address_of_home(host, known[1])
         return known[1]
+
+    def _note_address_of_home(self, host: str, addresses: Iterable[str]) -> None:
+        """A link that lay inside, and now lies outside: whoever owns its name moved it, and reaches nothing inside any more."""
+        lies_inside = self._zone in (Zone.LAN, Zone.LOOPBACK, Zone.LINK_LOCAL)
+        if lies_inside and self._is_home(host) and any(_zone(text) is Zone.PUBLIC for text in addresses):
+            self._zone = Zone.PUBLIC
 
     async def _looked_up(self, host: str, port: int) -> tuple[str, ...]:
         try:

@@ -253,7 +253,7 @@ class Http:
         """
         if not self.door.has_home:
             self.door.belongs_to(url)
-        goal = link.of(target.partition("#")[0])
+        goal = link.parse_url(target.partition("#")[0])
         with suppress(SiteUnreachable):  # the connection itself will say so
             await self.door.route(goal.url)
 
@@ -288,7 +288,9 @@ class Http:
             except RequestException as err:
                 ours = _as_ours(err, host)
                 if isinstance(ours, SiteUnreachable) and err.response is not None and sink.size:
-                    ours.begun = Response(err.response.status_code, _lowered(err.response.headers), b"", url, into)
+                    ours.partial_response = Response(
+                        err.response.status_code, _lowered(err.response.headers), b"", url, into
+                    )
                 raise ours from err
             except CurlError as err:
                 raise SiteUnreachable(host=host, why=str(err.code)) from err

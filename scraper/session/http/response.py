@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -23,7 +23,10 @@ R = TypeVar("R", bound=schema.Reply)
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response; header names are lower case. ``body`` is empty where it went into ``path``; ``hops`` are addresses passed."""
+    """A response; header names are lower case. ``body`` is empty where it went into ``path``; ``hops`` are addresses passed.
+
+    ``sent``: the headers of the request, where it was the page's own.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -31,6 +34,7 @@ class Response:
     url: str
     path: Path | None = None
     hops: tuple[str, ...] = ()
+    sent: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def ok(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -9,7 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scraper.source.qr.models import are_whole
+from scraper.isolation import fence
 from scraper.source.qr.payload_text import as_text
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def scaled(corners: Iterable[tuple[float, float]], scale: float) -> Polygon:
 def zbar(grey: NDArray[np.uint8], *, scale: float = 1.0) -> Seen:
     """Read codes with zbar; nothing where its library is not installed."""
     try:
-        from pyzbar import pyzbar
+        pyzbar = _pyzbar()
     except (ImportError, OSError):  # OSError: a library that is there and does not load
         return Seen()
     wanted = [pyzbar.ZBarSymbol[name] for name in _ZBAR_NAMES]
@@ -149,6 +150,17 @@ def zbar(grey: NDArray[np.uint8], *, scale: float = 1.0) -> Seen:
     )
 
 
+def _pyzbar() -> Any:
+    """The binding to zbar; behind a fence its library is loaded by name, where it would ask other programs for its place."""
+    from pyzbar import zbar_library
+
+    if sys.platform == "linux" and fence.is_up():
+        vars(zbar_library)["find_library"] = lambda name: f"lib{name}.so.0"
+    from pyzbar import pyzbar
+
+    return pyzbar
+
+
 class Wechat:
     """OpenCV's WeChatQRCode, where the installed OpenCV has it and the model files are in ``folder``."""
 
@@ -158,6 +170,8 @@ class Wechat:
     @cached_property
     def _detector(self) -> Any:
         import cv2
+
+        from scraper.source.qr.models import are_whole
 
         if not hasattr(cv2, "wechat_qrcode_WeChatQRCode") or not are_whole(self._folder):
             return None
@@ -216,4 +230,6 @@ def _wechat_engine(models: Path) -> Engine:
         return Engine("wechat", "contrib")
     if not hasattr(cv2, "wechat_qrcode_WeChatQRCode"):
         return Engine("wechat", "contrib")
+    from scraper.source.qr.models import are_whole
+
     return Engine("wechat", "" if are_whole(models) else "models")

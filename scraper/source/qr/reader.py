@@ -1,7 +1,7 @@
 """Pixels → codes: every code on a photo, a scan, a screenshot or a PDF, within a time budget.
 
-The first pass runs here; longer searches run in a child process, which a budget can end in the
-middle of a step. The meaning of payloads is not known here: ``certain`` tells which one ends the search.
+Files are read in a child process, which a budget can end in the middle of a step. The meaning of payloads is not known here:
+``certain`` tells which one ends the search.
 """
 
 from __future__ import annotations
@@ -9,22 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty, Queue
-from threading import Thread
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from scraper.core.errors import CloudfilmError, UnreadableFile
+from scraper.core.errors import UnreadableFile
 from scraper.source import pages as picture
-from scraper.source.qr.annotate import draw
-from scraper.source.qr.engines import Engine, Found, Polygon, Seen, zxing
+from scraper.source.qr.engines import Engine, Found, Polygon, Seen
 from scraper.source.qr.engines import engines as _engines
 from scraper.source.qr.models import WrongSum, default_folder, fetch_models
+from scraper.source.qr.worker import PROGRAM, Worker
 
 if TYPE_CHECKING:
     from scraper.source.qr.suspects import Known
-    from scraper.source.qr.worker import Worker
 
 __all__ = [
     "Code",
@@ -33,7 +30,6 @@ __all__ = [
     "Reading",
     "Suspect",
     "WrongSum",
-    "annotate",
     "default_folder",
     "engines",
     "fetch_models",
@@ -93,7 +89,7 @@ class _Search:
     suspects: list[Suspect] = field(default_factory=list)
     pages: int = 0
     done: bool = False
-    is_glanced: bool = False  # in this very process; an animation's frames are not searched one by one after that
+    is_glanced: bool = False  # an animation's frames are not searched one by one after that
     announced: int = 1  # pages that the file says it has
     looked_at: set[int] = field(default_factory=set)
 
@@ -178,40 +174,6 @@ class _Search:
         return self.is_found and len(self.looked_at) >= self.announced
 
 
-def _glance(path: Path, search: _Search, budget_s: float) -> bool:
-    """Search every page once in this process; True where time ended it.
-
-    A thread can't be ended, but it can be abandoned: it dies with the process.
-    """
-    looks: Queue[tuple[int, Seen] | BaseException | None] = Queue()
-
-    def look() -> None:
-        try:
-            for number, grey, scale in picture.greys(path):
-                looks.put((number, zxing(grey, scale=scale)))
-                if search.is_enough:
-                    break
-        except (CloudfilmError, MemoryError) as err:
-            looks.put(err)
-        else:
-            looks.put(None)
-
-    Thread(target=look, daemon=True).start()
-    end = monotonic() + budget_s
-    while True:
-        try:
-            found = looks.get(timeout=max(end - monotonic(), 0.001))
-        except Empty:
-            return True
-        if found is None:
-            return False
-        if isinstance(found, BaseException):
-            raise found
-        search.take(*found)
-        if search.is_enough:
-            return False
-
-
 def _plain(text: str) -> str:
     return "".join(char for char in text if char.isascii() and not char.isspace())
 
@@ -246,6 +208,8 @@ class Reader:
         self._worker: Worker | None = None
 
     def __enter__(self) -> Self:
+        """Start the helper process, which gets ready while whoever reads does."""
+        self._child.start()
         return self
 
     def __exit__(
@@ -283,7 +247,7 @@ class Reader:
         search = _Search(certain, enough)
         glanced = picture.kind_of(path).is_simple
         search.is_glanced = glanced
-        late = glanced and _glance(path, search, budget_s)
+        late = glanced and self._glance(path, search, budget_s)
         if not late and not search.is_settled:
             late = self._at_length(
                 path,
@@ -301,27 +265,85 @@ class Reader:
             search.unread,
         )
 
-    def _at_length(self, path: Path, search: _Search, *, glanced: bool, remaining_s: float, budget_s: float) -> bool:
-        """Let the worker search; True where time ended it."""
-        from scraper.source.qr.worker import PROGRAM, Worker  # with all that only a long search needs
+    def frames_left_out(self, path: Path) -> int:
+        """Number of frames of an animation that are not searched; 0 for everything else.
 
+        Raises:
+            NoSuchFile, UnreadableFile: as ``read``.
+        """
+        is_animation = picture.kind_of(path) in picture.ANIMATIONS
+        return self._child.frames_left_out(path) if is_animation else 0
+
+    def annotate(self, path: Path, reading: Reading, out: Path) -> None:
+        """Save the first page that shows something, with every read code in green and every suspect in orange.
+
+        Raises:
+            NoSuchFile, UnreadableFile: ``path`` can't be read, or ``out`` names no kind of picture.
+            OSError: ``out`` can't be written.
+        """
+        marks = [(code.page, code.polygon, code.text) for code in reading.codes]
+        marks += [(suspect.page, suspect.polygon, "") for suspect in reading.suspects]
+        number = min((page for page, _, _ in marks), default=1)
+        self._save(path, number, [(polygon if page == number else (), text) for page, polygon, text in marks], out)
+
+    def save_page(self, path: Path, number: int, out: Path) -> tuple[int, int]:
+        """Save a page as it is, smaller where it is large.
+
+        Returns:
+            Columns and rows of the page, in pixels of its codes' polygons.
+
+        Raises:
+            NoSuchFile, UnreadableFile: ``path`` can't be read, or has no such page. OSError: ``out`` can't be written.
+        """
+        return self._save(path, number, (), out)
+
+    def _save(self, path: Path, number: int, places: Sequence[tuple[Polygon, str]], out: Path) -> tuple[int, int]:
+        drawing = self._child.drawing(path, number, places, out.suffix.lower())
+        if drawing is None:
+            raise UnreadableFile(path=out)
+        out.write_bytes(drawing.data)
+        return drawing.columns, drawing.rows
+
+    @property
+    def _child(self) -> Worker:
         self._worker = self._worker or Worker(
             self._models or default_folder(), program=self._program or PROGRAM, password=self._password
         )
+        return self._worker
+
+    def _glance(self, path: Path, search: _Search, budget_s: float) -> bool:
+        """Look at every page once; True where time ended it."""
+        looks = self._child.glance(path, remaining_s=budget_s)
+        try:
+            for page, seen in looks:
+                search.take(page, seen)
+                if search.is_enough:
+                    break
+        except TimeoutError:
+            return True
+        except ChildProcessError as err:
+            raise UnreadableFile(path=path) from err
+        finally:
+            looks.close()
+        return False
+
+    def _at_length(self, path: Path, search: _Search, *, glanced: bool, remaining_s: float, budget_s: float) -> bool:
+        """Let the worker search; True where time ended it."""
+        worker = self._child
         known = search.known() if glanced else {}
-        looks = self._worker.search(path, glanced=glanced, remaining_s=remaining_s, known=known)
+        looks = worker.search(path, glanced=glanced, remaining_s=remaining_s, known=known)
         first_looks_s = 0.0
         share = budget_s / USUAL_BUDGET_S
         try:
             for page, seen in looks:
-                search.announced = max(search.announced, self._worker.pages)
+                search.announced = max(search.announced, worker.pages)
                 is_repeated = page in search.looked_at  # the first look at every page is over
                 if page > search.pages:  # every page has its first look before any has its second
-                    first_looks_s = self._worker.cpu_s
+                    first_looks_s = worker.cpu_s
                 search.take(page, seen)
                 if search.is_enough or (search.is_found and is_repeated):
                     break
-                if self._worker.cpu_s - first_looks_s > share * search.effort_s:
+                if worker.cpu_s - first_looks_s > share * search.effort_s:
                     return True
         except TimeoutError:
             return True
@@ -350,15 +372,3 @@ def read(
 def engines(models: Path | None = None) -> list[Engine]:
     """The available decoders, and what the others lack."""
     return _engines(models or default_folder())
-
-
-def annotate(path: Path, reading: Reading, out: Path, *, password: str = "") -> None:
-    """Save the first page that shows something, with every read code in green and every suspect in orange.
-
-    Raises:
-        UnreadableFile: ``path`` can't be read, or ``out`` names no kind of picture.
-        OSError: ``out`` can't be written.
-    """
-    places = [(code.page, code.polygon, code.text) for code in reading.codes]
-    places += [(suspect.page, suspect.polygon, "") for suspect in reading.suspects]
-    draw(path, places, out, password=password)

@@ -1,48 +1,56 @@
-"""The long search in a child process, so that a step that overruns, crashes or eats memory can be ended.
+"""Files are read in a child process, so that a step that overruns, crashes, eats memory or is taken over can be ended.
 
-One JSON object per line. In: ``{"path", "models", "glanced", "password", "skip", "known"}`` starts a file, behind its first
-``skip`` steps; ``known`` are rows of page, polygons that were read, polygons that were not;
-``{"go": true|false}`` answers a report.
-Out: a report after each step (``page``, ``pages``, ``found``, ``suspects``, ``cpu_s``), and one line that ends the file:
-``{"end": true}`` or ``{"error", "values"}``. Nothing but text crosses, so that a hostile picture that takes over the
-child gains no hold on the parent.
+Nothing but lines of text crosses (``worker_process`` has the protocol), so that a hostile picture that takes over the child gains
+no hold on the parent: what it says is read as numbers and texts, or not at all.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
-import signal
 import subprocess
-import sys
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import suppress
-from functools import partial
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from threading import Timer
-from time import monotonic, process_time
+from time import monotonic
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from scraper.core.errors import LockedFile, NoSuchFile, UnknownFormat, UnreadableFile
-from scraper.isolation.process import bare_environment, confine
-from scraper.source import pages as picture
-from scraper.source.qr import cascade
-from scraper.source.qr.engines import Found, Polygon, Seen, Wechat, zxing
-from scraper.source.qr.suspects import Known
+from scraper.isolation.own_program import NO_CONSOLE, child_command
+from scraper.isolation.process import bare_environment
+from scraper.source.pages import TooManyPixels
+from scraper.source.qr.engines import Found, Polygon, Seen
+from scraper.source.qr.worker_process import STEP_CPU_S, polygon
 
-MEMORY = 1280 * 2**20  # bytes of its own, where the system can be told; a PNG of 120 megapixels takes some 950 MB
-PROGRAM = (sys.executable, "-m", "scraper.source.qr.worker")
-STEP_CPU_S = 1.5  # time of the processor for a step: one that takes more finds nothing, engines get lost in noise
-# The same by the clock. Where the system ends a process by its time of the processor, the clock only ends what hangs: on a
+if TYPE_CHECKING:
+    from scraper.source.qr.suspects import Known
+
+PROGRAM: Final = tuple(child_command("scraper.source.qr.worker_process", "main", is_bare=True))
+# A step by the clock. Where the system ends a process by its time of the processor, the clock only ends what hangs: on a
 # busy machine a step that works may take many times as long.
-STEP_S = 8.0 if os.name == "nt" else 40.0
-FIRST_S = 20.0  # the first holds the child's start and the reading of the file
-HYPERLINK = "Hyperlink"  # what a document leads to without a code
-MOST_LOST = 4  # steps of one file, before it is given up
-_ERRORS = {
-    error.__name__: error for error in (NoSuchFile, UnreadableFile, picture.TooManyPixels, UnknownFormat, LockedFile)
+STEP_S: Final = 8.0 if os.name == "nt" else 40.0
+# The first step holds the child's start and the reading of the file; no clock goes beyond the time that the search has.
+FIRST_S: Final = 20.0 if os.name == "nt" else 80.0
+MOST_LOST: Final = 4  # steps of one file, before it is given up
+LONGEST_LINE: Final = 4 << 20  # characters of a report; a page with a hundred codes takes some 30 KB
+LONGEST_DRAWING: Final = 64 << 20  # characters of a picture of 2,400 pixels that does not pack
+_ERRORS: Final = {
+    error.__name__: error for error in (NoSuchFile, UnreadableFile, TooManyPixels, UnknownFormat, LockedFile)
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A picture of a page as a file's bytes; ``columns`` and ``rows`` of the page, in pixels of its codes' polygons."""
+
+    data: bytes
+    columns: int
+    rows: int
 
 
 class Worker:
@@ -54,13 +62,14 @@ class Worker:
         *,
         program: tuple[str, ...] = PROGRAM,
         step_s: float = STEP_S,
+        first_s: float = FIRST_S,
         password: str = "",
     ) -> None:
         self._models = models
         self._password = password
         self._program = program
         self._step_s = step_s
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self.pages = 1  # that the file which is searched says it has
         self.cpu_s = 0.0  # that the file at hand has cost so far, lost steps included
 
@@ -83,19 +92,33 @@ class Worker:
         self._process.wait()
         self._process = None
 
-    def _running(self) -> subprocess.Popen[str]:
+    def start(self) -> None:
+        """Start the process now, where none runs: it is ready when it is asked."""
+        self._running()
+
+    def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self._end()
-            self._process = subprocess.Popen(  # noqa: S603  # this very module, or a test's own program
+            self._process = subprocess.Popen(  # noqa: S603  # this very package, or a test's own program
                 self._program,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # the codecs' own talk
-                text=True,
-                encoding="utf-8",
                 env=bare_environment(),
+                creationflags=NO_CONSOLE,
             )
         return self._process
+
+    def glance(self, path: Path, *, remaining_s: float) -> Generator[tuple[int, Seen], None, None]:
+        """Yield what the first look at each page of a simple kind of file found; closing the iterator ends it.
+
+        Raises:
+            TimeoutError: ``remaining_s`` is over. ChildProcessError: the child crashed on this file.
+            NoSuchFile, UnreadableFile: as the child met them.
+        """
+        end = monotonic() + remaining_s
+        for page, seen, _ in self._looks(path, {"ask": "glance", "path": str(path.absolute())}, end, inf):
+            yield page, seen
 
     def search(
         self, path: Path, *, glanced: bool, remaining_s: float, known: Mapping[int, Known] = MappingProxyType({})
@@ -118,6 +141,7 @@ class Worker:
         """
         end = monotonic() + remaining_s
         order = {
+            "ask": "search",
             "path": str(path.absolute()),
             "models": str(self._models),
             "glanced": glanced,
@@ -131,7 +155,7 @@ class Worker:
         for _ in range(MOST_LOST):
             spent_s = self.cpu_s
             try:
-                for page, seen, cpu_s in self._looks(path, {**order, "skip": done}, end):
+                for page, seen, cpu_s in self._looks(path, {**order, "skip": done}, end, FIRST_S):
                     done += 1
                     self.cpu_s = spent_s + cpu_s
                     yield page, seen
@@ -148,10 +172,75 @@ class Worker:
             yield page, Seen()
         raise TimeoutError if overran else ChildProcessError(str(path))
 
+    def frames_left_out(self, path: Path) -> int:
+        """Number of frames of an animation that are not searched; 0 for everything else, and where nothing can be learnt."""
+        try:
+            found = self._result_of(path, {"ask": "frames"}, LONGEST_LINE).get("left_out", 0)
+        except (TimeoutError, ChildProcessError, UnreadableFile):
+            return 0
+        return found if type(found) is int else 0
+
+    def drawing(self, path: Path, page: int, places: Sequence[tuple[Polygon, str]], suffix: str) -> Drawing | None:
+        """A picture of a page with these ``places`` (corners, text) on it.
+
+        Args:
+            path: the file.
+            page: from 1.
+            places: what is drawn on it.
+            suffix: of a file of the picture's kind; None is returned for one that there is not.
+
+        Raises:
+            NoSuchFile, UnreadableFile: ``path`` can't be read, or has no such page.
+        """
+        order = {"ask": "draw", "page": page, "places": places, "suffix": suffix, "password": self._password}
+        try:
+            made = self._result_of(path, order, LONGEST_DRAWING)
+            if made["picture"] is None:
+                return None
+            drawing = Drawing(base64.b64decode(made["picture"], validate=True), int(made["columns"]), int(made["rows"]))
+        except (TimeoutError, ChildProcessError, ValueError, TypeError, KeyError, OverflowError) as err:
+            raise UnreadableFile(path=path) from err
+        if min(drawing.columns, drawing.rows) < 1:
+            raise UnreadableFile(path=path)
+        return drawing
+
+    def _result_of(self, path: Path, order: Mapping[str, object], longest: int) -> dict[str, Any]:
+        """What ends an order that has no reports; errors as for ``_looks``."""
+        order = {**order, "path": str(path.absolute())}
+        reports = self._reports(path, order, monotonic() + FIRST_S, longest=longest)
+        with closing(reports):
+            return next(report for report in reports if "end" in report)
+
     def _looks(
-        self, path: Path, order: Mapping[str, object], end: float
+        self, path: Path, order: Mapping[str, object], end: float, first_s: float
     ) -> Generator[tuple[int, Seen, float], None, None]:
-        """The results of the steps of an order; TimeoutError and ChildProcessError where the child was lost."""
+        """The results of the steps of an order; errors as for ``_reports``."""
+        with closing(self._reports(path, order, end, first_s=first_s)) as reports:
+            for report in reports:
+                if "end" in report:
+                    return
+                try:
+                    self.pages = int(report.get("pages", 1))
+                    look = int(report["page"]), _seen(report), float(report.get("cpu_s", 0.0))
+                except (ValueError, KeyError, TypeError, OverflowError) as err:
+                    self._end()
+                    raise ChildProcessError(str(path)) from err
+                yield look
+
+    def _reports(
+        self,
+        path: Path,
+        order: Mapping[str, object],
+        end: float,
+        *,
+        first_s: float = FIRST_S,
+        longest: int = LONGEST_LINE,
+    ) -> Generator[dict[str, Any], None, None]:
+        """What the child says to an order, its last word included.
+
+        Raises:
+            TimeoutError, ChildProcessError: the child was lost. NoSuchFile, UnreadableFile: as the child met them.
+        """
         process = self._running()
         late: list[bool] = []
 
@@ -165,27 +254,27 @@ class Worker:
             started.start()
             return started
 
-        clock = timer(FIRST_S)
+        clock = timer(first_s)
         is_busy = True
         try:
             _send(process, **order)
-            for report in _reports(process):
+            for report in _lines(process, longest):
                 clock.cancel()
                 is_busy = False
-                if "end" in report:
-                    return
                 if "error" in report:
                     raise _ERRORS[report["error"]](path=path, **report["values"])
-                self.pages = int(report.get("pages", 1))
+                if "end" in report:
+                    yield report
+                    return
                 try:
-                    yield int(report["page"]), _seen(report), float(report.get("cpu_s", 0.0))
+                    yield report
                 except GeneratorExit:
                     self._leave(process)
                     raise
                 clock = timer(self._step_s)
                 is_busy = True
                 _send(process, go=True)
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as err:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError) as err:
             is_busy = True  # whatever state it is in
             if late:
                 raise TimeoutError from err
@@ -195,128 +284,37 @@ class Worker:
             if is_busy:
                 self._end()  # it is in the middle of a step, which may last
 
-    def _leave(self, process: subprocess.Popen[str]) -> None:
+    def _leave(self, process: subprocess.Popen[bytes]) -> None:
         """Have the child, which waits for an answer, leave the file; end it where it can't be reached."""
         try:
             _send(process, go=False)
-            next(_reports(process))
-        except (OSError, EOFError, ValueError, TypeError):
+            next(_lines(process, LONGEST_LINE))
+        except (OSError, EOFError, ValueError, TypeError, RecursionError):
             self._end()
 
 
-def _send(process: subprocess.Popen[str], **words: object) -> None:
+def _send(process: subprocess.Popen[bytes], **words: object) -> None:
     if process.stdin is None:
         raise BrokenPipeError
-    process.stdin.write(json.dumps(words) + "\n")
+    process.stdin.write(json.dumps(words).encode() + b"\n")
     process.stdin.flush()
 
 
-def _reports(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+def _lines(process: subprocess.Popen[bytes], longest: int) -> Iterator[dict[str, Any]]:
     if process.stdout is None:
         raise EOFError
-    for line in process.stdout:
+    while line := process.stdout.readline(longest):
+        if not line.endswith(b"\n"):
+            raise EOFError
         report = json.loads(line)
         if not isinstance(report, dict):
-            raise TypeError(line)
+            raise TypeError
         yield report
     raise EOFError
 
 
-def _polygon(points: list[list[int]]) -> Polygon:
-    return tuple((int(x), int(y)) for x, y in points)
-
-
 def _seen(report: dict[str, Any]) -> Seen:
     return Seen(
-        tuple(Found(str(text), str(symbology), _polygon(points)) for text, symbology, points in report["found"]),
-        tuple(_polygon(points) for points in report["suspects"]),
+        tuple(Found(str(text), str(symbology), polygon(points)) for text, symbology, points in report["found"]),
+        tuple(polygon(points) for points in report["suspects"]),
     )
-
-
-# ---- the child's side
-
-
-def _limit_cpu(seconds: float) -> None:
-    """Have the system end this process after so much CPU time, even inside a library."""
-    if hasattr(signal, "setitimer"):  # Windows has none: there the parent's clock alone counts
-        signal.setitimer(signal.ITIMER_PROF, seconds)
-
-
-def _say(**words: object) -> None:
-    sys.stdout.write(json.dumps(words) + "\n")
-    sys.stdout.flush()
-
-
-def _search(order: dict[str, Any], wechat: Wechat) -> None:
-    """Search every page quickly, then every page at length; the first steps may have been done before."""
-    pages = picture.page_count(Path(order["path"]), order["password"])
-    start_s = process_time()
-    for number, (page, step) in enumerate(_steps(order, wechat)):
-        _limit_cpu(STEP_CPU_S)
-        if number >= order["skip"] and not _reported(page, pages, step(), start_s):
-            return
-        _limit_cpu(FIRST_S)  # the next page is read
-
-
-def _steps(order: dict[str, Any], wechat: Wechat) -> Iterator[tuple[int, cascade.Step]]:
-    path = Path(order["path"])
-    known = {
-        int(page): Known(tuple(map(_polygon, read)), tuple(map(_polygon, suspects)))
-        for page, read, suspects in order["known"]
-    }
-    held: list[picture.Page] = []
-    if not order["glanced"]:
-        # what takes long to decode is decoded once, unless it has many pages, which are not held together
-        is_pdf = picture.kind_of(path) is picture.Kind.PDF
-        for page in picture.pages(path, colour=not is_pdf, password=order["password"]):
-            yield page.number, partial(_glance, page, known)
-            held = [] if is_pdf or page.number > 1 else [page]
-    for page in held or picture.pages(path, colour=True, password=order["password"]):
-        for step in cascade.steps(page, wechat, known.get(page.number, Known())):
-            yield page.number, step
-
-
-def _glance(page: picture.Page, known: dict[int, Known]) -> Seen:
-    """The first pass, and what the next steps learn from it."""
-    seen = zxing(page.grey, scale=page.scale)
-    known[page.number] = Known(tuple(item.polygon for item in seen.found), seen.suspects)
-    links = tuple(Found(address, HYPERLINK, polygon) for address, polygon in page.links)
-    return Seen((*seen.found, *links), seen.suspects)
-
-
-def _reported(page: int, pages: int, seen: Seen, start_s: float) -> bool:
-    """Report what was found on one page, and ask whether to go on."""
-    found = [(item.text, item.symbology, item.polygon) for item in seen.found]
-    _say(page=page, pages=pages, found=found, suspects=seen.suspects, cpu_s=process_time() - start_s)
-    answer = json.loads(sys.stdin.readline() or '{"go": false}')
-    return bool(answer.get("go"))
-
-
-def main() -> None:
-    """Serve files until standard input ends."""
-    with suppress(ImportError, OSError):
-        import pyzbar.pyzbar  # noqa: F401  # asks other programs where its library is, which nobody may once the fences are up
-    confine(memory=MEMORY)
-    sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    wechat: Wechat | None = None
-    folder = ""
-    for line in iter(sys.stdin.readline, ""):
-        order = json.loads(line)
-        if "path" not in order:
-            continue
-        if wechat is None or folder != order["models"]:
-            folder = order["models"]
-            wechat = Wechat(Path(folder))
-        try:
-            _search(order, wechat)
-        except (NoSuchFile, UnreadableFile) as err:
-            values = {name: value for name, value in err.values.items() if name != "path"}
-            _say(error=type(err).__name__, values=values)
-        except MemoryError:
-            _say(error=UnreadableFile.__name__, values={})
-        else:
-            _say(end=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -57,7 +57,7 @@ class Pane {
     this.image = null;
     this.failed = false;
     this.drawn = -1;
-    this.go(index ?? stack.count >> 1);
+    return this.go(index ?? stack.count >> 1);
   }
   /** Go to an image; a later call overtakes an earlier one whose image is still on its way. */
   async go(index) {

@@ -10,6 +10,8 @@ function make(name, attributes, ...children) {
   return element;
 }
 
+/** A person's name (PS3.5 6.2.1) as it is read: Chinese characters stand together, other parts apart. */
+const readable = (name) => (name || "").replace(/([\u3400-\u9fff])\^+(?=[\u3400-\u9fff])/g, "$1").replace(/\^+/g, " ").trim();
 const IS_SMALL = () => window.matchMedia("(max-width: 720px)").matches;
 const MOST_DECODED = (navigator.deviceMemory || 4) >= 4 ? 256 << 20 : 96 << 20;
 const MOST_VOLUME = (navigator.deviceMemory || 4) >= 4 ? 320 << 20 : 96 << 20;
@@ -110,14 +112,34 @@ class Viewer {
     this.panes = [new Pane(this)];
     this.active = this.panes[0];
     this.build();
+    this.listening = new AbortController();
     document.addEventListener("keydown", (event) => {
       const isOurs = event.target === document.body || root.contains(event.target);
       if (isOurs && root.isConnected && root.clientWidth) this.key(event);
-    });
+    }, { signal: this.listening.signal });
     const most = Math.max(0, ...index.series.map((series) => series.count));
     const start = index.series.findIndex((series) => series.count === most);
-    if (start >= 0) this.open(start);
-    this.drawThumbnails();
+    this.first = start >= 0 ? this.open(start) : Promise.resolve();
+    this.reading(index.is_whole === false);
+    this.first.then(() => this.drawThumbnails());
+  }
+  /** All files of the study were read: what they say of places, volumes and tags comes to what is shown already. */
+  adopt(index) {
+    this.index.studies = index.studies;
+    this.index.is_whole = true;
+    index.series.forEach((series, number) => Object.assign(this.index.series[number], series));
+    this.entries.forEach((entry, number) => { entry.querySelector(".name").firstChild.textContent = this.title(index.series[number]) || this.say("series"); });
+    this.reading(false);
+    for (const pane of this.panes) pane.draw();
+    this.refresh();
+  }
+  reading(isReading) { this.notice.textContent = isReading ? this.say("reading") : ""; }
+  /** Another viewer comes in its place. */
+  close() {
+    this.listening.abort();
+    this.stop();
+    this.filling = null;
+    this.root.replaceChildren();
   }
   say(name, values) {
     const text = this.words[this.language][name] || name;
@@ -192,10 +214,12 @@ class Viewer {
     this.stop();
     if (this.cuts) this.mpr();
     this.active.number = number;
-    this.active.show(this.stacks[number]);
+    const shown = this.active.show(this.stacks[number]);
     this.refresh();
+    return shown;
   }
   focus(pane) {
+    if (!pane) { this.active.canvas.focus({ preventScroll: true }); return; }  // so that keys are ours from the start
     if (this.active === pane) return;
     this.active = pane;
     this.refresh();
@@ -204,7 +228,7 @@ class Viewer {
     const pane = this.active, series = this.index.series[pane.number] || this.index.series[0];
     if (!series) return;
     const study = this.index.studies[series.study] || {}, date = /^\d{8}$/.test(study.date) ? study.date.replace(/(....)(..)(..)/, "$1-$2-$3") : study.date;
-    this.heading.textContent = [study.patient, date, study.description].filter(Boolean).join("   ");
+    this.heading.textContent = [readable(study.patient), date, study.description].filter(Boolean).join("   ");
     document.title = this.heading.textContent || "cloudfilm";
     this.entries.forEach((entry, number) => {
       entry.setAttribute("aria-selected", String(number === pane.number));
@@ -356,6 +380,7 @@ class Viewer {
     this.refresh();
   }
   tags() {
+    if (this.index.is_whole === false) { this.openDialog(this.say("tags"), make("p", {}, this.say("reading"))); return; }
     const { stack, index } = this.active, series = stack.series, own = series.own_tags[stack.file(index)] || [];
     const rows = inOrder([...series.tags, ...own]);
     const body = make("tbody"), filter = make("input", { type: "search", placeholder: this.say("filter"), "aria-label": this.say("filter") });
