@@ -60,6 +60,7 @@ class Window:
         self.errands: dict[int, Errand] = {}
         self.pages = 0  # that are connected now
         self.was_seen = False
+        self.is_ending = False  # the pages' streams end, so that the server may
         self.left_at = time.monotonic()
         self._scratch = scratch
         self._studies = studies
@@ -122,7 +123,7 @@ class Window:
         self.pages += 1
         self.was_seen = True
         try:
-            while True:
+            while not self.is_ending:
                 seen = self.board.changes
                 studies = [study.as_json() for study in await asyncio.to_thread(self.library.listed)]
                 report = {"items": self.board.as_json(), "studies": studies, "notes": self.board.notes}
@@ -220,6 +221,7 @@ class Window:
             case "again":
                 errand.start()
             case "browser":
+                await asyncio.to_thread(errand.stop)  # the question that waits is answered in the site's page
                 errand.start(with_browser=True)
             case "remove":
                 await asyncio.to_thread(errand.stop)
