@@ -26,7 +26,7 @@ BINARY_NUMBERS: Final = frozenset(("US", "SS", "UL", "SL", "FL", "FD", "AT", "UV
 STRUCTURE: Final = frozenset((0x0002, 0x0008, 0x0018, 0x0020, 0x0028, 0x0054, 0x0062, 0x5200))
 # character set, maker, model, the writer's version
 UNCHANGED: Final = frozenset((0x00080005, 0x00080070, 0x00081090, 0x00020013))
-MOST_SAMPLES: Final = 100_000_000  # of a picture that is drawn anew; a header may name billions
+MOST_SAMPLES: Final = 100_000_000  # of a picture that is replaced; a header may name billions
 SMALLEST_TOP: Final = 2
 
 
