@@ -16,6 +16,7 @@ from fixtures.world import World
 from scraper.cli import commands
 from scraper.session.browser import find_browser
 from scraper.testing import first_of
+from tests.serving import served
 
 needs_browser = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 SITE = GenericViewer()
@@ -175,6 +176,7 @@ def recorded(world: World, kind: str, path: Path, *, is_whole: bool = True) -> N
     "kind",
     first_of(["socket", "wado", "post", "blocks", "base64"]),
 )
+@pytest.mark.thorough
 def test_chromiums_own_recording_gives_what_the_live_capture_gives(world, tmp_path, capsys, kind):
     path = tmp_path / "film.har"
     recorded(world, kind, path)
@@ -197,3 +199,37 @@ def test_a_viewer_that_was_not_looked_through_lacks_the_rest(world, tmp_path, ca
     count = sum(len(series.instances) for series in SITE.study.series)
     assert (code, document["instances"]["expected"]) == (7, count)
     assert 0 < document["instances"]["saved"] < count
+    code, document = run(capsys, "grab", path, "-o", tmp_path / "asked", "--fetch-missing", *world.options)
+    assert (code, document["instances"]["saved"]) == (0, count), document
+
+
+def test_what_the_site_gives_to_its_session_alone_stays_missing_and_no_cookie_is_sent(tmp_path, capsys):
+    asked = []
+
+    async def site(scope, receive, send):
+        asked.append(dict(scope["headers"]))
+        await send({"type": "http.response.start", "status": 403, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    addresses = [
+        f"http://127.0.0.1:PORT/wado?requestType=WADO&studyUID={STUDY.study_instance_uid}&seriesUID={CT.uid}"
+        f"&objectUID={item.sop_instance_uid}"
+        for item in CT.instances
+    ]
+    rows = [
+        entry("http://127.0.0.1:PORT/s/Ab12Cd34", {"text": "<html></html>"}, "text/html"),
+        entry("http://127.0.0.1:PORT/list", {"text": json.dumps({"images": addresses})}, "application/json"),
+        *(
+            entry(address, as_base64(item.data), "application/dicom")
+            for address, item in zip(addresses[:3], CT.instances, strict=False)
+        ),
+    ]
+    for row in rows:
+        row["request"]["headers"] = [{"name": "Cookie", "value": "id=secret"}, {"name": "X-Token", "value": "secret"}]
+    with served(site) as port:
+        path = tmp_path / "film.har"
+        path.write_bytes(har(rows).replace(b"PORT", str(port).encode()))
+        code, document = run(capsys, "grab", path, "-o", tmp_path / "out", "--fetch-missing")
+    assert (code, document["instances"]["saved"], document["instances"]["expected"]) == (7, 3, 4)
+    assert len(asked) >= 1
+    assert not any(b"secret" in b"".join(headers.values()) for headers in asked)

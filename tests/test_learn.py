@@ -90,6 +90,7 @@ def sound(path: Path) -> None:
         assert secret not in source
 
 
+@pytest.mark.thorough
 async def test_dicomweb_needs_none(world, tmp_path):
     written = await learnt(world, f"https://{HOST}/v/dicomweb", tmp_path)
     assert (written.served_by, written.source) == ("dicomweb", "")

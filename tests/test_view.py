@@ -25,7 +25,7 @@ from scraper.export.view import view
 from scraper.session.browser import find_browser
 from scraper.testing import first_of
 from scraper.verify import Inspector
-from scraper.viewer import Viewed, view_study, write_page
+from scraper.viewer import Viewed, preview_study, view_study, write_page
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 SIZE, SLICES = 96, 12
@@ -173,6 +173,30 @@ async def test_a_large_study_lies_in_parts_beside_its_page(tmp_path):
         last = next(series for series in study.series if series.number == 2).images[-1]
         assert is_near(await shown(page, SLICES - 1), windowed(hounsfield(last), LUNG))
         assert set(page.asked) == {made.path.as_uri(), *(part.as_uri() for part in made.parts)}
+
+
+async def test_a_preview_reads_the_middle_file_of_each_series_and_of_few_series(tmp_path):
+    study = chest_ct(slices=SLICES, size=SIZE)
+    files = saved(study, tmp_path / "study")
+    paths = tuple(sorted((files / "002").iterdir()))
+    middle = paths[len(paths) // 2]
+    for path in paths:
+        if path != middle:
+            path.write_bytes(b"")  # whoever reads it finds nothing
+    alone = tmp_path / "alone.dcm"
+    alone.write_bytes(middle.read_bytes())
+    many = [Viewed(number, "", (alone,) if number <= 24 else (paths[0],)) for number in range(3, 40)]
+    async with Inspector() as inspector:
+        preview = await preview_study([Viewed(2, "5mm", paths), *many], inspector)
+        whole = await view_study([Viewed(2, "5mm", paths)], inspector)
+    first = preview.index["series"][0]
+    assert (first["count"], first["rows"], first["modality"]) == (len(paths), SIZE, "CT")
+    assert first["volume"] is None  # of one place nothing is said about the others
+    assert [at.path for at in preview.frames[: len(paths)]] == list(paths)
+    assert preview.unreadable == ()
+    rows = [series["rows"] for series in preview.index["series"]]
+    assert (rows.count(SIZE), rows.count(0)) == (23, len(many) - 22)  # 24 series were looked at, one of them in vain
+    assert (whole.index["series"][0]["count"], len(whole.unreadable)) == (1, len(paths) - 1)
 
 
 def colour_file(path, frames):

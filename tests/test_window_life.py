@@ -26,7 +26,7 @@ def test_two_windows_show_the_same(tmp_path):
         window(tmp_path, world) as started,
         browser_page(started.address) as page,
     ):
-        other = page.context.new_page()
+        other = page.context.browser.new_page()
         other.set_default_timeout(PATIENCE_MS)
         other.goto(started.address)
         paste(page, site.REPORT_WITH_CODE)
@@ -90,7 +90,8 @@ class Clock:
 async def test_it_ends_after_its_pages_and_not_for_having_slept(steps, is_busy, looks):
     seen = []
     clock = Clock(*steps)
-    state = SimpleNamespace(pages=0, was_seen=True, left_at=1000.0, is_busy=is_busy)
+    board = SimpleNamespace(changed=lambda: None)
+    state = SimpleNamespace(pages=0, was_seen=True, left_at=1000.0, is_busy=is_busy, is_ending=False, board=board)
 
     class Server:
         should_exit = False
@@ -101,4 +102,5 @@ async def test_it_ends_after_its_pages_and_not_for_having_slept(steps, is_busy, 
     server = Server()
     await ended_with_its_pages(server, state, clock, pause)
     assert server.should_exit
+    assert state.is_ending
     assert looks <= len(seen) <= looks + 3

@@ -19,7 +19,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from PIL import Image
+import segno
+from PIL import Image, ImageDraw, ImageFilter
 from playwright.sync_api import Page, sync_playwright
 
 from fixtures.dicom import chest_ct
@@ -36,7 +37,8 @@ SCREENS = ROOT / "docs" / "screens"
 PHOTO = ROOT / "fixtures" / "report.jpg"
 WIDTHS = {"wide": (1200, 800), "phone": (400, 800)}
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/[\w-]+/")
-COLOURS = 48  # of a picture's palette: enough for text and greys, a third of the size
+EQUAL = ("https://q.one.test/m/8kQz1LmP", "https://e.two.test/c/Jk3f9QwX")
+COLOURS = 96  # of a picture's palette: enough for text, greys and the few small things in green or red
 
 
 class Camera:
@@ -50,7 +52,7 @@ class Camera:
         """Save what is seen now."""
         self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         with Image.open(io.BytesIO(self.page.screenshot())) as picture:
-            small = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+            small = picture.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
         small.save(SCREENS / f"{name}-{self._suffix}.png", optimize=True)
 
 
@@ -104,11 +106,56 @@ def walk(camera: Camera, address: str) -> None:
     page.wait_for_selector(".note.done")
     page.evaluate("document.querySelector('.study').scrollIntoView()")
     camera.take("7-hand-on")
+    refusals(camera)
+
+
+def refusals(camera: Camera) -> None:
+    """What is shown where there is no link, no code, or a choice; and the form of an archive."""
+    page = camera.page
     page.fill("#text", "没有链接的一句话")
     page.click("#text-form button")
     page.wait_for_selector(".verdict.failed")
     page.evaluate("document.querySelector('.card').scrollIntoView()")
     camera.take("8-no-link")
+    page.set_input_files("#files", [{"name": "IMG_0412.jpg", "mimeType": "image/jpeg", "buffer": blank()}])
+    page.wait_for_selector(".help:visible")
+    page.evaluate("document.querySelector('.card').scrollIntoView()")
+    camera.take("9-no-code")
+    page.set_input_files("#files", [{"name": "IMG_0413.png", "mimeType": "image/png", "buffer": two_codes()}])
+    page.wait_for_selector(".option")
+    page.evaluate("document.querySelector('.card').scrollIntoView()")
+    page.wait_for_timeout(500)  # the photo
+    camera.take("10-which-code")
+    page.click(".card button:has-text('停止'), .card button:has-text('Stop')")
+    page.click(".study details button:has-text('归档系统'), .study details button:has-text('archive')")
+    page.fill("#archive-to", "https://archive.hospital.test/dicom-web/studies")
+    camera.take("11-archive")
+    page.keyboard.press("Escape")
+
+
+def blank() -> bytes:
+    """A photo of a paper without a code, out of focus."""
+    with Image.open(PHOTO) as photo:
+        upper = photo.convert("RGB").crop((0, 0, photo.width, photo.height // 2)).resize((900, 640))
+    made = io.BytesIO()
+    upper.filter(ImageFilter.GaussianBlur(6)).save(made, "JPEG", quality=80)
+    return made.getvalue()
+
+
+def two_codes() -> bytes:
+    """A paper with two links of which nothing says which is the film's."""
+    paper = Image.new("RGB", (900, 640), (236, 234, 228))
+    pen = ImageDraw.Draw(paper)
+    pen.rectangle((60, 60, 840, 250), outline=(120, 120, 120), width=2)
+    for line in range(5):
+        pen.line((90, 95 + 30 * line, 560 + 40 * (line % 3), 95 + 30 * line), fill=(90, 90, 90), width=5)
+    for place, link in ((120, EQUAL[0]), (560, EQUAL[1])):
+        code = io.BytesIO()
+        segno.make(link, error="m", micro=False).save(code, kind="png", scale=6)
+        paper.paste(Image.open(code).convert("RGB"), (place, 330))
+    made = io.BytesIO()
+    paper.save(made, "PNG")
+    return made.getvalue()
 
 
 def look(camera: Camera, page_of_study: Path) -> None:
@@ -158,7 +205,7 @@ def take_all(place: Path, hospital: site.ShdcSite, pages: Mapping[Language, Path
                 continue
             for name, (width, height) in WIDTHS.items():
                 page = browser.new_page(viewport={"width": width, "height": height})
-                page.set_default_timeout(120_000)
+                page.set_default_timeout(300_000)
                 camera = Camera(page, f"{language.value}-{name}")
                 folder = place / f"{language.value}-{name}"
                 folder.mkdir()

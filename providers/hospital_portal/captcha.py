@@ -114,6 +114,3 @@ def _private(path: Path, data: bytes) -> None:
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
         out.write(data)
-
-
-__all__ = ["PATIENCE_S", "fetch", "forget", "resume", "save", "shot"]

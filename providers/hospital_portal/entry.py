@@ -150,6 +150,3 @@ async def _fill(session: Session, login: Login) -> None:
         except CredentialsRequired:
             raise CaptchaRequired(CAPTCHA.name, host=session.link.host) from None
         await fill(given, place=login.captcha.place)
-
-
-__all__ = ["enter", "enter_window", "is_deep"]

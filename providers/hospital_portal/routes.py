@@ -156,6 +156,3 @@ def _small(path: Path) -> bytes:
         body = stream.read(2**20)
     path.unlink()
     return body
-
-
-__all__ = ["HttpRoute", "BrowserRoute", "Route"]

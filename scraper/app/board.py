@@ -1,4 +1,4 @@
-"""What the window shows: every source that was given, what is happening to it, and what was asked. One board for all pages."""
+"""The state that the window shows: every source, its progress, and open questions. All pages show the same board."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ class Asked:
     host: str
     picture: Path | None = None
     was_refused: bool = False
+    site_words: str = ""  # of a refusal
     options: tuple[dict[str, object], ...] = ()  # one of which is chosen, where there are any
 
 
@@ -105,6 +106,7 @@ class Item:
     problems: list[Words] = field(default_factory=list)
     studies: list[str] = field(default_factory=list)
     may_show_browser: bool = False
+    is_in_browser: bool = False  # the site's own page is open for the person
     may_retake: bool = False  # no code was read: another photo helps, or a part of this one
 
     def as_json(self) -> dict[str, Any]:
@@ -129,6 +131,7 @@ class Item:
                 "host": self.asked.host,
                 "has_picture": self.asked.picture is not None,
                 "was_refused": self.asked.was_refused,
+                "site_words": self.asked.site_words,
                 "options": self.asked.options,
             },
             "series": [
@@ -151,6 +154,7 @@ class Item:
             "studies": self.studies,
             "may_show_browser": self.may_show_browser,
             "may_retake": self.may_retake,
+            "is_in_browser": self.is_in_browser,
         }
 
 

@@ -1,4 +1,4 @@
-"""One source through the pipeline, in a thread of its own: a question to the person stops that thread alone."""
+"""Run one source through the pipeline in a thread of its own, so that a question to the person blocks that thread alone."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from scraper.core.evidence import Evidence
 from scraper.core.messages import describe, describe_problem, merge_equal, question_label, say
 from scraper.core.model import Result, Status
 from scraper.core.questions import CAPTCHA, SMS_CODE, Question
+from scraper.core.safe_text import one_line, visible
 from scraper.core.settings import Language, Settings
 from scraper.pipeline.result import Film
 from scraper.pipeline.run import Run
@@ -154,6 +155,7 @@ class Errand:
         self._stage(Stage.READING)
         if kinds.is_file(self._source):
             await asyncio.to_thread(self._read_codes)
+        self.item.is_in_browser = self._wants_browser
         settings = replace(
             self._settings,
             answers={**self._settings.answers, **self._answers},
@@ -251,6 +253,7 @@ class Errand:
             if field and field not in FLEETING and question_label(field, self._settings.language) != field:
                 item.asked = _asked(field, str(result.error.values.get("host", "")), None)
                 item.asked.was_refused = isinstance(result.error, CredentialsRefused)
+                item.asked.site_words = visible(one_line(result.error.detail))
                 self._answers.pop(field, None)
         item.may_show_browser = result.exit_code in (ExitCode.CREDENTIALS, ExitCode.SITE)
         item.may_retake = isinstance(result.error, NoLink) and item.preview is not None

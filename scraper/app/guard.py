@@ -1,4 +1,4 @@
-"""Who may speak to the window's server: its own page alone.
+"""Reject every request to the window's server that does not come from its own page.
 
 Other programs' pages run in the same browser and can send requests to any port. Each request must name this server's own host
 (a rebound name does not), carry the token in its address, and, where it changes something, come from this server's own page.

@@ -1,4 +1,4 @@
-"""Handing a study on: each job writes next to the studies, and says where the result lies and what to do with it."""
+"""Jobs that hand a study on (export, page, send): each writes next to the studies and reports its result on the board."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run tells of itself, put on the board: the Watcher of the window."""
+"""The window's Watcher: puts the progress events of a run on the board."""
 
 from __future__ import annotations
 

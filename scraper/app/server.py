@@ -1,4 +1,4 @@
-"""What the window's page asks of this computer: take a source, tell how it goes, show a study, hand it on."""
+"""The routes of the window's server: take a source, report progress, show a study, export or send it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any, Final
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse as _JSONResponse
 from starlette.routing import Route
 
 from scraper.app.board import Board, SeriesProgress, in_both
@@ -25,6 +26,7 @@ from scraper.app.studies import OpenStudies
 from scraper.app.uploads import Uploads
 from scraper.core.errors import CloudfilmError
 from scraper.core.messages import describe, say
+from scraper.core.safe_text import json_text
 from scraper.core.settings import Settings
 
 MOST_TEXT: Final = 1 << 20  # bytes of a pasted text, or of an answer
@@ -32,6 +34,14 @@ MOST_ITEMS: Final = 200
 BEAT_S: Final = 1.0  # between two reports to a page, where nothing changes
 LEAST_PAUSE_S: Final = 0.15  # between two reports, however much changes
 _TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
+
+
+class JSONResponse(_JSONResponse):
+    """JSON of texts that strangers wrote: a lone surrogate, which can't be sent, ends no answer."""
+
+    def render(self, content: object) -> bytes:
+        """The answer's bytes."""
+        return json_text(content).encode()
 
 
 class Window:
@@ -50,6 +60,7 @@ class Window:
         self.errands: dict[int, Errand] = {}
         self.pages = 0  # that are connected now
         self.was_seen = False
+        self.is_ending = False  # the pages' streams end, so that the server may
         self.left_at = time.monotonic()
         self._scratch = scratch
         self._studies = studies
@@ -112,11 +123,11 @@ class Window:
         self.pages += 1
         self.was_seen = True
         try:
-            while True:
+            while not self.is_ending:
                 seen = self.board.changes
                 studies = [study.as_json() for study in await asyncio.to_thread(self.library.listed)]
                 report = {"items": self.board.as_json(), "studies": studies, "notes": self.board.notes}
-                yield f"data: {json.dumps(report, ensure_ascii=False)}\n\n"
+                yield f"data: {json_text(report)}\n\n"
                 await asyncio.sleep(LEAST_PAUSE_S)
                 await self.board.news(seen, BEAT_S)
         finally:
@@ -210,6 +221,7 @@ class Window:
             case "again":
                 errand.start()
             case "browser":
+                await asyncio.to_thread(errand.stop)  # the question that waits is answered in the site's page
                 errand.start(with_browser=True)
             case "remove":
                 await asyncio.to_thread(errand.stop)

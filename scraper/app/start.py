@@ -1,4 +1,4 @@
-"""Starting and ending the window: one server on loopback, one window, and a second call that finds the first."""
+"""Start and end the window: one server on loopback, one window; a second call finds the first."""
 
 from __future__ import annotations
 
@@ -97,6 +97,8 @@ async def ended_with_its_pages(
         grace = FIRST_PAGE_S if not window.was_seen else WORKING_GRACE_S if window.is_busy else GRACE_S
         if now - window.left_at > grace:
             server.should_exit = True
+    window.is_ending = True
+    window.board.changed()
 
 
 # ---- a second call

@@ -1,4 +1,4 @@
-"""The studies that are being looked at: listed once, their frames decoded as the page asks for them."""
+"""The studies that are open in the viewer: listed once, their frames decoded when the page requests them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person hands to the page: its bytes go to files of our own names, and are read by the pipeline's isolated processes."""
+"""Store what a person gives to the page in files with names of our own; the pipeline's isolated processes read them."""
 
 from __future__ import annotations
 

@@ -81,6 +81,3 @@ class ByLauncher(Strategy):
                 if inner and inner not in self._tried and len(self._tried) < MAX_MANIFESTS:
                     self._tried.add(inner)
                     await self._take(inner, examination)
-
-
-__all__ = ["ByLauncher"]

@@ -245,6 +245,3 @@ def _common_values(rule: Rule, keys: Sequence[str], fields: Collection[str]) -> 
     """What some fields say of the instances of one list, where they agree."""
     found = {rule.records[key].fields[name] for key in keys for name in fields if name in rule.records[key].fields}
     return found if len(found) == 1 else set()
-
-
-__all__ = ["ByManifest", "headers_of", "series_by_model", "shows_more", "values_of_records"]

@@ -245,6 +245,3 @@ def _of_frames(model: RequestModel, received: Mapping[str, str], examination: Ex
 def _uids(examination: Examination) -> frozenset[str]:
     """SOP Instance UIDs of the images that came."""
     return frozenset(examination.observations.objects) | frozenset(examination.observations.frames)
-
-
-__all__ = ["ByPage"]

@@ -358,18 +358,3 @@ def _instances(
                 rest.add(record.fields[name])
         unnamed.append(rest)
     return unnamed
-
-
-__all__ = [
-    "are_received",
-    "Listed",
-    "broken",
-    "judged",
-    "lists",
-    "missing",
-    "of_another",
-    "unasked",
-    "unmet",
-    "with_entries",
-    "without_others",
-]

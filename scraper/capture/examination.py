@@ -83,6 +83,3 @@ class Examination:
     def tallies(self) -> list[list[int]]:
         """The counts that lists state for each of their entries."""
         return list(tallies.tallies(self.observations.manifests))
-
-
-__all__ = ["Examination"]

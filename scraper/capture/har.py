@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -31,12 +31,16 @@ _PAGE: Final = "scraper.protocols.page_unpack"
 _PATIENCE_S: Final = 120.0  # from one entry to the next
 
 
-async def series_in(har: Path, spool: Path) -> list[Series]:
-    """Every series of the study that a recording holds.
+async def series_in(
+    har: Path, spool: Path, *, fetch_missing: bool = False, on_page: Callable[[str], None] = lambda _: None
+) -> list[Series]:
+    """Every series of the studies that a recording holds.
 
     Args:
         har: the file, perhaps in gzip.
         spool: a folder for bodies and objects.
+        fetch_missing: ask, without the session, for what its lists name and it lacks.
+        on_page: called with the address of the page that was recorded.
 
     Raises:
         HarWithoutContent: it was saved without bodies. NoImagesInHar: no DICOM in it. ArchiveUnread: no HAR.
@@ -46,11 +50,14 @@ async def series_in(har: Path, spool: Path) -> list[Series]:
     left_out, is_cut = await asyncio.to_thread(_read, _HAR, {"har": str(har.absolute())}, har, traffic)
     if left_out and not any(exchange.size for exchange in traffic.exchanges):
         raise HarWithoutContent(path=har.name)
-    recording = Recording(traffic, spool / "captured-har")
+    recording = Recording(traffic, spool / "captured-har", fetch_missing=fetch_missing)
     await recording.observe()
     found = await recording.series()
     if not found:
         raise HarWithoutContent(path=har.name) if left_out else NoImagesInHar(path=har.name)
+    page = recording.page()
+    if page is not None:
+        on_page(page.url)
     notes = [Problem("har-cut", fatal=False)] if is_cut else []
     notes += [Problem("har-bodies-left-out", values={"count": left_out}, fatal=False)] if left_out else []
     for note in notes:
@@ -112,6 +119,3 @@ def _read(program: str, question: Mapping[str, str], har: Path, traffic: Traffic
     if is_cut and not traffic.exchanges:
         raise ArchiveUnread(path=har.name, what=Reason.DAMAGED_FILE)
     return left_out, is_cut
-
-
-__all__ = ["series_in", "series_in_page"]

@@ -132,6 +132,3 @@ class Capture:
 def _is_same(patient: str, other: str) -> bool:
     """Whether two studies may be one person's: nothing says that they are not."""
     return not patient or not other or patient == other
-
-
-__all__ = ["Capture"]

@@ -102,6 +102,3 @@ def _progress_of(series: Series) -> Progress:
     is_known = series.evidence is not None and not series.evidence.is_weak
     expected = series.expected if series.expected is not None else len(series.instances) if is_known else None
     return Progress(name, _received(series), expected)
-
-
-__all__ = ["Progress", "is_whole", "series_from"]

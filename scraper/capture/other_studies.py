@@ -307,6 +307,3 @@ def _of_records(
                 if address:
                     listed.arrays[record.array].append(urljoin(url, address))
         yield from found.values()
-
-
-__all__ = ["further"]

@@ -32,6 +32,3 @@ def why_not(header: Header) -> Reason:
 def left_out(reasons: Mapping[Reason, int]) -> list[Problem]:
     """The problems that name further studies: why they were not saved, and how many for each reason."""
     return [Problem("further-study", values={"count": count, "why": why}) for why, count in reasons.items() if count]
-
-
-__all__ = ["MAX_ASKED", "are_same_patient", "left_out", "why_not"]

@@ -98,6 +98,3 @@ def not_retrieved(name: str, err: CloudfilmError) -> Problem:
     """The problem of a study, one of several, that could not be retrieved; ``name`` is what it is known by."""
     why = err.detail or err.cause
     return Problem("fetch-failed", (name,), {"why": why})
-
-
-__all__ = ["SERVICES", "By", "Plan", "ProductViewer", "Replay", "Strategy", "not_retrieved"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
@@ -13,14 +14,14 @@ from scraper.capture.examination import Examination
 from scraper.capture.infer import claims
 from scraper.capture.infer.frame_replies import FrameReplies
 from scraper.capture.infer.models import candidate_models
-from scraper.capture.observe.received import Observations, asked_by, with_instances
+from scraper.capture.observe.received import SENT, Observations, asked_by, with_instances
 from scraper.capture.plan import By, Plan
 from scraper.capture.request import wado_uri
 from scraper.capture.series import series_of
 from scraper.core import link as links
 from scraper.core.errors import CloudfilmError, MissingInstances
 from scraper.core.link import ShareLink
-from scraper.core.model import Instance, OnDemand, PixelParts, Series
+from scraper.core.model import Instance, OnDemand, PixelParts, Series, Source, WadoUri
 from scraper.core.reasons import Reason
 from scraper.session import Session
 from scraper.session.browser.traffic import Traffic
@@ -56,9 +57,11 @@ class Recording:
     Args:
         traffic: what was received until now.
         folder: for objects that are put together.
+        fetch_missing: plan requests without the session (no cookie, no header) for what lists name and the recording lacks.
     """
 
-    def __init__(self, traffic: Traffic, folder: Path) -> None:
+    def __init__(self, traffic: Traffic, folder: Path, *, fetch_missing: bool = False) -> None:
+        self._lacking = _by_address if fetch_missing else _not_recorded
         self.observations = Observations(folder)
         self._traffic = traffic
         self._frame_replies = FrameReplies(self.observations)
@@ -70,7 +73,7 @@ class Recording:
 
     async def series(self) -> list[Series]:
         """Every series of every study of which an image came, and a problem where a list names a study of which none did."""
-        page = self._page()
+        page = self.page()
         if page is None:
             return []
         conversation = cast("Session", _Conversation(self._traffic, _Page(page.url)))
@@ -78,12 +81,12 @@ class Recording:
         first: tuple[Examination, Plan | None] | None = None
         for study in self.observations.studies() or {"": 0}:
             examination = Examination(page, conversation, self.observations, study=study)
-            plan = await asyncio.to_thread(plan_of, examination)
+            plan = await asyncio.to_thread(plan_of, examination, self._lacking)
             found += await asyncio.to_thread(series_of, examination, plan)
             first = first or (examination, plan)
         return await other_studies.further(*first, found, may_ask=False) if first else found
 
-    def _page(self) -> ShareLink | None:
+    def page(self) -> ShareLink | None:
         """The address of the page whose viewer it was: of those opened, the last before the first image."""
         exchanges = self._traffic.exchanges
         origins = self.observations.origins
@@ -97,12 +100,26 @@ class Recording:
         return None
 
 
-def plan_of(examination: Examination) -> Plan | None:
+Lacking = Callable[[str], Source]
+"""Gives the source of an image that is not in the recording, by its request."""
+
+
+def _not_recorded(asked: str) -> Source:
+    del asked
+    return NOT_RECORDED
+
+
+def _by_address(asked: str) -> Source:
+    """A plain GET of the address; a request with a body is bound to its page."""
+    return WadoUri(asked) if SENT not in asked and asked.startswith(("http://", "https://")) else NOT_RECORDED
+
+
+def plan_of(examination: Examination, lacking: Lacking = _not_recorded) -> Plan | None:
     """What lists name of the study whose objects were received: by WADO-URI addresses, else by an inferred rule."""
-    return _by_wado_uri(examination) or _by_manifest(examination)
+    return _by_wado_uri(examination, lacking) or _by_manifest(examination, lacking)
 
 
-def _by_wado_uri(examination: Examination) -> Plan | None:
+def _by_wado_uri(examination: Examination, lacking: Lacking) -> Plan | None:
     exchanges, lists, objects = examination.exchanges, examination.lists, examination.observations.objects
     named = wado_uri.named_objects(exchanges, lists)
     found = wado_uri.wado_uris(exchanges, examination.session.page.url, lists)
@@ -110,14 +127,18 @@ def _by_wado_uri(examination: Examination) -> Plan | None:
     series = []
     for (uid_of_study, uid), instances in found.items():
         if uid_of_study == study:
-            rows = [Instance(item.sop_instance_uid, NOT_RECORDED, item.key) for item in instances]
+            rows = [Instance(item.sop_instance_uid, lacking(_address(item)), item.key) for item in instances]
             series.append(with_instances(Series(study, uid, key="" if uid else "wado"), rows, len(rows)))
     every = {item.sop_instance_uid for row in series for item in row.instances}
     is_proven = bool(named) and not every.isdisjoint(objects)
     return Plan(By.WADO_URI, tuple(series)) if is_proven else None
 
 
-def _by_manifest(examination: Examination) -> Plan | None:
+def _address(instance: Instance) -> str:
+    return instance.source.url if isinstance(instance.source, WadoUri) else ""
+
+
+def _by_manifest(examination: Examination, lacking: Lacking) -> Plan | None:
     observations = examination.observations
     for count, model in enumerate(candidate_models(observations, examination.exchanges)):
         if count >= MAX_MODELS:
@@ -129,6 +150,3 @@ def _by_manifest(examination: Examination) -> Plan | None:
         if series:
             return Plan(By.MANIFEST, tuple(series), model)
     return None
-
-
-__all__ = ["NOT_RECORDED", "Recording", "plan_of"]

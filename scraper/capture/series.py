@@ -253,9 +253,6 @@ def _unlisted(received: Sequence[Series], names: set[str]) -> list[Series]:
     return [series for series in rest if series.instances]
 
 
-__all__ = ["series_of"]
-
-
 def _numbered(series: Sequence[Series]) -> list[Series]:
     """Series without a UID get keys that tell them apart, the same on the next run."""
     return [

@@ -145,6 +145,3 @@ def _placed(series: Series, examination: Examination) -> Series:
     studies = {objects[uid].header.study_instance_uid for uid in uids if uid in objects}
     is_known = not series.study_instance_uid and len(studies) == 1
     return replace(series, study_instance_uid=studies.pop()) if is_known else series
-
-
-__all__ = ["ByDicomWeb", "ByOrthanc", "ByProduct", "ByWadoUri"]

@@ -236,6 +236,3 @@ class StudyCapture:
             exchange.kind == "document" and exchange.status == 403 for exchange in self._session.traffic.exchanges
         )
         return not EXPIRED.search(page) and (not page or is_refused or PHONE_ONLY.search(page) is not None)
-
-
-__all__ = ["Outcome", "StudyCapture"]

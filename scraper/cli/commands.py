@@ -18,6 +18,7 @@ from scraper.cli.options import (
     Browser,
     ConnectToOption,
     Expect,
+    FetchMissing,
     GiveUp,
     Headed,
     Insecure,
@@ -204,6 +205,7 @@ def grab(
     only: Only = None,
     expect: Expect = None,
     name: Name = "",
+    fetch_missing: FetchMissing = False,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
@@ -229,6 +231,7 @@ def grab(
         proxy=proxy,
         expect=expect,
         folder_name=name,
+        fetch_missing=fetch_missing,
         give_up_s=give_up or GIVE_UP_S,
         verbosity=-1 if quiet else verbose,
     )

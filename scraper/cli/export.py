@@ -1,4 +1,4 @@
-"""What an export came to, for people and for scripts."""
+"""Print the outcome of an export, for people and for scripts."""
 
 from __future__ import annotations
 

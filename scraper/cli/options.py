@@ -91,6 +91,10 @@ Only = Annotated[
     int | None,
     typer.Option("--only", min=1, metavar="N", help="Of a source that holds several films, the N-th alone."),
 ]
+FetchMissing = Annotated[
+    bool,
+    typer.Option("--fetch-missing", help="Ask, without the session, for what a HAR's lists name and it lacks."),
+]
 Name = Annotated[
     str,
     typer.Option(

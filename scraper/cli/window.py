@@ -1,4 +1,4 @@
-"""``view`` and ``app``: commands for eyes, not for scripts."""
+"""``view`` and ``app``: commands that show a study or the window, for people only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The edge between what a site says and the program: data of another kind than expected is the site's fault, never ours."""
+"""Turn exceptions over unexpected data of a site into errors about the site, at the edge where its data is read."""
 
 from __future__ import annotations
 

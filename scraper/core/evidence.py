@@ -1,4 +1,4 @@
-"""What a series' completeness was judged by, in the order of its strength; only what is known to be all can be complete."""
+"""The evidence by which a series' completeness is judged, strongest first; what was only seen can't be complete."""
 
 from __future__ import annotations
 
@@ -33,5 +33,3 @@ def named(name: object) -> Evidence | None:
 
 
 CODES = frozenset(evidence.code for evidence in Evidence)
-
-__all__ = ["CODES", "Evidence", "named"]

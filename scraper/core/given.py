@@ -1,4 +1,4 @@
-"""What a provider gives: a list at the end, or one after another."""
+"""Iterate over what a provider returns: a list, or an asynchronous iterator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page's HTML and its scripts say: forms, texts, and the variables that its scripts set."""
+"""Read a page's HTML and scripts: forms, texts, and the variables that its scripts set."""
 
 from __future__ import annotations
 

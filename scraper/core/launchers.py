@@ -1,4 +1,4 @@
-"""Addresses that start a viewer program on the computer: what they hold of http addresses, the study's list or package.
+"""Addresses that start a viewer program on the computer: extract the http address of the study's list or package.
 
 Source: Weasis, "Command line and arguments" (``weasis://`` with ``$dicom:get -w URL``, ``$dicom:rs --url URL``); OsiriX, Horos,
 MIELE-LXIV, "URL scheme" (``methodName=downloadURL&URL=…``); RadiAnt, "Command line" (``radiant://?n=…&v=…``). Public
@@ -59,6 +59,3 @@ def _of_command(name: str, arguments: str) -> str | None:
     root = next((value for option, value in options if option in ("-u", "--url") and _ADDRESS.match(value)), None)
     study = _STUDY.search(arguments)
     return f"{root.rstrip('/')}/studies/{study[1]}" if root and study else root
-
-
-__all__ = ["SCHEMES", "address_in", "is_launcher"]

@@ -1,4 +1,4 @@
-"""What the words of a site's refusal mean: the share is over, was cancelled, is unknown, or our key is no longer right."""
+"""Classify the words of a site's refusal: the share has expired, was cancelled, is unknown, or our key is out of date."""
 
 from __future__ import annotations
 

@@ -172,6 +172,7 @@ class Settings:
     label: str = field(default="", repr=False)  # what a list calls the source
     verbosity: int = 0  # -1 with -q, 1 with -v
     interactive: bool = False  # a person sits at the terminal and may be asked
+    fetch_missing: bool = False  # ask, without the session, for what a recording's lists name and it lacks
     keep_programs: bool = False  # the browser's traffic keeps scripts and style sheets too
     timings: Timings = field(default_factory=Timings)
     tls_authority: Path | None = None  # certificates to trust in the place of the system's

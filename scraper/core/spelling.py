@@ -1,4 +1,4 @@
-"""Put an address right that was typed on a Chinese keyboard, and guess what a misspelt one was meant to be."""
+"""Correct an address that was typed on a Chinese keyboard, and guess what a misspelt one was meant to be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes as text: what a label, a mark or the bytes themselves say of how they are written.
+"""Decode bytes to text: the encoding is known from a label, a byte order mark, or the bytes themselves.
 
 Source: Unicode 15 section 23.8 (byte order marks); GB 18030-2022, which holds GBK and GB2312.
 """

@@ -1,4 +1,4 @@
-"""How long the program waits where nothing but time helps: values of a run, which a test sets shorter."""
+"""Waiting times of a run, in seconds; tests set shorter ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read a DICOMDIR: the list of files that must exist, and whose they are.
+"""Read a DICOMDIR: the list of files that must exist, with their study and series.
 
 Sources: PS3.10 chapter 8 (file-sets, File IDs), PS3.3 F.3 (directory records and how they are linked).
 """

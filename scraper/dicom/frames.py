@@ -1,4 +1,4 @@
-"""The frames of an instance as samples, and what a person has to know to look at them.
+"""The frames of an instance as samples, with the values needed to display them (window, spacing, colours).
 
 Sources: PS3.3 C.7.6.3.1.2 (Photometric Interpretation), C.7.6.3.1.7 (Pixel Aspect Ratio), C.7.6.16 (functional groups).
 """

@@ -20,7 +20,7 @@ from scraper.isolation.memory_budget import OF_ALL
 from scraper.isolation.plain import from_plain, to_plain
 
 MEMORY: Final = 1000 << 20  # bytes of the child: an inflated data set of 400 MB, and its copy
-PATIENCE_S: Final = 120.0  # ten million steps take some 15 s
+PATIENCE_S: Final = 60.0  # ten million steps take some 15 s
 LONGEST: Final = 1 << 20  # bytes of an answer: a header, or file meta
 
 _lock = Lock()

@@ -1,4 +1,4 @@
-"""A copy of a file for an archive: other values in some attributes, another Transfer Syntax. Runs in a child process."""
+"""Copy a file for an archive with other values of some attributes, or another Transfer Syntax. Runs in a child process."""
 
 from __future__ import annotations
 

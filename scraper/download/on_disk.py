@@ -131,6 +131,3 @@ async def _directories(files: Files, inspector: Inspector) -> Mapping[str, Seque
 
 async def _inspected(inspector: Inspector, name: str, path: Path) -> tuple[str, Checked]:
     return name, await inspector.inspect(path, Origin.ORIGINAL)
-
-
-__all__ = ["contents_of", "judged_by_numbers", "notes_on", "without_dicom"]

@@ -1,4 +1,4 @@
-"""What stands in every export beside its files: a page that says what this is, in both languages, and a manifest."""
+"""The files added to every export: a page that explains it, in both languages, and a manifest."""
 
 from __future__ import annotations
 

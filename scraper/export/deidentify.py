@@ -1,4 +1,4 @@
-"""Taking out who the patient is: the Basic Application Level Confidentiality Profile (PS3.15 E.2) with its options.
+"""De-identify files by the Basic Application Level Confidentiality Profile (PS3.15 E.2) with its options.
 
 Attributes only: what is burnt into pixels is named, and left out or blanked where the user says so. Reports and documents, whose
 free text no profile can clean, are left out. A file in which a name, a number or a UID of the original is still found is not

@@ -1,4 +1,4 @@
-"""What an export came to, as the document of ``export --json``."""
+"""The outcome of an export, as the document of ``export --json``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is who in a de-identified export: pseudonyms, one secret number of days a person, new UIDs, and the key table.
+"""Pseudonyms of a de-identified export: per person a new ID and name, a secret shift of dates, new UIDs, and the key table.
 
 All of it follows from one secret key: with the same key, another export gives the same person the same pseudonym.
 """

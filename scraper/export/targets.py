@@ -1,4 +1,4 @@
-"""What other people and programs ask for, made from a folder on disk: a zip, a CD layout, pictures, NIfTI.
+"""Export a folder to a target: a zip, a CD layout, pictures, NIfTI.
 
 Nothing here changes the folder that it reads. What can't be exported is named with its reason; an incomplete study is
 exported as it is, and reported as incomplete.

@@ -1,4 +1,4 @@
-"""The page of a study: what ``cloudfilm view`` writes, and what goes into a zip or onto a CD."""
+"""Make the page that shows a study: for ``cloudfilm view``, in a zip, or on a CD."""
 
 from __future__ import annotations
 

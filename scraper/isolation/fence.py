@@ -1,4 +1,4 @@
-"""What a process gives up before it looks at hostile bytes: memory, files to write, the network, other programs.
+"""Limit a process before it reads hostile bytes: memory, files to write, the network, other programs.
 
 Each fence is as good as the system has it and silent where it has none: limits of the process wherever there are such, Landlock
 from Linux 5.13 and seccomp on Linux for x86-64 and aarch64. A fence once up can't be taken down.

@@ -1,4 +1,4 @@
-"""Long JSON of a site, read in a child process: what this process reads is JSON that our own writer wrote.
+"""Parse long JSON of a site in a child process, which returns it as JSON of our own writer.
 
 The child holds the site's bytes, takes them apart within its memory, and writes the value plainly: no blanks, ASCII alone, each
 key of an object once. A text that would take the memory, or the reader itself, ends the child.

@@ -1,4 +1,4 @@
-"""Memory that processes of ours may take at the same time: several hostile files at once get no more than one does."""
+"""A common memory budget of our child processes: several hostile files at once get no more than one does."""
 
 from __future__ import annotations
 

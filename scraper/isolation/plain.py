@@ -1,4 +1,4 @@
-"""Values of our own types as plain JSON, and back by the expected type: what crosses from a process that may be hostile."""
+"""Convert values of our own types to plain JSON and back, checked by type: the only form that leaves a child process."""
 
 from __future__ import annotations
 

@@ -95,9 +95,6 @@ def _judged(series: SeriesResult) -> SeriesResult:
     return replace(series, expected=series.saved, evidence=Evidence.USER, problems=(*rest, problem))
 
 
-__all__ = ["DIFFERS", "UNMET", "announced", "counted", "held", "is_open"]
-
-
 def named(result: Result, name: str) -> Result:
     """The result, incomplete where a study's patient has another name than the list says; the problem holds neither name."""
     wanted = _bare(name)

@@ -68,6 +68,3 @@ class Listening(WithoutSite):
             shutil.rmtree(traffic.folder / "authority", ignore_errors=True)
         for series in found:
             yield series
-
-
-__all__ = ["LINK", "Ear", "Listening"]

@@ -49,8 +49,14 @@ class Recording(WithoutSite):
         """The series that were recognised in the recording."""
         from scraper.capture.har import series_in  # loaded where it is needed: it takes pydicom along
 
-        for series in await series_in(kinds.path_of(link), session.spool):
+        is_asked = session.settings.fetch_missing
+        on_page = session.turn_to if is_asked else _ask_nobody
+        for series in await series_in(kinds.path_of(link), session.spool, fetch_missing=is_asked, on_page=on_page):
             yield series
+
+
+def _ask_nobody(page: str) -> None:
+    del page
 
 
 class SavedPage(WithoutSite):
@@ -116,6 +122,3 @@ def _announced(study: StudyResult) -> StudyResult:
     there = study.counts.saved
     expected = there if study.counts.expected is None else study.counts.expected
     return replace(study, series=series, counts=Counts(expected, 0, 0, study.counts.failed))
-
-
-__all__ = ["LocalFiles", "Recording", "WithoutSite", "of", "opened_files", "surveyed"]

@@ -1,4 +1,4 @@
-"""What was retrieved, put under its final names: each study judged, placed and reported; no site is asked."""
+"""Place what was retrieved: judge each study, put its files under their final names, write its report; no site is asked."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def _placed(info: SourceInfo, retrieved: RetrievedStudy, settings: Settings) -> 
     return replace(result, output=folder)
 
 
-def lost(study: Study, err: CloudfilmError) -> StudyResult:
-    """One of several studies of which nothing came."""
+def failed_study(study: Study, err: CloudfilmError) -> StudyResult:
+    """The result of one of several studies that could not be retrieved."""
     name = study.description or study.key or study.date or "?"
     why = without_addresses(err.detail or err.cause)
     return StudyResult(study, None, problems=(Problem("fetch-failed", (name,), {"why": why}),), error=err)
 
 
-def expected(result: Result, count: int, *, is_partial: bool) -> Result:
+def judge_by_count(result: Result, count: int, *, is_partial: bool) -> Result:
     """The result, and the reports on the disk, judged by how many images a person says there are.
 
     Where only some series were asked for, the number is of these, and the reports, which are of all, stay.

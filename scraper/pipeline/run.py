@@ -27,9 +27,9 @@ from scraper.core.model import Result, Status, StudyResult
 from scraper.core.settings import BrowserUse, Settings
 from scraper.download.watcher import SilentWatcher, Watcher
 from scraper.pipeline import expectation, local_files
-from scraper.pipeline.discover import Discoverer, Discovery, by_study, listed, parts, surveyed
+from scraper.pipeline.discover import Discoverer, Discovery, Part, by_study, listed, parts, surveyed
 from scraper.pipeline.folder_verdict import verify_folder
-from scraper.pipeline.place import expected, lost, place
+from scraper.pipeline.place import failed_study, judge_by_count, place
 from scraper.pipeline.resources import SharedResources, explained, probe
 from scraper.pipeline.result import Film, Films, SourceInfo, has_saved, only_error, result_of
 from scraper.pipeline.retrieve import Retrieved, Retriever
@@ -41,6 +41,15 @@ from scraper.source import kinds
 __all__ = ["Run", "grab", "verify_folder"]
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What is known of a source once its link was opened: a discovery, or the error that prevented it."""
+
+    info: SourceInfo
+    discovery: Discovery | None = None
+    error: CloudfilmError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,38 +164,48 @@ class Run:
         return is_changed and is_provider and self.settings.browser is not BrowserUse.NEVER
 
     async def _retrieve(self, source: str, film: Film | None) -> Retrieval:
-        info, placed, last = SourceInfo.begin(source, film), list[StudyResult](), Retrieved()
+        """Open the link, discover what it holds, and retrieve that part by part."""
+        retrieval = Retrieval(SourceInfo.begin(source, film))
         try:
             with first_of_groups():
                 probe(self.settings.output)
                 async with AsyncExitStack() as stack:
-                    info, discovery, error = await self._open(info, film, stack, is_listing=False)
-                    if discovery is None:
-                        return Retrieval(info, error=error)
-                    every = parts(discovery)
+                    opened = await self._open(retrieval.info, film, stack, is_listing=False)
+                    retrieval = Retrieval(opened.info, error=opened.error)
+                    if opened.discovery is None:
+                        return retrieval
+                    every = parts(opened.discovery)
                     is_single = len({part.key for part in every}) == 1
                     for part in every:
-                        ready, last = last, Retrieved()  # before the next: one study's folder is locked at a time
-                        placement = await asyncio.to_thread(place, info, ready, self.settings)
-                        placed += placement.studies
-                        if placement.error is not None:
-                            raise placement.error
-                        try:
-                            last = await self._retriever.retrieve(discovery, part)
-                        except (StoreError, CredentialsError):
-                            raise
-                        except CloudfilmError as err:
-                            if is_single and not (isinstance(err, NothingNew) and has_saved(placed)):
-                                raise
-                            placed.append(lost(part.study, err))  # the other studies are still to be had
-                        if last.error is not None:
-                            raise last.error
+                        # placed before the next part is fetched: one study's folder is locked at a time
+                        ready, retrieval = retrieval.last, replace(retrieval, last=Retrieved())
+                        retrieval = await _place_part(ready, retrieval, self.settings)
+                        if retrieval.error is None:
+                            retrieval = await self._retrieve_part(
+                                opened.discovery, part, retrieval, is_single=is_single
+                            )
+                        if retrieval.error is not None:
+                            break
         except CloudfilmError as err:
-            return Retrieval(info, tuple(placed), last, explained(err))
+            return replace(retrieval, error=explained(err))
         except BaseException:
-            last.close()
+            retrieval.last.close()
             raise
-        return Retrieval(info, tuple(placed), last)
+        return retrieval
+
+    async def _retrieve_part(
+        self, discovery: Discovery, part: Part, retrieval: Retrieval, *, is_single: bool
+    ) -> Retrieval:
+        """The retrieval with one more part, still to be placed; or, of several studies, with the reason why one failed."""
+        try:
+            last = await self._retriever.retrieve(discovery, part)
+        except (StoreError, CredentialsError) as err:
+            return replace(retrieval, error=explained(err))
+        except CloudfilmError as err:
+            if is_single and not (isinstance(err, NothingNew) and has_saved(retrieval.placed)):
+                return replace(retrieval, error=explained(err))
+            return replace(retrieval, placed=(*retrieval.placed, failed_study(part.study, err)))
+        return replace(retrieval, last=last, error=last.error)
 
     async def place(self, retrieval: Retrieval) -> Result:
         """Put what was retrieved under its final names, and say how the source ended; no site is asked."""
@@ -196,7 +215,7 @@ class Run:
         if error is not None:
             return result
         if settings.expect is not None and studies:
-            result = await asyncio.to_thread(expected, result, settings.expect, is_partial=bool(settings.series))
+            result = await asyncio.to_thread(judge_by_count, result, settings.expect, is_partial=bool(settings.series))
         if settings.expect_name:
             result = expectation.named(result, settings.expect_name)
         return result
@@ -215,10 +234,11 @@ class Run:
         try:
             with first_of_groups():
                 async with AsyncExitStack() as stack:
-                    info, discovery, error = await self._open(info, film, stack, is_listing=True)
-                    if discovery is None:
-                        return result_of(info, error=error)
-                    studies = await self._surveyed(discovery)
+                    opened = await self._open(info, film, stack, is_listing=True)
+                    info = opened.info
+                    if opened.discovery is None:
+                        return result_of(info, error=opened.error)
+                    studies = await self._surveyed(opened.discovery)
                     if self.settings.expect is not None:
                         studies = expectation.announced(studies, self.settings.expect)
         except CloudfilmError as err:
@@ -233,10 +253,8 @@ class Run:
             return await local_files.surveyed(kinds.path_of(link), discovery.session, self._resources)
         return [surveyed(discovery, found) for found in by_study(discovery).values()]
 
-    async def _open(
-        self, info: SourceInfo, film: Film | None, stack: AsyncExitStack, *, is_listing: bool
-    ) -> tuple[SourceInfo, Discovery | None, CloudfilmError | None]:
-        """Source → link → provider → session → discovery; where that fails, what was known by then, and the error."""
+    async def _open(self, info: SourceInfo, film: Film | None, stack: AsyncExitStack, *, is_listing: bool) -> Opened:
+        """Source → link → provider → session → discovery; if a step fails, what was known by then, and the error."""
         discoverer, source = self._discoverer, info.source
         try:
             with first_of_groups():
@@ -253,9 +271,9 @@ class Run:
                 self.log = session.log
                 discovery = await discoverer.discover(owner, session)
                 info = replace(info, via=discovery.via)
-                return info, discoverer.chosen(discovery), None
+                return Opened(info, discoverer.chosen(discovery))
         except CloudfilmError as err:
-            return info, None, explained(err)
+            return Opened(info, error=explained(err))
 
     # ---- a person's count
 
@@ -270,7 +288,7 @@ class Run:
         Raises:
             DiskFull, NotWritable: the disk refuses.
         """
-        return expected(result, count, is_partial=bool(self.settings.series))
+        return judge_by_count(result, count, is_partial=bool(self.settings.series))
 
     # ---- a session for other work
 
@@ -319,6 +337,12 @@ class Run:
         async with AsyncExitStack() as stack:
             session = await self._discoverer.session(Owner(provider, matched, listed=False), stack)
             return await work(session, await listed(provider, matched, session))
+
+
+async def _place_part(ready: Retrieved, retrieval: Retrieval, settings: Settings) -> Retrieval:
+    """The retrieval with one retrieved part placed."""
+    placement = await asyncio.to_thread(place, retrieval.info, ready, settings)
+    return replace(retrieval, placed=(*retrieval.placed, *placement.studies), error=placement.error)
 
 
 async def grab(source: str, settings: Settings = Settings(), watcher: Watcher = SilentWatcher()) -> Result:  # noqa: B008  both frozen

@@ -311,6 +311,3 @@ def _unpacked_stream(file: IO[bytes], kind: Kind) -> BufferedReader:
     else:
         from backports import zstd
     return BufferedReader(cast("Any", zstd.ZstdFile(file)))
-
-
-__all__ = ["Found", "Spreading", "is_disc"]

@@ -16,6 +16,3 @@ Fidelity = tuple[int, bool]  # pixels of the matrix, whether nothing is lost
 def fidelity(header: Header) -> Fidelity:
     """The key for comparing two objects with one SOP Instance UID."""
     return (header.rows or 0) * (header.columns or 0), header.transfer_syntax_uid not in LOSSY
-
-
-__all__ = ["LOSSY", "Fidelity", "fidelity"]

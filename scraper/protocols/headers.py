@@ -54,6 +54,3 @@ def cookie_pairs(header: str) -> dict[str, str]:
     """Name → value from a ``Cookie`` header."""
     pairs = (pair.strip().partition("=") for pair in header.split(";") if pair.strip())
     return {name: value for name, _, value in pairs}
-
-
-__all__ = ["OF_THE_HANDSHAKE", "cookie_pairs", "joined_cookies", "merged", "taken", "without"]

@@ -52,6 +52,3 @@ def unpack(archive: Path, new_file: Callable[[], Path]) -> Iterator[Path]:
                 yield path
     except BROKEN as err:
         raise CorruptInstance(what=Reason.BROKEN_TAR) from err
-
-
-__all__ = ["is_tar", "unpack"]

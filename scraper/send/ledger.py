@@ -1,4 +1,4 @@
-"""What an archive has taken already: a send that was killed goes on where it ended.
+"""Record what an archive has stored already, so that a killed send continues where it ended.
 
 A row is written as soon as the archive says that it has an instance. Killed between its word and the row, the next run sends that
 instance once more, and the archive, which tells instances apart by SOP Instance UID, has it once.

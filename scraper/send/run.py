@@ -1,4 +1,4 @@
-"""One send from start to end: what lies in the folders, without what the archive has already, by the target's protocol."""
+"""One send from start to end: the instances of the folders, minus those the archive has, by the target's protocol."""
 
 from __future__ import annotations
 

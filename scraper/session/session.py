@@ -99,6 +99,10 @@ class Session:
         self.recorded: list[Exchange] | None = None  # what was asked directly, where somebody wants to keep it
         self.log: list[dict[str, object]] = []  # for the diagnostic: redacted addresses, statuses, sizes
 
+    def turn_to(self, url: str) -> None:
+        """Let requests go where those of a link could; of a recording, whose page is known only once it was read."""
+        self._http.door.belongs_to(url)
+
     # ---- what the page asks of a person
 
     def answer(self, question: Question, *, picture: Path | None = None, ask_again: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""A file of any kind → upright pages of grey pixels, within bounded memory.
+"""Read a file of any kind as upright pages of grey pixels, within bounded memory.
 
 The first bytes decide what a file is, never its name. Sizes are read from the header and checked before a pixel is
 decoded.

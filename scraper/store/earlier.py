@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -184,11 +184,3 @@ def _unnamed(
             left -= series.expected or 0
             found.append(series.as_series(study, 0))
     return found
-
-
-def seen_only(known: EarlierStudy) -> Iterable[str]:
-    """UIDs of the series whose number of instances is unknown."""
-    return [series.uid for series in known.series if series.evidence is Evidence.SIGHT]
-
-
-__all__ = ["EarlierStudy", "KnownSeries", "Merged", "merge", "read", "seen_only"]

@@ -1,4 +1,4 @@
-"""Check foreign files in child processes that may crash: a hostile file ends a worker, never the run.
+"""Check files in child processes that may crash: a hostile file ends a worker, never the run.
 
 Each worker is this interpreter running this module behind the fences of ``scraper.isolation.process``, and exchanges
 length-prefixed JSON on its standard streams: nothing of the caller's main module is loaded again, as ``multiprocessing``

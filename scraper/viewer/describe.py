@@ -1,4 +1,4 @@
-"""What one file is, for somebody who looks at it: its series, each frame's place, its tags; for a process of its own."""
+"""Describe one file for the viewer: its series, the position of each frame, its tags. Runs in a child process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The frames of one file, packed for the viewer; for a process of its own.
+"""Pack the frames of one file for the viewer. Runs in a child process.
 
 Sources: PS3.3 C.11.1 (Modality LUT), C.11.2 (VOI LUT and windows), C.7.6.3.1.2 (Photometric Interpretation).
 """

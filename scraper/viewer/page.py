@@ -1,4 +1,4 @@
-"""One page that shows a study without a server, a network or any part beside it; of a large study, some parts lie beside it.
+"""Write one HTML page that shows a study without a server or network; a large study gets some files next to the page.
 
 The program stands before the pictures, so that a browser shows the first of them while it still reads the others. Nothing of a
 file becomes markup: texts cross as JSON without ``<``, pictures as base64.
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from scraper.core.messages import catalogue
+from scraper.core.safe_text import without_surrogates
 from scraper.core.settings import Language
 from scraper.verify import Inspector
 from scraper.viewer.frames import pack_frames
@@ -60,7 +61,7 @@ def words() -> dict[str, dict[str, str]]:
 
 def as_json(value: object) -> str:
     """JSON that may stand inside a script element."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = without_surrogates(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 

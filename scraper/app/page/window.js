@@ -122,6 +122,7 @@ function doing(item) {
   const seconds = Math.round(item.seconds), waited = seconds > 2 ? say("waited", { seconds }) : "";
   const host = [item.hospital, item.host].filter(Boolean).join(" · ");
   if (item.stage === "asking") return item.asked && item.asked.options.length ? say("doing-choosing") : say("doing-asking", { host: host || (item.asked ? item.asked.host : "") });
+  if (item.stage === "connecting" && item.is_in_browser) return [say("doing-browser"), waited].join(" ");
   if (item.stage === "connecting" && !item.host) return [say("doing-files"), waited].join(" ");
   if (item.stage !== "fetching") return [say(`doing-${item.stage}`, { host }), item.stage === "ended" || item.stage === "stopped" ? "" : waited].join(" ");
   const place = item.series.findIndex((series) => series.expected === null || series.arrived < series.expected) + 1 || item.series.length;
@@ -140,7 +141,7 @@ function askForm(item) {
     event.preventDefault();
     if (input.value.trim()) send(`item/${item.number}/answer`, { value: input.value.trim() });
   } },
-    asked.was_refused ? make("p", { class: "wrong", role: "alert" }, say("refused")) : null,
+    asked.was_refused ? make("p", { class: "wrong", role: "alert" }, say("refused"), asked.site_words ? ` (${asked.site_words})` : "") : null,
     make("label", { for: id }, both(asked.label)),
     asked.has_picture ? make("img", { src: `item/${item.number}/picture?${Date.now()}`, alt: say("captcha-picture"), class: "captcha" }) : null,
     make("div", { class: "row" }, input, reveal, make("button", { type: "submit", class: "main" }, say("answer"))),
@@ -227,7 +228,7 @@ function updateCard(item) {
   show(parts.bar, item.stage === "fetching");
   if (item.expected) parts.bar.value = item.arrived / item.expected; else parts.bar.removeAttribute("value");
   seriesRows(item, parts.series, isWorking || item.series.some((series) => series.has_thumbnail));
-  setText(parts.said, isAskedAgain ? both(item.sentence) : isWorking && item.said.length ? both(item.said[item.said.length - 1]) : "");
+  setText(parts.said, isWorking && !item.asked && item.said.length ? both(item.said[item.said.length - 1]) : "");
   const key = JSON.stringify([item.asked && [item.asked.field, item.asked.was_refused, item.asked.has_picture], item.has_preview, item.codes.length, item.studies.length]);
   if (key !== parts.key) {
     parts.key = key;
@@ -245,7 +246,8 @@ function updateCard(item) {
   show(parts.stop, isWorking);
   setText(parts.again, say(item.verdict === "failed" ? "try-again" : "go-on"));
   show(parts.again, !isWorking && item.verdict !== "complete" && !item.asked);
-  show(parts.browser, !isWorking && item.may_show_browser);
+  const isForEyes = item.stage === "asking" && ["captcha", "sms_code"].includes(item.asked?.field);  // the site's page may be easier
+  show(parts.browser, isWorking ? isForEyes : item.may_show_browser);
   show(parts.help, !isWorking && item.may_retake);
   show(parts.another, !isWorking && item.may_retake);
   parts.again.className = item.may_retake ? "" : "main";

@@ -302,6 +302,3 @@ def _json_in(text: str) -> tuple[str, Any, str]:
         return "", None, ""
     rest = text[end:]
     return (text[:start], value, rest) if not rest.strip(" \r\n\t);") else ("", None, "")
-
-
-__all__ = ["Bodies"]

@@ -145,6 +145,3 @@ def _chosen(
             if words and len(words) <= 30 and wording.search(words) and not refused:
                 return item
     return None
-
-
-__all__ = ["PackageDownload"]

@@ -261,6 +261,3 @@ class Driver:
 def _is_of_earlier(element: PageElement) -> bool:
     """Whether an element stands with a person's earlier examinations."""
     return HISTORY.search(element.context) is not None
-
-
-__all__ = ["Driver"]

@@ -329,21 +329,3 @@ async def text(window: Window) -> str:
         with window.quietly():
             texts.append(await frame.evaluate(_TEXT))
     return "\n".join(texts)
-
-
-__all__ = [
-    "DEEP",
-    "Choice",
-    "PageElement",
-    "Stage",
-    "choices",
-    "choose",
-    "click",
-    "drag",
-    "folded",
-    "launch_addresses",
-    "found",
-    "stage",
-    "text",
-    "unfold",
-]

@@ -163,6 +163,3 @@ class Entrance:
             if await elements.click(self._window, item):
                 return True
         return False
-
-
-__all__ = ["Entrance"]

@@ -120,6 +120,3 @@ class Opened:
         """It has its turn now."""
         self._marks.add((id(mark.frame), mark.mark))
         self._places.add((mark.text, place))
-
-
-__all__ = ["Opened", "count_of", "counts", "names", "of_series"]

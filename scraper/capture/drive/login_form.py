@@ -229,6 +229,3 @@ def _fresh(before: str, after: str) -> str:
     known = set(before.splitlines())
     lines = (line.strip() for line in after.splitlines() if line not in known)
     return next((line[:LONGEST_DETAIL] for line in lines if line), "")
-
-
-__all__ = ["Form"]

@@ -245,6 +245,3 @@ class StackScroller:
             )
             return await elements.text(self._window), shown
         return "", b""
-
-
-__all__ = ["StackScroller"]

@@ -33,6 +33,3 @@ class Shown:
     def add_total(self, series_instance_uid: str, total: int) -> None:
         """Note the viewer's own count of a series; the largest that it has shown."""
         self.totals[series_instance_uid] = max(total, self.totals.get(series_instance_uid, 0))
-
-
-__all__ = ["Shown"]

@@ -171,6 +171,3 @@ def _without_bracket(head: str) -> tuple[str, str]:
         stripped = head.rstrip()
         return stripped[:-1], stripped[-1]
     return head, ""
-
-
-__all__ = ["Count", "Strength", "count_of", "counts", "entries", "largest", "totals"]

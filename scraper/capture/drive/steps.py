@@ -36,5 +36,3 @@ class Pause:
 
 Step = Settle | Glance | Pause
 Steps = AsyncGenerator[Step, None]
-
-__all__ = ["Glance", "Pause", "Settle", "Step", "Steps"]

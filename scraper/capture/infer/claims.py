@@ -245,6 +245,3 @@ def _of_images(
 def _own(entry: Record) -> frozenset[str]:
     """The values by which an entry may be known: long ones alone, a number is anybody's."""
     return frozenset(entry.fields[name] for name in entry.own if len(entry.fields[name]) >= SHORTEST)
-
-
-__all__ = ["Claims", "claims", "falls_short"]

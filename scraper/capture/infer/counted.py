@@ -75,6 +75,3 @@ def _as_number(value: Any) -> int:
 
 def _count(name: str, value: str) -> int:
     return int(value) if COUNT.search(name) and _NUMBER.fullmatch(value) else 0
-
-
-__all__ = ["FROM_0", "FROM_1", "PLACES", "places"]

@@ -71,6 +71,3 @@ class DrawnSamples:
             return None
         data = samples.stored(about["kind"], exchange.read(), tags)
         return None if data is None else self._index.fitting_bytes(uid, {}, data)
-
-
-__all__ = ["DrawnSamples"]

@@ -183,6 +183,3 @@ def _leaves(value: Any) -> Iterator[tuple[str, str]]:
             waiting += [(name, item) for item in inner]
         elif isinstance(inner, (str, int)) and not isinstance(inner, bool):
             yield name, str(inner)
-
-
-__all__ = ["FrameReplies", "tokens"]

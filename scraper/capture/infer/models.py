@@ -106,6 +106,3 @@ def is_sound(rule: Rule, replies: Mapping[str, str], observations: Observations)
             return False  # one series' own name in the requests for all
         several = several or len(series) > len(set(series))
     return several or len(replies) <= len(rule.addresses)
-
-
-__all__ = ["RequestModel", "candidate_models", "is_sound"]

@@ -133,6 +133,3 @@ def again(model: RequestModel, observations: Observations) -> RequestModel:
             if found is not None:
                 return replace(model, rule=replace(found, source=url, shape=rule.shape))
     return model
-
-
-__all__ = ["Look", "PageFunction", "again", "arguments_of", "candidates", "text_of"]

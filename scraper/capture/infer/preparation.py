@@ -120,6 +120,3 @@ def _precedes_all(template: Template, seen: Sequence[str], rule: Rule, first: Ma
         if asked is None or first.get(asked, first[key]) >= first[key]:
             return False
     return True
-
-
-__all__ = ["Preparation", "Staging", "preparations", "staging"]

@@ -356,6 +356,3 @@ def _words(text: str) -> set[str]:
     if "%" in plain:
         found |= set(_WORD.findall(unquote(plain)))
     return found | {word.rpartition(".")[0] for word in found if "." in word}
-
-
-__all__ = ["Expected", "Image", "expected", "images"]

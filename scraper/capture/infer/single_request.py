@@ -99,6 +99,3 @@ def trials(rule: Rule, seen: str) -> list[str]:
     following = keys[(keys.index(seen) + 1) % len(keys)]
     found = dict.fromkeys((following, *longest[:2], *longest[-2:]))
     return [key for key in found if key != seen]
-
-
-__all__ = ["rules", "trials"]

@@ -86,6 +86,3 @@ class ReplyMatcher:
             key = self._values.get(correlate.id_fields(self._exchanges, place).get(self._slot, ""))
             return key if key in waiting else None
         return key or next(iter(waiting), None)
-
-
-__all__ = ["ReplyMatcher", "matched_replies", "message_key", "sent_messages"]

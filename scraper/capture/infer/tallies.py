@@ -48,6 +48,3 @@ def tallies(manifests: Sequence[Manifest]) -> Iterator[list[int]]:
                 if all(count.isdecimal() for count in counts):
                     yield [int(count) for count in counts if int(count)]
                     break
-
-
-__all__ = ["COUNT", "EARLIER", "STUDY_DATE", "STUDY_KEY", "is_of_studies", "tallies"]

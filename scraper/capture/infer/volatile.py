@@ -110,6 +110,3 @@ def _look(request: str) -> str:
     """A request with its numbers, names and identifiers taken out: alike for all requests of one kind."""
     plain, count = _PIECE.subn("#", request)
     return f"{count} {_ODD.sub('#', plain)}"
-
-
-__all__ = ["VolatileParts"]

@@ -82,6 +82,3 @@ def whole_of(body: bytes | Path) -> bytes:
 def size_of(body: bytes | Path) -> int:
     """How many bytes a body has."""
     return len(body) if isinstance(body, bytes) else body.stat().st_size
-
-
-__all__ = ["PIECE", "head_of", "inflate", "size_of", "whole_of"]

@@ -83,6 +83,3 @@ class Copies:
         if reduced:
             problems = [*problems, Problem("reduced-only", tuple(reduced))]
         return replace(series, problems=(*series.problems, *problems))
-
-
-__all__ = ["Copies", "Rank", "rank"]

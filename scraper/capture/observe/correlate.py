@@ -108,6 +108,3 @@ def find(answers: Iterable[tuple[Mapping[FieldPath, str], str]], values: Mapping
         if len(names) == len(uids) == len(pairs) and names <= values.keys():
             return slot
     return None
-
-
-__all__ = ["FieldPath", "find", "id_fields"]

@@ -184,6 +184,3 @@ def dicom_json(fields: Mapping[str, Any]) -> dict[str, Any]:
         if exact or f"{tag:08X}" not in found:
             found[f"{tag:08X}"] = {"vr": values.vr_of(tag, "", signed=False), "Value": plain}
     return found
-
-
-__all__ = ["contexts", "dicom_json", "is_thumbnail", "keyword_of"]

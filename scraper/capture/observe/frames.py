@@ -279,6 +279,3 @@ def _is_alien(block: bytes, beside: bytes, width: int) -> bool:
         if any(not min(level) - slack <= byte <= max(level) + slack for byte in block[place::width]):
             return True
     return False
-
-
-__all__ = ["FrameMatcher", "Paired", "TagIndex", "uid_of"]

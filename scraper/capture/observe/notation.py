@@ -373,6 +373,3 @@ def _from_base64(text: str) -> Any:
         return parse_json(data)
     except (binascii.Error, ValueError, RecursionError, zlib.error):
         return None
-
-
-__all__ = ["from_envelope", "from_html", "from_script", "from_xml", "packed", "unfolded"]

@@ -30,6 +30,3 @@ def own_headers(exchange: Exchange) -> dict[str, str]:
         for name, value in exchange.request_headers.items()
         if name not in _LEFT_TO_THE_CLIENT and not name.startswith(("sec-", ":"))
     }
-
-
-__all__ = ["own_headers"]

@@ -124,6 +124,3 @@ def _jpeg(data: bytes) -> int:
             return int(min(struct.unpack(">HH", data[at + 5 : at + 9])))
         at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return 0
-
-
-__all__ = ["Pictures", "side"]

@@ -26,6 +26,3 @@ class Ranges:
             chain.append(exchange)
             at = start + exchange.size
         return chain if at == self.total else None
-
-
-__all__ = ["Ranges"]

@@ -138,6 +138,3 @@ def _whole(values: NDArray[np.float64], span: tuple[int, int]) -> NDArray[np.flo
     near = np.rint(values)
     is_whole = bool(np.abs(values - near).max() <= NEAR)
     return near if is_whole and span[0] <= near.min() and near.max() <= span[1] else None
-
-
-__all__ = ["is_plausible", "number", "stored"]

@@ -181,6 +181,3 @@ class HttpReplayer:
                 path.unlink(missing_ok=True)
             raise CorruptInstance(what=Reason.NO_DICOM_OBJECT)
         return objects[0]
-
-
-__all__ = ["HttpReplayer"]

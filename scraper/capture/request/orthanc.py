@@ -157,6 +157,3 @@ def _tags(resource: Mapping[str, Any]) -> dict[str, str]:
     """The main DICOM tags that Orthanc gives of a resource, by keyword."""
     tags = resource.get("MainDicomTags")
     return {str(name): str(value) for name, value in tags.items()} if isinstance(tags, Mapping) else {}
-
-
-__all__ = ["Orthanc", "OrthancService", "service_of"]

@@ -160,6 +160,3 @@ class _OwnConnection:
         except CloudfilmError:
             return False
         return True
-
-
-__all__ = ["SocketReplayer"]

@@ -124,6 +124,3 @@ class AttachedBrowser:
 async def _left(browser: Browser) -> None:
     """Disconnect; closing a browser that was attached to does not end it."""
     await browser.close()
-
-
-__all__ = ["AttachedBrowser"]

@@ -28,7 +28,7 @@ class MemoryWatch:
 
     Args:
         most: bytes that they may take together, with what this process has taken since the start.
-        on_excess: called once, from the thread, after the processes were ended.
+        on_excess: called once, from the thread, just before the processes are ended.
     """
 
     def __init__(self, most: int, on_excess: Callable[[], None]) -> None:
@@ -56,8 +56,8 @@ class MemoryWatch:
             grown = max(0, _taken(os.getpid()) - self._own)
             # memory that processes share is counted for each at the quick look, and once at the exact one
             if grown + sum(map(_taken, found)) > self._most and grown + sum(map(_share, found)) > self._most:
+                self._on_excess()  # first: who waits for the browser gets the reason, and not that it is gone
                 _kill(browser_processes())
-                self._on_excess()
                 return
 
 

@@ -370,6 +370,3 @@ def _begin(frame: Mapping[str, Any]) -> Location | None:
 def _lettered(location: Location) -> str:
     """A function's name in letters alone: a digit in it might be taken for a list's value."""
     return hashlib.sha256(repr(location).encode()).hexdigest()[:16].translate(_LETTERS)
-
-
-__all__ = ["PageCall", "PageCalls"]

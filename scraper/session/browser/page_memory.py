@@ -153,6 +153,3 @@ def _samples(about: object) -> str:
 
 def _number(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
-
-
-__all__ = ["PageMemory"]

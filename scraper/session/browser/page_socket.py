@@ -96,6 +96,3 @@ async def _in(session: CDPSession, url: str) -> str | None:
         if item is not None:
             return str(item)
     return None
-
-
-__all__ = ["PageSocket", "find"]

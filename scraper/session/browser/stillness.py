@@ -47,6 +47,3 @@ class Stillness:
     @staticmethod
     def _is_loaded(state: Any) -> bool:
         return bool(state) and all(item[0] == "complete" for item in state)
-
-
-__all__ = ["Stillness"]

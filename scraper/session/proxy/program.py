@@ -301,6 +301,3 @@ def serve() -> None:
     with suppress(BrokenPipeError):
         asyncio.run(run())
     os._exit(0)  # the thread that reads may wait for ever
-
-
-__all__ = ["Recorder", "serve"]

@@ -133,6 +133,3 @@ class Proxy:
             self._traffic.end(ListenerLost())
         else:
             self._listening.set_exception(ListenerLost())
-
-
-__all__ = ["Proxy", "is_installed"]

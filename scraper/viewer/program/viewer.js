@@ -10,6 +10,8 @@ function make(name, attributes, ...children) {
   return element;
 }
 
+/** A person's name (PS3.5 6.2.1) as it is read: Chinese characters stand together, other parts apart. */
+const readable = (name) => (name || "").replace(/([\u3400-\u9fff])\^+(?=[\u3400-\u9fff])/g, "$1").replace(/\^+/g, " ").trim();
 const IS_SMALL = () => window.matchMedia("(max-width: 720px)").matches;
 const MOST_DECODED = (navigator.deviceMemory || 4) >= 4 ? 256 << 20 : 96 << 20;
 const MOST_VOLUME = (navigator.deviceMemory || 4) >= 4 ? 320 << 20 : 96 << 20;
@@ -226,7 +228,7 @@ class Viewer {
     const pane = this.active, series = this.index.series[pane.number] || this.index.series[0];
     if (!series) return;
     const study = this.index.studies[series.study] || {}, date = /^\d{8}$/.test(study.date) ? study.date.replace(/(....)(..)(..)/, "$1-$2-$3") : study.date;
-    this.heading.textContent = [(study.patient || "").replace(/\^+/g, " ").trim(), date, study.description].filter(Boolean).join("   ");
+    this.heading.textContent = [readable(study.patient), date, study.description].filter(Boolean).join("   ");
     document.title = this.heading.textContent || "cloudfilm";
     this.entries.forEach((entry, number) => {
       entry.setAttribute("aria-selected", String(number === pane.number));
