@@ -344,6 +344,7 @@ def suppressed_read(terminal: int) -> None:
 
 
 @POSIX
+@pytest.mark.thorough
 def test_a_browser_that_dies_costs_its_own_source_only(tmp_path):
     kayi, report = KayicloudSite(), shdc.ShdcSite()
     links = listed(tmp_path, shdc.VIEWER, kayi.link("A1"))

@@ -31,6 +31,7 @@ async def test_every_way_to_send_tags_and_pixels(kind, world, tmp_path):
     assert world.unexpected == []
 
 
+@pytest.mark.thorough
 async def test_pictures_with_their_tags_are_no_originals(world, tmp_path):
     case = Case("rendered", f"{pixels.LINK}/rendered", ways=(Via.BROWSER,), raises=NotOriginalDicom)
     await check(Universal, case, world, tmp_path, Via.BROWSER)

@@ -54,7 +54,7 @@ def test_a_launch_address_is_a_link():
     [
         launcher.WEASIS,
         pytest.param(launcher.HOROS, marks=pytest.mark.thorough),
-        f"{launcher.ORIGIN}/l/weasis",
+        pytest.param(f"{launcher.ORIGIN}/l/weasis", marks=pytest.mark.thorough),
         pytest.param(f"{launcher.ORIGIN}/l/jnlp", marks=pytest.mark.thorough),
         pytest.param(f"{launcher.ORIGIN}/l/horos", marks=pytest.mark.thorough),
     ],

@@ -245,6 +245,7 @@ COMMANDS = (
 @pytest.mark.parametrize(
     "encoding", ["gbk", pytest.param("cp1252", marks=thorough), pytest.param("ascii", marks=thorough)]
 )
+@pytest.mark.thorough
 def test_verdicts_29_every_command_ends_with_its_own_code(study, tmp_path, encoding):
     code(aurora.LINK).save(tmp_path / "good.png")
     (tmp_path / "links.txt").write_text(f"{aurora.LINK}\n{aurora.EXPIRED}\n", encoding="utf-8")
@@ -736,7 +737,7 @@ def test_verdicts_35_a_study_is_brought_home_though_nobody_reads(study, tmp_path
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 @pytest.mark.parametrize(
     "words",
-    [["providers"], ["--help"], ["decode", "--json", "{good}"]],
+    first_of([["providers"], ["--help"], ["decode", "--json", "{good}"]]),
 )
 def test_verdicts_35_a_full_disk_behind_standard_output_is_10(tmp_path, words):
     code(aurora.LINK).save(tmp_path / "good.png")

@@ -312,7 +312,7 @@ for line in iter(sys.stdin.readline, ""):
 @pytest.mark.parametrize("trouble", ["sys.stdin.read()", "sys.exit(3)"], ids=["hangs", "dies"])
 def test_a_step_that_hangs_or_dies_is_left_out(tmp_path, trouble):
     program = (sys.executable, "-c", CHILD.format(trouble))
-    with Worker(tmp_path, program=program, step_s=0.3) as worker:
+    with Worker(tmp_path, program=program, step_s=0.3, first_s=8) as worker:
         looks = list(worker.search(tmp_path / "a.png", glanced=True, remaining_s=60))
     assert [found.text for _, seen in looks for found in seen.found] == ["0", "3"]
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on th
 
 SITE, SOCKETS = GenericVariants(), sockets.GenericSocket()
 ALL = {item.uid: len(item.instances) for item in SITE.study.series}
-EVERY_RUN = ("batch.custom.shadow.swipe.at",)
+EVERY_RUN = ("li.zhang",)
 WHOLE = (
     "li.zhang",
     "button.c640",

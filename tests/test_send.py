@@ -231,6 +231,60 @@ async def test_values_are_set_on_copies_and_recorded(folder):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def as_workbook(path: Path, rows: list[list[str]]) -> Path:
+    from openpyxl import Workbook
+
+    book = Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save(path.with_suffix(".xlsx"))
+    return path.with_suffix(".xlsx")
+
+
+def as_csv(path: Path, rows: list[list[str]]) -> Path:
+    path = path.with_suffix(".csv")
+    path.write_text("\ufeff" + "\r\n".join(map(";".join, rows)), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(("write", "heading"), [(as_csv, "study_uid"), (as_workbook, "检查 UID"), (as_csv, "文件夹")])
+def test_values_by_a_column_of_a_list(write, heading, folder, tmp_path):
+    key = STUDY.study_instance_uid if "uid" in heading.lower() else folder.name
+    rows = [
+        ["label", heading, "PatientID", "00080050", "Rows"],
+        ["a", key, "0042", "A7", "9"],
+        ["b", "other", "1", "2", "3"],
+    ]
+    with SmallArchive() as archive:
+        done = cloudfilm(
+            "send", folder, archive.link, "--set", "PatientID=1", "--set-from", write(tmp_path / "list", rows)
+        )
+    assert done.returncode == 0, done.stderr
+    assert len(archive.stored) == len(ALL)
+    for uid, data in archive.stored:
+        ds = dcmread(BytesIO(data))
+        assert (ds.PatientID, ds.AccessionNumber) == ("0042", "A7")
+        assert ds.get("Rows") == dcmread(BytesIO(BYTES[uid])).get("Rows")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [["PatientID"], ["1"]],
+        [["study_uid", "label"], ["1.2", "a"]],
+        [["study_uid", "PatientID"], ["1.2", "a"], ["1.2", "b"]],
+        [],
+    ],
+    ids=["no study", "no attribute", "two values", "empty"],
+)
+def test_a_list_of_values_that_cannot_be_used_sends_nothing(rows, folder, tmp_path):
+    with SmallArchive() as archive:
+        done = cloudfilm("send", folder, archive.link, "--set-from", as_csv(tmp_path / "list", rows))
+    assert done.returncode == ExitCode.USAGE
+    assert "--set-from" in done.stderr
+    assert not archive.stored
+
+
 @pytest.mark.parametrize("name", ["SOPInstanceUID", "Rows", "PixelData", "NoSuchThing", "00020010", "zz"])
 def test_what_is_never_set(name):
     with pytest.raises(UsageError):

@@ -91,6 +91,7 @@ async def test_verdicts_b16_a_page_that_stands_still_is_given_up(tmp_path):
             await Capture(link, session).run()
 
 
+@pytest.mark.thorough
 async def test_verdicts_b16_a_page_that_moves_is_waited_for(tmp_path):
     async with shown("alive", tmp_path, still_s=1.5) as (_, _, session):
         assert await session.which(viewer="canvas", timeout_s=3600) == "viewer"

@@ -154,6 +154,7 @@ async def test_a_captcha_is_shown_to_a_person_and_answered_once(world, tmp_path)
     assert [item.method for item in world.seen if item.path == "/login"] == ["POST"]
 
 
+@pytest.mark.thorough
 async def test_a_captcha_that_nobody_answers(world, tmp_path):
     await check(Universal, case("captcha", series={}, raises=CaptchaRequired), world, tmp_path, Via.BROWSER)
 

@@ -424,6 +424,7 @@ def test_verdicts_a4_a_patient_named_within_a_sequence_does_not_empty_the_disc(t
 
 @needs_shared
 @pytest.mark.parametrize("case", first_of(["mr-axial-128", "mr-multiecho-ge", "ts-ct"]))
+@pytest.mark.thorough
 def test_verdicts_a4_deidentified_real_series_go_onto_a_disc(case, tmp_path, run):
     output = run("export", SHARED / case, "--to", "dicomdir", "--deidentify", "-o", tmp_path / "disc", "--json")
     count = sum(path.is_file() for path in (SHARED / case).iterdir())

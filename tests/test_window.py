@@ -158,6 +158,7 @@ def test_from_a_dropped_photo_to_a_zip(tmp_path, language):
         pytest.param("/etc/passwd", "链接", id="a path is a text", marks=pytest.mark.thorough),
     ],
 )
+@pytest.mark.thorough
 def test_a_refusal_is_told_in_words(tmp_path, text, words):
     with (
         World(site.ShdcSite(chest_ct(slices=5, size=64))) as world,
@@ -253,6 +254,7 @@ def hand_to_archive(page, address):
     page.press("dialog input", "Enter")
 
 
+@pytest.mark.thorough
 def test_a_study_is_sent_to_an_archive(tmp_path):
     fetch(tmp_path, STUDY)
     with SmallArchive() as archive, window(tmp_path) as started, browser_page(started.address) as page:
@@ -353,6 +355,7 @@ def test_a_name_that_is_a_path_is_a_name(tmp_path):
         assert not list(tmp_path.rglob("evil*"))
 
 
+@pytest.mark.thorough
 def test_a_second_call_shows_the_first_window(tmp_path):
     with window(tmp_path) as started:
         variables = environment(CLOUDFILM_DATA=str(started.home), BROWSER="true")
@@ -364,6 +367,7 @@ def test_a_second_call_shows_the_first_window(tmp_path):
     assert not (started.home / "window.json").exists()
 
 
+@pytest.mark.thorough
 def test_it_ends_with_its_page(tmp_path):
     with window(tmp_path) as started:
         with browser_page(started.address) as page:

@@ -33,6 +33,7 @@ MAX_SILENT: Final = 5  # calls that bring nothing, one after another
 CALL_S: Final = 8.0
 LOOK_S: Final = 0.05
 AFTER_S: Final = 0.4  # for what a call brings after it has ended
+RELOADED_S: Final = 1.5  # of silence, after which a page that was loaded again has shown its first image
 LEAST: Final = 2  # images that must be left for it to be worth while
 
 
@@ -69,6 +70,36 @@ class ByPage(Strategy):
         except CloudfilmError:
             await self.close()
             raise
+
+    async def from_load(self, examination: Examination) -> Plan | None:
+        """The plan for a viewer that nothing moves on: by what its page calls while it is loaded again, twice.
+
+        Raises:
+            CloudfilmError: the page can't be loaded again.
+        """
+        if self._state not in (_State.IDLE, _State.OVER) or self._rejected:
+            return None
+        window, traffic = await examination.session.window(), examination.session.traffic
+        calls = self._calls = window.page_calls()
+        try:
+            await calls.watch_requests(from_load=True)
+            for is_first in (True, False):
+                begin = len(traffic.exchanges)
+                await examination.session.screen.reload()
+                await traffic.settled(RELOADED_S, RELOADED_S * 10)
+                await examination.take()
+                if is_first and not await calls.watch_functions():
+                    return None
+            origins = examination.observations.origins
+            came = {origins[name] for item in traffic.exchanges[begin:] if (name := asked_by(item)) in origins}
+            self._looks = [Look(calls.take(), frozenset(came))]
+            await calls.rest()
+            if not await self._find(examination):
+                return None
+            self._state = _State.KNOWN
+            return await self._plan(examination)
+        finally:
+            await self.close()
 
     async def _next(self, examination: Examination) -> Plan | None:
         now = _uids(examination)

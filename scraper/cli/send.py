@@ -47,6 +47,14 @@ def register(app: typer.Typer, run: Runs) -> None:
             list[str] | None,
             typer.Option("--set", metavar="TAG=VALUE", help="Send copies with this value, by keyword; repeatable."),
         ] = None,
+        values: Annotated[
+            Path | None,
+            typer.Option(
+                "--set-from",
+                metavar="LIST",
+                help="Values for each study, from a CSV file or workbook: columns study_uid or folder, and PatientID …",
+            ),
+        ] = None,
         convert: Annotated[
             bool, typer.Option("--convert", help="Send uncompressed what the archive refuses as it is.")
         ] = False,
@@ -86,7 +94,12 @@ def register(app: typer.Typer, run: Runs) -> None:
             tls_key=key,
             verbosity=-1 if quiet else 0,
         )
-        wishes = {"may_convert": convert, "again": again, "associations": associations}
+        wishes: dict[str, Any] = {"may_convert": convert, "again": again, "associations": associations}
+        if values is not None:
+            from scraper.batch.input import values as listed_values
+
+            listed = listed_values.read(values)
+            wishes |= {"by_uid": listed.by_uid, "by_folder": listed.by_folder}
         return _send(folders, target, settings, changes or [], wishes, run, as_json=as_json)
 
 
@@ -155,7 +168,7 @@ def _show(made: Sent, language: Language, changed: dict[str, str], *, as_json: b
         if made.converted:
             echo(say("send.converted", language, count=made.converted))
         if made.changed:
-            echo(say("send.changed", language, count=made.changed, what=", ".join(changed)))
+            echo(say("send.changed", language, count=made.changed, what=", ".join(changed) or "--set-from"))
         if made.committed is not None:
             echo(say("send.committed", language, count=made.committed))
         for problem in made.problems:

@@ -118,9 +118,9 @@ class _Line:
         if not wanted or (wanted != own and not self._wishes.may_convert):
             self._refuse(item, Reason.SYNTAX_NOT_TAKEN)
             return
-        path, is_copy = item.path, wanted != own or self._copies.changes
+        path, is_copy = item.path, wanted != own or self._copies.changes(item)
         if is_copy:
-            path, why = await self._copies.made(item.path, wanted if wanted != own else "")
+            path, why = await self._copies.made(item, wanted if wanted != own else "")
             if why:
                 self._refuse(item, Reason.NO_COPY_BECAUSE.of(error=why))
                 path.unlink(missing_ok=True)
@@ -138,7 +138,7 @@ class _Line:
             uid = item.header.sop_instance_uid
             if was_converted:
                 self._progress.converted.add(uid)
-            if self._copies.changes:
+            if self._copies.changes(item):
                 self._progress.changed.add(uid)
             if is_warning:
                 self._progress.warned.append(LeftOut(item.name, describe_store_status(status), is_loss=False))

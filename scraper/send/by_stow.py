@@ -105,10 +105,10 @@ def _requests(waiting: Sequence[Listed]) -> Iterator[list[Listed]]:
 async def _parts(items: Sequence[Listed], copies: Copies, progress: Progress) -> list[_Part]:
     parts = []
     for item in items:
-        if not copies.changes:
+        if not copies.changes(item):
             parts.append(_Part(item, item.path, is_copy=False))
             continue
-        path, why = await copies.made(item.path)
+        path, why = await copies.made(item)
         if why:
             progress.refused.append(LeftOut(item.name, Reason.NO_COPY_BECAUSE.of(error=why)))
             path.unlink(missing_ok=True)

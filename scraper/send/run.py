@@ -35,12 +35,25 @@ class Wishes:
         may_convert: what the archive refuses in its own Transfer Syntax may be sent in another.
         again: send what the archive took in an earlier run, too.
         associations: at once.
+        by_uid: Study Instance UID → changes of that study; they win (``--set-from``).
+        by_folder: the same, by the name of the study's folder.
     """
 
     changes: Mapping[str, str] = field(default_factory=dict, repr=False)
     may_convert: bool = False
     again: bool = False
     associations: int = 1
+    by_uid: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    by_folder: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+
+    def changes_of(self, item: Listed) -> dict[str, str]:
+        """Keyword → value for one instance."""
+        folders = [self.by_folder[parent.name] for parent in item.path.parents if parent.name in self.by_folder]
+        return {
+            **self.changes,
+            **(folders[0] if folders else {}),
+            **self.by_uid.get(item.header.study_instance_uid, {}),
+        }
 
 
 @dataclass(slots=True)
@@ -71,22 +84,21 @@ class Progress:
 class Copies:
     """Copies with other values or in another Transfer Syntax, made in a child process."""
 
-    def __init__(self, inspector: Inspector, scratch: Path, changes: Mapping[str, str]) -> None:
+    def __init__(self, inspector: Inspector, scratch: Path, wishes: Wishes) -> None:
         self._inspector = inspector
         self._scratch = scratch
-        self._changes = dict(changes)
+        self._wishes = wishes
         self._made = 0
 
-    @property
-    def changes(self) -> bool:
-        """Whether every file is sent as a copy."""
-        return bool(self._changes)
+    def changes(self, item: Listed) -> bool:
+        """Whether a file is sent as a copy with other values."""
+        return bool(self._wishes.changes_of(item))
 
-    async def made(self, path: Path, syntax: str = "") -> tuple[Path, str]:
+    async def made(self, item: Listed, syntax: str = "") -> tuple[Path, str]:
         """(the copy, why it could not be made); the caller removes it."""
         self._made += 1
         copy = self._scratch / f"{self._made:06}.dcm"
-        why = await self._inspector.apart(copy_for_archive, path, copy, self._changes, syntax)
+        why = await self._inspector.apart(copy_for_archive, item.path, copy, self._wishes.changes_of(item), syntax)
         return copy, Reason.NO_COPY if why is None else why
 
 
@@ -121,13 +133,13 @@ async def send(
         waiting = []
         for item in listed:
             uid = item.header.sop_instance_uid
-            progress.fingerprints[uid] = fingerprint(item.path, wishes.changes)
+            progress.fingerprints[uid] = fingerprint(item.path, wishes.changes_of(item))
             if wishes.again or not ledger.has(uid, progress.fingerprints[uid]):
                 waiting.append(item)
         error = None
         try:
             async with Inspector(timeout_s=_PATIENCE_S, writable=(scratch,)) as inspector:
-                copies = Copies(inspector, scratch, wishes.changes)
+                copies = Copies(inspector, scratch, wishes)
                 await _by_protocol(target, waiting, settings, wishes, copies, progress)
         except CloudfilmError as err:
             error = err

@@ -258,7 +258,7 @@ async def test_hostile_7_frames_are_a_number_and_never_an_allocation(frames, tmp
     assert "number" in why or "Number" in why
 
 
-@pytest.mark.parametrize("tag", ["00280010", "00280100", "0020000D", "00200032"])
+@pytest.mark.parametrize("tag", first_of(["00280010", "00280100", "0020000D", "00200032"]))
 @pytest.mark.parametrize("value", [None, "abc", 10**30, -5, {}, "1" * 5000], ids=lambda v: str(v)[:12])
 async def test_hostile_10_an_element_of_any_shape_is_no_crash(tag, value, tmp_path):
     study = chest_ct(slices=1, localizers=0, size=32, seed=166, dose_report=False)

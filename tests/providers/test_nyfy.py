@@ -44,6 +44,7 @@ async def test_case(case, via, tmp_path):
         assert site.tries <= 1
 
 
+@pytest.mark.thorough
 async def test_what_the_viewer_does_not_say_is_not_invented(tmp_path):
     site = NyfySite()
     with World(site) as world:

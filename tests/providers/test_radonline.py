@@ -67,6 +67,7 @@ async def test_a_page_drawn_another_way(tmp_path):
 
 
 @pytest.mark.parametrize("stumbles", first_of(["short", "fails"]))
+@pytest.mark.thorough
 async def test_a_download_that_goes_wrong_is_called_again(tmp_path, stumbles):
     site = RadonlineSite(stumbles=stumbles, new_tab=True)
     with World(site) as world:

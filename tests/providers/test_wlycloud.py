@@ -39,6 +39,7 @@ async def test_case(case, via, tmp_path):
         assert not world.unexpected
 
 
+@pytest.mark.thorough
 async def test_an_image_in_a_form_that_nobody_can_read_is_missing(tmp_path):
     site = WlycloudSite()
     site.video = True

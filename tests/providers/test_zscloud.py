@@ -52,6 +52,7 @@ async def test_the_keys_are_named_where_they_changed(via, tmp_path):
 
 
 @pytest.mark.parametrize("code", first_of(["AbC123xyz", "Accession"]))
+@pytest.mark.thorough
 async def test_after_the_next_release_the_page_still_knows(code, tmp_path):
     with World(ZscloudSite(NEXT_TOKEN_KEY)) as world:
         await check(Zscloud, Case("", share(code), series=SERIES), world, tmp_path, Via.BROWSER)

@@ -224,7 +224,7 @@ def _table(path: Path, lines: list[Line]) -> Iterator[Row | Refused]:
         return iter(())
     first = nonempty[0]
     for delimiter in (",", ";", "\t", "|"):
-        header = columns_of(_cells(first.text, delimiter))
+        header = columns_of(cells_of(first.text, delimiter))
         if "source" in header:
             break
     else:
@@ -233,11 +233,11 @@ def _table(path: Path, lines: list[Line]) -> Iterator[Row | Refused]:
 
 
 def _of_table(lines: list[Line], header: list[str], delimiter: str) -> Iterator[Row | Refused]:
-    for line in _records(lines, delimiter):
+    for line in records(lines, delimiter):
         if line.fault:
             yield Refused(line.number, line.fault)
             continue
-        cells = [_GUARD.sub("", _FORMULA.sub(r"\1", cell.strip())) for cell in _cells(line.text, delimiter)]
+        cells = plain_cells(line.text, delimiter)
         if not any(cells):
             continue
         if any(cells[len(header) :]):
@@ -257,7 +257,7 @@ def _of_table(lines: list[Line], header: list[str], delimiter: str) -> Iterator[
         yield Row(line.number, given["source"], label, answers, expect, whose, extra)
 
 
-def _records(lines: list[Line], delimiter: str) -> Iterator[Line]:
+def records(lines: list[Line], delimiter: str) -> Iterator[Line]:
     """Join lines where a quoted cell spans several; a quote that is never closed swallows no other row."""
     place = 0
     while place < len(lines):
@@ -293,7 +293,13 @@ def _end(text: str, delimiter: str) -> str:
     return state
 
 
-def _cells(text: str, delimiter: str) -> list[str]:
+def plain_cells(text: str, delimiter: str) -> list[str]:
+    """The cells of a line, without what spreadsheets put before a value to keep it a text."""
+    return [_GUARD.sub("", _FORMULA.sub(r"\1", cell.strip())) for cell in cells_of(text, delimiter)]
+
+
+def cells_of(text: str, delimiter: str) -> list[str]:
+    """The cells of a line as they stand."""
     return next(csv.reader([text], delimiter=delimiter), []) if text else []
 
 

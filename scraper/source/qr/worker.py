@@ -34,7 +34,8 @@ PROGRAM: Final = tuple(child_command("scraper.source.qr.worker_process", "main",
 # A step by the clock. Where the system ends a process by its time of the processor, the clock only ends what hangs: on a
 # busy machine a step that works may take many times as long.
 STEP_S: Final = 8.0 if os.name == "nt" else 40.0
-FIRST_S: Final = 20.0  # the first holds the child's start and the reading of the file
+# The first step holds the child's start and the reading of the file; no clock goes beyond the time that the search has.
+FIRST_S: Final = 20.0 if os.name == "nt" else 80.0
 MOST_LOST: Final = 4  # steps of one file, before it is given up
 LONGEST_LINE: Final = 4 << 20  # characters of a report; a page with a hundred codes takes some 30 KB
 LONGEST_DRAWING: Final = 64 << 20  # characters of a picture of 2,400 pixels that does not pack
@@ -61,12 +62,14 @@ class Worker:
         *,
         program: tuple[str, ...] = PROGRAM,
         step_s: float = STEP_S,
+        first_s: float = FIRST_S,
         password: str = "",
     ) -> None:
         self._models = models
         self._password = password
         self._program = program
         self._step_s = step_s
+        self._first_s = first_s
         self._process: subprocess.Popen[bytes] | None = None
         self.pages = 1  # that the file which is searched says it has
         self.cpu_s = 0.0  # that the file at hand has cost so far, lost steps included
@@ -153,7 +156,7 @@ class Worker:
         for _ in range(MOST_LOST):
             spent_s = self.cpu_s
             try:
-                for page, seen, cpu_s in self._looks(path, {**order, "skip": done}, end, FIRST_S):
+                for page, seen, cpu_s in self._looks(path, {**order, "skip": done}, end, self._first_s):
                     done += 1
                     self.cpu_s = spent_s + cpu_s
                     yield page, seen
