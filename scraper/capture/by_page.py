@@ -1,4 +1,4 @@
-"""Asks through the page: the function that the viewer called for one image is called for the next, with its list's values.
+"""Request images through the page: call the viewer's own function for an image with the values of the list's other entries.
 
 So what can't be repeated by anyone else (a signature, a ticket, a running number) is the page's own work. It is learnt while the
 viewer is driven: one step shows which functions are running while the page asks, two more what they are called with.
@@ -28,8 +28,8 @@ from scraper.session.browser.page_calls import PageCalls
 
 LOOKS: Final = 2  # steps of which the calls are compared
 MAX_LOOKS: Final = 4
-MAX_TRIALS: Final = 4  # functions that bring nothing, after which no more are tried
-MAX_SILENT: Final = 5  # calls that bring nothing, one after another
+MAX_TRIALS: Final = 4  # useless functions after which no more are tried
+MAX_SILENT: Final = 5  # calls without a new image, one after another
 CALL_S: Final = 8.0
 LOOK_S: Final = 0.05
 AFTER_S: Final = 0.4  # for what a call brings after it has ended
@@ -131,7 +131,7 @@ class ByPage(Strategy):
             await self.close()
 
     async def _find(self, examination: Examination) -> bool:
-        """Try the functions that may bring an image, until one does."""
+        """Try the functions that may load an image, until one does."""
         found = page_functions.candidates(self._looks, examination.observations)
         while len(self._rejected) < MAX_TRIALS:
             function = await asyncio.to_thread(next, found, None)

@@ -1,4 +1,4 @@
-"""Which of the page's functions bring images, and what they must be called with for the others: inferred as requests are.
+"""Infer which of the page's functions load images, and with which arguments they load the others.
 
 A call is written as a request is, ``call:PLACE`` and its arguments; a list's values that stand in them are its blanks.
 """
@@ -33,7 +33,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class PageFunction:
-    """A function that brings images: how its arguments follow from a list, and a call of the page's own."""
+    """A function that loads images: how its arguments follow from a list, and a call of the page's own."""
 
     model: RequestModel
     sample: PageCall

@@ -1,4 +1,4 @@
-"""Which of a page's own functions lead to its requests, what they are called with, and how they are called with something else.
+"""Observe which of a page's own functions lead to its requests, with which arguments, and call them with others.
 
 What only the page can ask for (signatures, tickets, sockets with running numbers) is asked for by its own functions, wherever
 they stand: in a closure, a class, a module. Nothing of the page is replaced; its programs are paused for milliseconds.
