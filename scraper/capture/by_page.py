@@ -144,10 +144,13 @@ class ByPage(Strategy):
             if rule.count - len(_uids(examination)) < LEAST or len(left) < LEAST:
                 continue
             self._asked = set(replies)
+            exchanges = examination.session.traffic.exchanges
+            begin = len(exchanges)
             if await self._ask(function, left[-1], examination):
                 self._function, self._received = function, {**replies, **self._received}
                 return True
             self._received = {}
+            examination.observations.undrawn |= set(map(id, exchanges[begin:]))
             self._rejected.add(rule.template)
         return False
 
