@@ -12,7 +12,7 @@ from scraper.source import resolve
 
 FILM = "https://film.aurora.test/s/Ab12Cd34?t=1&u=2"
 WRAPPED = "https%3A%2F%2Ffilm.aurora.test%2Fs%2FAb12Cd34%3Ft%3D1%26u%3D2"
-TWICE = "alipays%3A%2F%2Fplatformapi%2Fstartapp%3FappId%3D20000067%26url%3D" + WRAPPED.replace("%", "%25")
+IN_A_WRAP = "alipays%3A%2F%2Fplatformapi%2Fstartapp%3FappId%3D20000067%26url%3D" + WRAPPED.replace("%", "%25")
 
 
 @pytest.mark.parametrize(
@@ -22,8 +22,8 @@ TWICE = "alipays%3A%2F%2Fplatformapi%2Fstartapp%3FappId%3D20000067%26url%3D" + W
         f"ALIPAYS://platformapi/startapp?url={WRAPPED}",
         f"weixin://dl/business/?t=x&url={WRAPPED}",
         f"看影像 baiduboxapp://v1/easybrowse/open?url={WRAPPED} 谢谢",
-        f"https://ds.alipay.com/?scheme={TWICE}",
-        f"https://render.alipay.com/p/s/i/?scheme={TWICE}",
+        f"https://ds.alipay.com/?scheme={IN_A_WRAP}",
+        f"https://render.alipay.com/p/s/i/?scheme={IN_A_WRAP}",
         f"dingtalk://dingtalkclient/page/link?url={WRAPPED}&pc_slide=true",
     ],
 )
