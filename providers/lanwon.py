@@ -60,6 +60,7 @@ class VerifyReply(LanwonReply):
 class InspectionReply(LanwonReply):
     uid: str = Field("", alias="data.inspection.imageStudyuid")
     other: str = Field("", alias="data.inspection.imageStudyId")
+    report: str = Field("", alias="data.inspection.reportStudyuid")
 
 
 class ImageReply(ImageRow):
@@ -138,7 +139,8 @@ class Lanwon(Provider):
             return await self._watch(link, session)
         await session.seen(VERIFIED, VerifyReply)
         found = await session.seen(INSPECTED, InspectionReply)
-        return await self._listed(link, session, [uid for uid in (found.uid, found.other) if uid], ("", "/api"))
+        series = await self._listed(link, session, [uid for uid in (found.uid, found.other) if uid], ("", "/api"))
+        return [*series[:-1], series[-1].without(filter(None, [found.report]), Reason.REPORT)]
 
     async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
         listed = response.checked(ListReply)

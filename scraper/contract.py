@@ -211,7 +211,7 @@ class Provider:
         raise NotImplementedError(self.name)
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
-        """Bring the viewer up in the browser: by default, open the link."""
+        """Open the viewer in the browser: by default, open the link."""
         await session.open(link.url)
 
     def watch(self, link: ShareLink, session: Session) -> Given:

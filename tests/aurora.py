@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum, auto
 from typing import Self
@@ -91,8 +91,13 @@ class Site:
                     return
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.LimitOverrunError):
             pass
+        except asyncio.CancelledError:
+            writer.transport.abort()  # what is not sent yet is not waited for
+            raise
         finally:
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     async def _answer(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, writer: asyncio.StreamWriter
@@ -213,8 +218,12 @@ async def serving(site: Site) -> AsyncIterator[Site]:
     tasks = asyncio.all_tasks()
     async with server:
         site.port = server.sockets[0].getsockname()[1]
-        yield site
-        server.close()
-        for task in asyncio.all_tasks() - tasks:
-            if task is not asyncio.current_task() and "serve" in repr(task.get_coro()):
+        try:
+            yield site
+        finally:
+            server.close()
+            started = asyncio.all_tasks() - tasks - {asyncio.current_task()}
+            serving_tasks = [task for task in started if "serve" in repr(task.get_coro())]
+            for task in serving_tasks:
                 task.cancel()
+            await asyncio.gather(*serving_tasks, return_exceptions=True)  # their sockets are closed with them

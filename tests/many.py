@@ -94,6 +94,7 @@ class Many:
     images: Counter[int] = field(default_factory=Counter)
     in_flight: Counter[str] = field(default_factory=Counter)
     most_in_flight: Counter[str] = field(default_factory=Counter)
+    connections: int = 0  # that are open
     port: int = 0
 
     def __post_init__(self) -> None:
@@ -125,6 +126,7 @@ class Many:
         return ["--browser", "never", *rows]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -150,6 +152,7 @@ class Many:
             pass
         finally:
             writer.close()
+            self.connections -= 1
 
     async def _answer(self, path: str, headers: Mapping[str, str], body: bytes, writer: asyncio.StreamWriter) -> bool:
         if path == "/api/enter":

@@ -70,7 +70,7 @@ def states(output: Path) -> dict[str, int]:
 
 
 def until(true: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 60
+    give_up = time.monotonic() + 300  # another process may get a tenth of a processor
     while not true():
         assert time.monotonic() < give_up, "it did not come to that"
         time.sleep(0.02)  # another process is waited for, which sends no signal
@@ -178,6 +178,7 @@ def test_killed_in_the_middle_and_run_again(tmp_path, after):
         until(lambda: sum(many.images.values()) >= 5 * after)
         running.send_signal(signal.SIGKILL)
         running.communicate()
+        until(lambda: many.connections == 0)  # what it had sent is answered, and counted
         before = dict(many.entered)
         done_before = states(tmp_path / "out").get("done", 0)
         assert done_before < 8
@@ -187,7 +188,12 @@ def test_killed_in_the_middle_and_run_again(tmp_path, after):
     assert len(documents(again)) == 8
     assert states(tmp_path / "out") == {"done": 8}
     repeated = [number for number, count in many.entered.items() if count > 1]
-    assert len(repeated) <= 3, "only what was being done is done again: two, and one that was put away"
+    assert len(repeated) <= 3, (
+        "entered again are the two that used their sites, and the one whose files were being placed"
+    )
+    assert sum(many.images.values()) <= 8 * 5 + 2 * 5, (
+        "images are asked for again of those two alone: the third's were saved"
+    )
     assert sum(many.entered.values()) - sum(before.values()) <= 8 - done_before
     assert len({row["study_uid"] for row in rows(tmp_path / "out")}) == 8
 

@@ -130,6 +130,24 @@ def test_codes_6_a_code_in_a_jpeg_xl(film_of, tmp_path, mode):
     assert film_of(tmp_path / "code.jxl") == FILM
 
 
+@pytest.mark.parametrize("kind", ["svg", "jxl"])
+def test_codes_6_the_codes_of_rare_pictures_are_drawn(tmp_path, kind, capsys):
+    """``decode --annotate`` on files that only a child process draws."""
+    if kind == "svg":
+        pytest.importorskip("resvg_py")
+        (tmp_path / "code.svg").write_bytes(svg_of(FILM))
+    else:
+        from imagecodecs import jpegxl_encode
+
+        (tmp_path / "code.jxl").write_bytes(jpegxl_encode(np.asarray(sheet())))
+    out = tmp_path / "drawn.png"
+    assert run(["decode", str(tmp_path / f"code.{kind}"), "--annotate", str(out)]) == 0
+    capsys.readouterr()
+    with Image.open(out) as made:
+        colours = np.asarray(made.convert("RGB")).reshape(-1, 3)
+    assert (colours == (0, 160, 60)).all(axis=1).any()  # the green of a code that was read
+
+
 HOSTILE_SVG = {
     "a giant": b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="90000000"><rect width="1" height="1"/></svg>',
     "entities": b'<?xml version="1.0"?><!DOCTYPE svg [<!ENTITY a "aaaaaaaaaa">'

@@ -252,6 +252,41 @@ async def test_nothing_planted_is_found_in_any_byte(target, tmp_path):
             assert needle not in unpacked, (name, needle)
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize("target", [Target.TABLE, Target.ZIP], ids=str)
+async def test_a_hundred_people_leave_no_trace_in_table_and_manifest(target, tmp_path):
+    """Each of a hundred has a name, numbers, dates and UIDs of their own, also in private tags, names of files and folders."""
+    needles: list[bytes] = []
+    for number in range(100):
+        name = f"甲乙丙丁{'子丑寅卯辰巳午未申酉'[number // 10]}{'天地玄黄宇宙洪荒日月'[number % 10]}"
+        surname = f"PLANT{number:03}Q"
+        identity, day = f"9{number:03}0119400{number:03}X", date.fromordinal(date(2001, 3, 1).toordinal() + 37 * number)
+        ds = dcmread(BytesIO(STUDY.images[number % len(STUDY.images)].data))
+        ds.SpecificCharacterSet = "GB18030"
+        root = f"1.2.826.0.1.3680043.8.498.{7_000_000_000 + number}"
+        ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = f"{root}.1", f"{root}.2", f"{root}.3"
+        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+        ds.PatientName, ds.PatientID, ds.AccessionNumber = f"{name}={surname}^A", identity, f"ACC-{identity}"
+        ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = ds.PatientBirthDate = f"{day:%Y%m%d}"
+        ds.StudyDescription, ds.ImageComments = f"{name} 胸部", f"{surname} {identity}"
+        block = ds.private_block(0x0029, f"ACME {surname}", create=True)
+        block.add_new(0x10, "OB", f"{name} {identity} ".encode("gb18030"))
+        buffer = BytesIO()
+        ds.save_as(buffer, enforce_file_format=True)
+        files(tmp_path / "studies" / f"{day:%Y%m%d}_CT_{name}", **{f"{surname}_{identity}": buffer.getvalue()})
+        needles += [word.encode(code) for word in (name, identity) for code in ("utf-8", "gb18030", "utf-16-le")]
+        needles += [surname.encode(), root.encode()]  # a shifted date may be another person's true one
+    made = await export(tmp_path / "studies", target, tmp_path / "out", Wanted(Deidentification(key=KEY)))
+    found = leaves_of(made.path)
+    assert any(name.endswith((".csv", ".dcm")) for name in found)
+    assert any("manifest" in name for name in found)
+    if target is Target.TABLE:
+        rows = list(csv.DictReader(found["instances.csv"].decode("utf-8-sig").splitlines()))
+        assert len({row["PatientID"] for row in rows}) == len(rows) == 100
+    for name, content in found.items():
+        assert not [needle for needle in needles if needle in name.encode() or needle in content], name
+
+
 async def test_a_file_that_still_tells_is_not_taken_along(tmp_path):
     data = bytearray(IMAGE.data)
     name = STUDY.patient_id.encode()

@@ -12,7 +12,7 @@ import pytest
 
 from scraper.core.errors import ExitCode
 from scraper.core.settings import Language
-from tools import readme, site
+from tools import index_readme, readme, site
 
 ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -223,12 +223,12 @@ def makefile() -> str:
 
 
 def test_make_knows_what_the_pages_call():
-    targets = set(re.findall(r"^([a-z]+):", makefile(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile(), re.MULTILINE))
     pages = "".join((ROOT / name).read_text(encoding="utf-8") for name in LINKING if name != "CHANGELOG.md")
     called = {
         word
         for code in re.findall(r"```sh\n.*?```|`[^`\n]+`", pages, re.DOTALL)
-        for word in re.findall(r"\bmake ([a-z]+)", code)
+        for word in re.findall(r"\bmake ([a-z-]+)", code)
     }
     assert {"demo", "test", "docs", "help"} <= called <= targets
 
@@ -288,3 +288,13 @@ def test_only_pages_with_diagrams_load_what_draws_them(tmp_path, monkeypatch):
     assert '<script src="../assets/mermaid.min.js"></script>' in with_diagram.read_text()
     assert (tmp_path / "assets" / "mermaid.min.js").read_text() == "drawing"
     assert without.read_text() == "<body>mermaid</body>"
+
+
+def test_on_the_package_index_every_link_of_the_readme_leads_somewhere():
+    address = "https://code.test/someone/cloudfilm/blob/v1"
+    text = index_readme.with_address((ROOT / "README.md").read_text(encoding="utf-8"), address)
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    assert links
+    assert all(link.startswith("https://") for link in links)
+    assert f"{address}/docs/photo.md" in links
+    assert "docs/photo.md)" not in text.replace(f"{address}/docs/photo.md)", "")

@@ -329,6 +329,11 @@ async def test_the_tables_have_a_row_an_instance_and_a_row_a_series(folder, tmp_
             tables[name] = list(csv.DictReader(out))
     assert {row["sha256"] for row in tables["instances"]} == {hashlib.sha256(data).hexdigest() for data in all_bytes()}
     assert [int(row["instances"]) for row in tables["series"]] == [len(series.instances) for series in STUDY.series]
+    parquet = pytest.importorskip("pyarrow.parquet")
+    for name, rows in tables.items():
+        assert parquet.read_table(made.path / f"{name}.parquet").column("Modality").to_pylist() == [
+            row["Modality"] for row in rows
+        ]
     first = next(row for row in tables["series"] if row["SeriesInstanceUID"] == STUDY.series[1].uid)
     ds = pydicom.dcmread(io.BytesIO(STUDY.series[1].instances[0].data))
     assert (first["Rows"], first["KVP"], first["Modality"]) == (str(ds.Rows), str(ds.get("KVP", "")), "CT")

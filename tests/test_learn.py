@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.sites.generic_signed import site as signed
 from fixtures.sites.generic_viewer.site import HOST, GenericViewer
 from fixtures.world import World
 from scraper.authoring import learn
 from scraper.authoring.trace import NotLearnt
-from scraper.core.model import Origin, Status
+from scraper.core.model import Origin, Status, Via
 from scraper.core.settings import BrowserUse
 from scraper.registry import catalogue
 from scraper.session.browser import find_browser
@@ -95,11 +96,30 @@ async def test_dicomweb_needs_none(world, tmp_path):
     assert (written.served_by, written.source) == ("dicomweb", "")
 
 
-async def test_a_value_from_nowhere_is_said_and_not_written(world, tmp_path):
-    with pytest.raises(NotLearnt) as caught:
-        await learnt(world, f"https://{lists.HOST}/signed/{lists.CODE}", tmp_path)
-    assert caught.value.exit_code == 9
-    assert caught.value.values["what"] == "the address"
+async def test_a_value_from_nowhere_is_not_written_and_the_viewer_watched(world, tmp_path):
+    written = await learnt(world, f"https://{lists.HOST}/signed/{lists.CODE}", tmp_path)
+    assert (written.proofs, written.instances) == (0, len(LISTS.study.by_uid))
+    assert written.is_watched
+    assert "discover" not in written.source
+    path = tmp_path / f"{written.name}.py"
+    path.write_text(written.source, encoding="utf-8")
+    sound(path)
+    assert not catalogue.from_file(path).asks_itself()
+
+
+async def test_what_only_the_page_can_ask_for_is_watched(tmp_path):
+    site = signed.GenericSigned()
+    with World(site) as world:
+        link = f"{signed.LINK}/ticket"
+        written = await learnt(world, link, tmp_path)
+        path = tmp_path / f"{written.name}.py"
+        path.write_text(written.source, encoding="utf-8")
+        sound(path)
+        chosen = settings_in(world, tmp_path / "out", provider=str(path))
+        result = await in_pipeline(chosen, lambda pipeline: pipeline.grab(link))
+    assert (result.status, result.via) == (Status.COMPLETE, Via.BROWSER), result
+    assert result.counts.saved == written.instances == len(site.originals)
+    compare(tmp_path / "out", site.originals, Origin.ORIGINAL)
 
 
 @pytest.mark.thorough

@@ -232,3 +232,26 @@ def test_the_examples_of_the_page(site, tmp_path):
     assert (
         json.loads(next((tmp_path / "studies").rglob("study.json")).read_text(encoding="utf-8"))["status"] == "complete"
     )
+
+
+def test_the_notebook_runs(site, tmp_path, monkeypatch):
+    """docs/notebook.ipynb from its first cell to its last, in a kernel of its own: where an event loop runs already."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    segno.make(aurora.LINK, error="m").save(str(tmp_path / "report.png"), scale=8, border=8)
+    book = nbformat.read(ROOT / "docs" / "notebook.ipynb", as_version=4)
+    place = next(place for place, cell in enumerate(book.cells) if "parameters" in cell.metadata.get("tags", ()))
+    options = f"options = dict(connect_to=[{site.connect_to[0]!r}], browser='never')"
+    book.cells.insert(place + 1, nbformat.v4.new_code_cell(options))
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(ROOT), str(ROOT / "tests" / "plugins"))))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+    client = NotebookClient(book, timeout=180, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}})
+    made = client.execute()
+    shown = [output for cell in made.cells for output in cell.get("outputs", ())]
+    assert not [output for output in shown if output.output_type == "error"]
+    assert any("text/html" in output.get("data", {}) for output in shown)
+    assert (tmp_path / "without-names.zip").exists()

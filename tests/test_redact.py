@@ -303,3 +303,14 @@ def test_a_compressed_frame_becomes_another(bodies, syntax):
     assert (now.rows, now.columns, now.kind) == (was.rows, was.columns, was.kind)
     assert now.bits in {was.bits, 16}  # the JPEG-LS encoder takes the container's precision
     assert shown[200:260] not in stream
+
+
+def test_words_of_a_programs_addresses_stay_also_between_hyphens():
+    """A path is the platform's own: a provider that is written from a bundle must find it as it is."""
+    texts = Texts(Names())
+    page = b"<!doctype html><script>fetch('/api/cloudfilm-mgt/v1/qx_study/index?id=' + id)</script>"
+    Bodies(texts).learn_program(page, "text/html")
+    assert "Wz9Kq71x" not in texts.url("https://h.test/api/cloudfilm-mgt/v1/qx_study/index?id=Wz9Kq71x")
+    assert texts.url("https://h.test/api/cloudfilm-mgt/v1/qx_study/index") == (
+        "https://h.test/api/cloudfilm-mgt/v1/qx_study/index"
+    )

@@ -4,11 +4,13 @@
 
 The packages are those that the distribution's metadata asks for, on this system, with what they ask for in turn. A licence
 is what the package itself declares (``License-Expression``, classifiers, or the ``License`` field). Sizes are those of the
-installed files here. ``--check`` writes nothing: it fails where a package is under a GPL or declares nothing.
+installed files here. ``--check`` writes nothing: it fails where a package is under a GPL or declares nothing, or is not on the
+page.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -119,6 +121,10 @@ def main() -> int:
         PAGE.write_text(page(packages), encoding="utf-8")
         return 0
     declared_by = {name: licence(package) for name, package in packages.items()}
+    listed = re.findall(r"^\| ([\w.-]+) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    if missing := sorted(packages.keys() - set(listed)):  # other systems and Pythons have fewer
+        sys.stderr.write(f"docs/licences.md lacks {', '.join(missing)}: python -m tools.licences\n")
+        return 1
     refused = {name: declared for name, declared in declared_by.items() if not declared or _is_gpl(declared)}
     for name, declared in refused.items():
         sys.stderr.write(f"{name}: {declared or 'declares no licence'}\n")

@@ -72,7 +72,7 @@ def inferred_provider(
     return InferredProvider(
         link,
         route,
-        _name(link),
+        name_of(link),
         tracer,
         number,
         rule,
@@ -141,7 +141,7 @@ def _identity(rule: templates.Rule, sample: Any, headers: Mapping[str, Header]) 
     return Identity(**{attribute: min(found) for attribute, found in names.items() if found})
 
 
-def _name(link: ShareLink) -> str:
+def name_of(link: ShareLink) -> str:
     """A name for the platform, from its host, distinct from existing ones."""
     labels = [
         text for text in link.host.split(".") if text not in ("www", "com", "cn", "net", "org", "gov", "edu", "test")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from scraper.authoring.record import write_bundle
 from scraper.authoring.source_guard import UnsafeSource, check_source
 from scraper.authoring.trace import NotLearnt
 from scraper.authoring.trial import trial_of
+from scraper.authoring.watched import WatchedStudy, is_whole
 from scraper.capture import By, Capture
 from scraper.capture.request import wado_uri
 from scraper.contract import Discovered, Series, Session, ShareLink, WadoUri
@@ -34,6 +36,7 @@ class Written:
     proofs: int = 0  # requests of the viewer that were reproduced
     instances: int = 0  # that the written file lists, asked directly
     served_by: str = ""
+    is_watched: bool = False  # its images come through its page alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class _Seen:
     forbidden: frozenset[str]
     series: tuple[int, ...]  # instances of each
     example: str = ""  # the link as the bundle has it, where one was written
+    watched: WatchedStudy | None = None  # the same through the page, where it came whole
 
 
 async def learn_link(run: Run, given: str, bundle: Path | None = None) -> Written:
@@ -61,6 +65,27 @@ async def learn_link(run: Run, given: str, bundle: Path | None = None) -> Writte
     seen = await run.watched(given, partial(_watch, bundle))
     if isinstance(seen, Written):
         return seen
+    if isinstance(seen, WatchedStudy):
+        return _through_the_page(seen)
+    try:
+        return await _directly(run, seen)
+    except NotLearnt:
+        if seen.watched is None:
+            raise
+        return _through_the_page(seen.watched)
+
+
+def _through_the_page(study: WatchedStudy) -> Written:
+    name, source = study.provider()
+    return Written(source, name, study.link.host, instances=study.instances, is_watched=True)
+
+
+async def _directly(run: Run, seen: _Seen) -> Written:
+    """A provider that asks without a browser, tried on the link itself.
+
+    Raises:
+        NotLearnt: it bears a value of the link, or does not work.
+    """
     link = seen.learnt.link
     source = written_source(seen.learnt, seen.example)
     if found := next((text for text in seen.forbidden if text in source), None):
@@ -87,17 +112,38 @@ def written_source(learnt: InferredProvider, example: str = "") -> str:
     return source
 
 
-async def _watch(bundle: Path | None, link: ShareLink, session: Session) -> _Seen | Written:
+async def _watch(bundle: Path | None, link: ShareLink, session: Session) -> _Seen | WatchedStudy | Written:
     owner = catalogue.find(link)
     if owner is not None:
         return Written(served_by=owner.provider.name, host=link.host)
-    capture = Capture(link, session, (By.DICOMWEB, By.MANIFEST))
+    capture = Capture(link, session, (By.DICOMWEB, By.MANIFEST, By.PAGE))
     try:
         listed = await capture.run()
     except (UnknownViewer, NotOriginalDicom) as err:
         raise NotLearnt(host=link.host, what=Reason.NO_DICOM_OBJECT_CAME) from err
     if capture.by is By.DICOMWEB:
         return Written(served_by="dicomweb", host=link.host)
+    watched = None
+    if bundle is None and is_whole(listed):  # an emulated site can't sign as the real one does
+        questions = tuple(name for name, value in session.answers.items() if value)
+        watched = WatchedStudy(link, capture.by, sum(len(series.instances) for series in listed), questions)
+    try:
+        seen = await _inferred(bundle, link, session, capture, listed)
+    except NotLearnt:
+        if watched is None:
+            raise
+        return watched
+    return replace(seen, watched=watched)
+
+
+async def _inferred(
+    bundle: Path | None, link: ShareLink, session: Session, capture: Capture, listed: Sequence[Series]
+) -> _Seen:
+    """How the viewer's requests follow from its list, as a provider can be written of it.
+
+    Raises:
+        NotLearnt: they do not, or a value's origin is unknown.
+    """
     rule = capture.rule
     if rule is None or capture.by is not By.MANIFEST:
         raise NotLearnt(host=link.host, what=Reason.NO_LIST_EXPLAINS_REQUESTS)

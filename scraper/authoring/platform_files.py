@@ -24,7 +24,7 @@ from scraper.authoring.learn import written_source
 from scraper.authoring.recorded_site import answers_of
 from scraper.authoring.recording import BundleUnread, Recording, learnt_from, read_bundle
 from scraper.authoring.trace import NotLearnt
-from scraper.core.messages import describe
+from scraper.core.messages import words_of
 from scraper.core.settings import Language
 from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT
 
@@ -137,7 +137,7 @@ async def new_platform(name: str, bundle: Path | None = None, source: str = "") 
         try:
             learnt = await _learnt(name, recording, Path(folder) / "objects", source)
         except NotLearnt as err:
-            return Platform(name, host, before, calls, why_not=describe(err, Language.EN))
+            return Platform(name, host, before, calls, why_not=str(words_of(err.values["what"], Language.EN)))
         return Platform(name, host, before, calls, learnt)
 
 

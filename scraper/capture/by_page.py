@@ -1,4 +1,4 @@
-"""Asks through the page: the function that the viewer called for one image is called for the next, with its list's values.
+"""Request images through the page: call the viewer's own function for an image with the values of the list's other entries.
 
 So what can't be repeated by anyone else (a signature, a ticket, a running number) is the page's own work. It is learnt while the
 viewer is driven: one step shows which functions are running while the page asks, two more what they are called with.
@@ -28,11 +28,12 @@ from scraper.session.browser.page_calls import PageCalls
 
 LOOKS: Final = 2  # steps of which the calls are compared
 MAX_LOOKS: Final = 4
-MAX_TRIALS: Final = 4  # functions that bring nothing, after which no more are tried
-MAX_SILENT: Final = 5  # calls that bring nothing, one after another
+MAX_TRIALS: Final = 4  # useless functions after which no more are tried
+MAX_SILENT: Final = 5  # calls without a new image, one after another
 CALL_S: Final = 8.0
 LOOK_S: Final = 0.05
 AFTER_S: Final = 0.4  # for what a call brings after it has ended
+RELOADED_S: Final = 1.5  # of silence, after which a page that was loaded again has shown its first image
 LEAST: Final = 2  # images that must be left for it to be worth while
 
 
@@ -70,6 +71,36 @@ class ByPage(Strategy):
             await self.close()
             raise
 
+    async def from_load(self, examination: Examination) -> Plan | None:
+        """The plan for a viewer that nothing moves on: by what its page calls while it is loaded again, twice.
+
+        Raises:
+            CloudfilmError: the page can't be loaded again.
+        """
+        if self._state not in (_State.IDLE, _State.OVER) or self._rejected:
+            return None
+        window, traffic = await examination.session.window(), examination.session.traffic
+        calls = self._calls = window.page_calls()
+        try:
+            await calls.watch_requests(from_load=True)
+            for is_first in (True, False):
+                begin = len(traffic.exchanges)
+                await examination.session.screen.reload()
+                await traffic.settled(RELOADED_S, RELOADED_S * 10)
+                await examination.take()
+                if is_first and not await calls.watch_functions():
+                    return None
+            origins = examination.observations.origins
+            came = {origins[name] for item in traffic.exchanges[begin:] if (name := asked_by(item)) in origins}
+            self._looks = [Look(calls.take(), frozenset(came))]
+            await calls.rest()
+            if not await self._find(examination):
+                return None
+            self._state = _State.KNOWN
+            return await self._plan(examination)
+        finally:
+            await self.close()
+
     async def _next(self, examination: Examination) -> Plan | None:
         now = _uids(examination)
         new, self._before = now - self._before, now
@@ -100,7 +131,7 @@ class ByPage(Strategy):
             await self.close()
 
     async def _find(self, examination: Examination) -> bool:
-        """Try the functions that may bring an image, until one does."""
+        """Try the functions that may load an image, until one does."""
         found = page_functions.candidates(self._looks, examination.observations)
         while len(self._rejected) < MAX_TRIALS:
             function = await asyncio.to_thread(next, found, None)
@@ -113,10 +144,13 @@ class ByPage(Strategy):
             if rule.count - len(_uids(examination)) < LEAST or len(left) < LEAST:
                 continue
             self._asked = set(replies)
+            exchanges = examination.session.traffic.exchanges
+            begin = len(exchanges)
             if await self._ask(function, left[-1], examination):
                 self._function, self._received = function, {**replies, **self._received}
                 return True
             self._received = {}
+            examination.observations.undrawn |= set(map(id, exchanges[begin:]))
             self._rejected.add(rule.template)
         return False
 

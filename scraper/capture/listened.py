@@ -35,7 +35,7 @@ async def series_from(
     on_progress: Callable[[Sequence[Progress]], None] = lambda _: None,
     expect: int | None = None,
 ) -> list[Series]:
-    """The series of every study that a traffic brings, once all that its lists name is there, or the person ends it.
+    """The series of every study in a traffic, once all that its lists name is there, or the person ends it.
 
     Args:
         traffic: filled by somebody else.

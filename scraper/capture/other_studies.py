@@ -1,4 +1,4 @@
-"""Further studies in the lists that the shown one stands in: taken where they are the same patient's, else named.
+"""Further studies in the lists that contain the shown one: retrieved if they are the same patient's, else reported.
 
 A viewer may list two studies and show one. Of each study that its lists name besides, one image is asked for; where its header
 bears the shown study's patient, the study is captured as well. Otherwise the result says that it was left out, and is incomplete.

@@ -1,4 +1,4 @@
-"""Whether two studies are one patient's, and the problem of a study that was left out."""
+"""Decide whether two studies are of one patient, and report a study that was left out."""
 
 from __future__ import annotations
 

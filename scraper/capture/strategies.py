@@ -18,7 +18,7 @@ from scraper.core.model import Series, WadoUri
 from scraper.core.reasons import Reason
 
 PRODUCT_S: Final = 120.0  # for a product's provider to read, or scroll through, a study
-MAX_TRIES: Final = 2  # of one product: its calls may be seen before its viewer is up
+MAX_TRIES: Final = 2  # of one product, whose calls may be seen before its viewer is up; of a service that gives no list
 
 
 class ByProduct(Strategy):
@@ -61,11 +61,14 @@ class ByDicomWeb(Strategy):
 
     by = By.DICOMWEB
 
+    def __init__(self) -> None:
+        self._refusals: Counter[str] = Counter()  # a service → how often it gave no list
+
     async def plan(self, examination: Examination) -> Plan | None:
         """The studies that the link names, else the one that the viewer asks for, as the service lists them."""
         session, hints = examination.session, examination.named_uids()
         root = dicomweb.root(examination.exchanges)
-        if root is None or not (root.studies or hints):
+        if root is None or not (root.studies or hints) or self._refusals[root.service.root] >= MAX_TRIES:
             return None
         named = (
             tuple(dicomweb.named_studies(examination.link.url))
@@ -87,6 +90,7 @@ class ByDicomWeb(Strategy):
             except dicomweb.REFUSALS as err:
                 found.append(Series(uid, "", problems=(not_retrieved(uid, err),)))
         if not any(series.instances for series in found):
+            self._refusals[root.service.root] += 1
             return None
         found[0] = replace(found[0], problems=(*found[0].problems, *left_out(lost)))
         return Plan(self.by, tuple(found))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from scraper.capture import other_studies
+from scraper.capture.by_page import ByPage
 from scraper.capture.drive import elements, stated_counts
 from scraper.capture.drive.download_button import PackageDownload
 from scraper.capture.drive.driver import Driver
@@ -80,6 +81,8 @@ class StudyCapture:
             CredentialsRequired, CredentialsRefused: its form asks for more.
         """
         refusal = await self._drive()
+        if self._observations.size and self._is_stuck():
+            await self._ask_from_load()
         found = self.series()
         if self._phone and (self._is_stuck() if found else await self._is_for_phones()):
             window = await self._session.window()
@@ -100,6 +103,13 @@ class StudyCapture:
         shown = self.examination.shown
         is_short = shown.count > len(self._observations.objects) + len(self._observations.frames)
         return self.plan is None and not shown.has_moved and is_short
+
+    async def _ask_from_load(self) -> None:
+        """Have the page load again, and learn how it asks for its first image."""
+        for strategy in self._strategies:
+            if self.plan is None and isinstance(strategy, ByPage):
+                with suppress(CloudfilmError):
+                    self.plan = await strategy.from_load(self.examination)
 
     # ---- the loop
 

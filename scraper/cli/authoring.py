@@ -162,7 +162,8 @@ async def _learn(source: str, output: Path | None, files: Path | None, settings:
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(written.source, encoding="utf-8")
-    echo(say("learn.done", settings.language, path=path, instances=written.instances, proofs=written.proofs))
+    about = {"path": path, "instances": written.instances, "proofs": written.proofs}
+    echo(say("learn.watched" if written.is_watched else "learn.done", settings.language, **about))
     complain(say("learn.next", settings.language, path=path))
     return 0
 

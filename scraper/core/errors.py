@@ -195,6 +195,10 @@ class MiniProgramOnly(UnusableLink):
     """A code or address that belongs to a WeChat mini program's running session."""
 
 
+class AppOnly(UnusableLink):
+    """An address that opens an app on a phone, and no page. Values: ``app``."""
+
+
 class PageBehindLink(MiniProgramOnly):
     """The address of the page behind a share link, copied after the redirect: it counts only in the session that opened it."""
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-from scraper.core import launchers, spelling
+from scraper.core import apps, launchers, spelling
 from scraper.core.addresses import Zone, address_of, zone_of, zone_of_name
-from scraper.core.errors import MalformedArchiveLink, MisspeltLink, NoLinkInText, UnusableLink
+from scraper.core.errors import AppOnly, MalformedArchiveLink, MisspeltLink, NoLinkInText, UnusableLink
 
 CJK = "\u3000-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
 # A Chinese word belongs to a link only as a parameter's value (``title=…``), never glued to its end (``…/abc密码：1``).
@@ -281,6 +281,10 @@ def parse(text: str, *, source: str = "") -> ShareLink:
     found = [match.group().rstrip(".,;:!?)]}>'\"") for match in _LINK.finditer(text)]
     if not found and (bare := _BARE_LINK.fullmatch(text)):
         found = ["https://" + bare.group()]
+    if not found and (app := apps.app_in(text)):
+        if inside := apps.address_in(text):
+            return parse_url(inside)
+        raise AppOnly(app=app)
     if not found and (others := links_in(spelling.corrected(text))):
         raise MisspeltLink(link=redact(others[0]))
     if not found:

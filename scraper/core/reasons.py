@@ -51,6 +51,7 @@ class Reason(StrEnum):
     VIDEO = auto()
     PATHOLOGY_SECTIONS = auto()
     PDF = auto()
+    REPORT = auto()
     HTML_PAGE = auto()
     PLAIN_TEXT = auto()
     EMPTY = auto()

@@ -18,7 +18,7 @@ class DriveTimings:
         person_s: for a person at the visible window.
         opened_quiet_s: without a request, after which a series that was opened has come.
         opened_s: the longest that is waited for a series that was opened.
-        step_s: for one step through a stack to bring something.
+        step_s: for one step through a stack to show something new.
         glance_s: the same for a step that showed another image: the viewer had it already.
         all_s: for all of one viewer.
         job_look_s: between two looks at a page that packs a study: a sentence may be shown for two seconds only.

@@ -54,7 +54,7 @@ def with_whole_selection(data: bytes) -> bytes | None:
 
 
 def has_huffman_tables(data: bytes) -> bool:
-    """Whether a stream of a Huffman process brings its tables (B.2.4.2); True for the arithmetic ones, which have none."""
+    """Whether a stream of a Huffman process contains its tables (B.2.4.2); True for the arithmetic ones, which have none."""
     arithmetic = {marker for marker in _FRAMES if marker >= _FIRST_ARITHMETIC}
     return any(marker == _TABLES or marker in arithmetic for marker, _, _ in _segments(data))
 

@@ -1,4 +1,4 @@
-"""DICOM files that unfold to very much are taken apart in a child process, whose memory bounds what becomes of them.
+"""Read DICOM files that expand to very much in a child process, whose memory limit bounds them.
 
 An ordinary file is read where it is needed (``structure.UNFENCED``); a deflated one of 500 MB, or one of a million elements,
 would take more than a gigabyte there.

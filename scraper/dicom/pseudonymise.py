@@ -26,6 +26,7 @@ BINARY_NUMBERS: Final = frozenset(("US", "SS", "UL", "SL", "FL", "FD", "AT", "UV
 STRUCTURE: Final = frozenset((0x0002, 0x0008, 0x0018, 0x0020, 0x0028, 0x0054, 0x0062, 0x5200))
 # character set, maker, model, the writer's version
 UNCHANGED: Final = frozenset((0x00080005, 0x00080070, 0x00081090, 0x00020013))
+MOST_SAMPLES: Final = 100_000_000  # of a picture that is replaced; a header may name billions
 SMALLEST_TOP: Final = 2
 
 
@@ -195,9 +196,9 @@ class _Pixels:
         if tag != structure.PIXEL_DATA:  # floating point
             return bytes(length)
         width = {8: 1, 16: 2, 32: 4}.get(self._bits)
-        if width is None:
-            return self._names.noise(length, self._salt)
         line = self._columns * self._samples
+        if width is None or not 0 < line * width <= length:
+            return self._names.noise(length, self._salt)
         rows = -(-length // (line * width))
         top = 1 << min(self._stored - self._signed, 11)
         picture = self._names.samples((rows, line), top, self._salt)
@@ -230,7 +231,7 @@ def stream(old: bytes, syntax: str, names: Replacer, salt: str) -> bytes:
         about = codestream.read(old)
     except CorruptInstance:
         about = None
-    if about is not None:
+    if about is not None and about.rows * about.columns * about.components <= MOST_SAMPLES:
         top = 1 << min(about.bits - about.is_signed, 11)
         while top >= SMALLEST_TOP:
             samples = names.samples((about.rows, about.columns), top, salt)

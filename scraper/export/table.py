@@ -119,8 +119,8 @@ def _cell(value: str) -> str:
 
 
 def _write_parquet(path: Path, rows: Sequence[dict[str, str]]) -> None:
-    import pyarrow  # type: ignore[import-not-found,unused-ignore]  # optional
-    from pyarrow import parquet  # type: ignore[import-not-found,unused-ignore]  # optional
+    import pyarrow  # optional
+    from pyarrow import parquet  # optional
 
     written: Any = pyarrow.Table.from_pylist([dict(row) for row in rows])
     parquet.write_table(written, path)

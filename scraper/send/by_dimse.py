@@ -21,7 +21,7 @@ from scraper.session.dimse.status import SUCCESS, describe_store_status
 from scraper.session.door.door import connected_to
 
 PLAIN: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")  # what is refused as it is may be taken so
-TRIES: Final = 3  # associations in a row that bring nothing
+TRIES: Final = 3  # associations in a row in which nothing is stored
 COMMIT_S: Final = 60.0  # for Storage Commitment's answer, where this computer listens for it
 # On the association that asked, an archive answers at once or never: Orthanc opens one of its own (PS3.4 J.3.3 allows both).
 COMMIT_HERE_S: Final = 5.0

@@ -1,4 +1,4 @@
-"""Exchanges that a child process hands over: what each was stands in a line of JSON, its body in a numbered file of a folder."""
+"""Receive exchanges from a child process: each is described by a line of JSON, its body is a numbered file of a folder."""
 
 from __future__ import annotations
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scraper.core import link, spelling
+from scraper.core import apps, link, spelling
 from scraper.core.errors import (
+    AppOnly,
     EmptyFile,
     EqualLinks,
     FolderGiven,
@@ -180,6 +181,11 @@ def _bytes_of(path: Path) -> bytes:
 
 def _usable(found: ShareLink) -> ShareLink:
     """Check an address; WeChat's own ones get their own error before anything is sent."""
+    inside, app = apps.passed_on(found.url)
+    if inside:
+        return replace(link.parse_url(inside), answers=found.answers)
+    if app:
+        raise AppOnly(app=app)
     kind = link.kind_of(found.url)
     if kind is LinkKind.WECHAT_FOLLOW:
         raise WechatOnly(source=found.redacted)

@@ -25,7 +25,10 @@ def main(words: list[str] | None = None) -> int:
         sys.stderr.write(f"{err}\n")
         return 2
     if platform.why_not:
-        sys.stderr.write(f"The bundle gave host, link and calls; its requests are left to you: {platform.why_not}\n")
+        sys.stderr.write(
+            f"The bundle gave host, link and calls, no requests: {platform.why_not}.\n"
+            "README.md lists what was asked; write it in the provider and in site.py.\n"
+        )
     for path in paths:
         sys.stdout.write(f"{path.relative_to(Path.cwd())}\n")
     sys.stdout.write(

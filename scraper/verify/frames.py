@@ -18,9 +18,10 @@ from pydicom.dataset import Dataset
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
 from scraper.core.sniff import Kind, sniff
-from scraper.dicom import codestream, structure
+from scraper.dicom import codestream, j2k_packets, structure
 from scraper.dicom.codestream import Codestream
 from scraper.dicom.elements import first, integer
+from scraper.dicom.j2k_packets import Verdict
 from scraper.verify.decoding import DECODER_ERRORS, Description, decode, decode_repaired, describe
 
 _JPEG: Final = frozenset(
@@ -237,6 +238,13 @@ def _frame(number: int, data: bytes, declared: Description, transfer_syntax: str
         _check_header(stream, declared, transfer_syntax, found)
         if not stream.is_whole:
             return  # named; and a decoder may take its time over what is not there
+    packets = _packets(data, stream)
+    if packets is Verdict.WHOLE:
+        found.checked += 1
+        return
+    if packets is Verdict.DAMAGED:
+        found.add("does-not-decode", frame=number + 1)
+        return
     try:
         samples = decode(codestream.unwrap(data), stream, declared)
     except DECODER_ERRORS:
@@ -249,6 +257,13 @@ def _frame(number: int, data: bytes, declared: Description, transfer_syntax: str
     if _is_constant_picture(samples):
         found.constant.append(number)
     found.checked += 1
+
+
+def _packets(data: bytes, stream: Codestream | None) -> Verdict:
+    """What JPEG 2000's packets show; nothing of another codec."""
+    if stream is None or stream.kind not in {Kind.J2K, Kind.JP2}:
+        return Verdict.UNKNOWN
+    return j2k_packets.verdict(codestream.unwrap(data))
 
 
 def _is_constant_picture(samples: NDArray[np.generic]) -> bool:

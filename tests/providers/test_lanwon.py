@@ -26,15 +26,15 @@ CODE, WRONG = {"access_code": site.CODE}, {"access_code": "ZZ99"}
 BROWSER = (Via.BROWSER,)
 
 
-def opens(name, link, *, ways=(Via.DIRECT,), thorough=(), answers=None):
-    return Case(name, link, answers or {}, SERIES, left_out=1, ways=ways, thorough=thorough)
+def opens(name, link, *, ways=(Via.DIRECT,), thorough=(), answers=None, left_out=1):
+    return Case(name, link, answers or {}, SERIES, left_out=left_out, ways=ways, thorough=thorough)
 
 
 CASES = (
     opens("the viewer", SITE.viewer_link(), thorough=BROWSER),
     opens("below a path of its own", SITE.viewer_link(base=site.BASE, address=site.PREFIXED, page="Mobile/mobile")),
     opens("the phone's later address", SITE.phone_link(), thorough=BROWSER),
-    opens("the patient's code", LOGIN, answers=CODE, ways=BROWSER),
+    opens("the patient's code", LOGIN, answers=CODE, ways=BROWSER, left_out=2),  # a video, and the report
     opens("a report's link", SITE.report_link(), ways=(), thorough=BROWSER),
     Case("a wrong code", LOGIN, WRONG, raises=CredentialsRefused, says="分享码错误", ways=(), thorough=BROWSER),
     Case("no code", LOGIN, raises=CredentialsRequired, thorough=BROWSER),

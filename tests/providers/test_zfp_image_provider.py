@@ -7,8 +7,9 @@ import pytest
 
 from fixtures.sites.zfp_image_provider import site
 from fixtures.world import World
+from providers.products.zfp_sockets import GroupReply, HeadReply, SopReply
 from providers.universal import Universal
-from providers.zfp_image_provider import GroupReply, HeadReply, SopReply, ZfpImageProvider, _tags
+from providers.zfp_image_provider import ZfpImageProvider, _tags
 from scraper.core.errors import LinkExpired, NoSuchStudy
 from scraper.core.link import parse_url
 from scraper.core.model import Via
@@ -39,6 +40,16 @@ HEAD = {
 async def test_case(case, via, tmp_path):
     with World(SITE) as world:
         await check(ZfpImageProvider, case, world, tmp_path, via)
+        assert world.unexpected == []
+
+
+@pytest.mark.thorough
+async def test_a_page_that_stops_streaming_is_loaded_once_more(tmp_path):
+    stalling = site.ZfpImageProviderSite(stalls_after=3)
+    with World(stalling) as world:
+        case = Case("stalls", stalling.link(), series=SERIES, origin="rebuilt", ways=BROWSER)
+        await check(ZfpImageProvider, case, world, tmp_path, Via.BROWSER)
+        assert len(world.requests(path="/zfp/viewer")) == 2
         assert world.unexpected == []
 
 

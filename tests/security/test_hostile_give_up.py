@@ -11,7 +11,7 @@ from fixtures.dicom import SyntheticStudy, chest_ct
 from scraper.contract import Discovered, Session, ShareLink
 from scraper.core.errors import ExitCode, NothingNew
 from scraper.core.model import Result, Status
-from scraper.core.settings import BrowserUse, ConnectTo, Settings
+from scraper.core.settings import MOST_BUSY_TIMES, BrowserUse, ConnectTo, Settings
 from scraper.pipeline.run import Run
 from scraper.session.browser import find_browser
 from scraper.store.place import REPORT
@@ -41,10 +41,10 @@ def codes(result: Result) -> set[str]:
     }
 
 
-async def run(output, rows: tuple[ConnectTo, ...], link: str, **options: object) -> Result:
+async def run(output, rows: tuple[ConnectTo, ...], link: str, ends_s: float = ENDS_S, **options: object) -> Result:
     given = {"browser": BrowserUse.NEVER, "give_up_s": 2.0, **options}
     settings = Settings(output=output, connect_to=rows, timeout_s=5, **given)
-    async with asyncio.timeout(ENDS_S), Run(settings, Silent(), nobody) as pipeline:
+    async with asyncio.timeout(ends_s), Run(settings, Silent(), nobody) as pipeline:
         return await pipeline.grab(link)
 
 
@@ -137,8 +137,11 @@ async def test_hostile_8_a_viewer_without_end_keeps_what_was_captured(study, tmp
 
     async with server(pages) as port:
         rows = (ConnectTo.parse(f"viewer.test::127.0.0.1:{port}"),)
-        link = "http://viewer.test/v/1"
-        result = await run(tmp_path, rows, link, browser=BrowserUse.AUTO, give_up_s=8.0, provider="universal")
+        link, give_up_s = "http://viewer.test/v/1", 8.0
+        # a page that goes on answering is given up so long after its last image; the rest is for the browser to start
+        ends_s = MOST_BUSY_TIMES * give_up_s + ENDS_S
+        options = {"browser": BrowserUse.AUTO, "give_up_s": give_up_s, "provider": "universal"}
+        result = await run(tmp_path, rows, link, ends_s, **options)
     if not images:
         assert (result.status, result.exit_code) == (Status.FAILED, ExitCode.SITE)
         return

@@ -26,7 +26,10 @@ from scraper.protocols import multipart
 
 DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
 PICTURES: Final = (Kind.JPEG, Kind.PNG, Kind.JP2, Kind.J2K, Kind.JPEG_LS)
-MAX_UNPACKED: Final = 512 * 2**20  # bytes of one packed body
+MAX_UNPACKED: Final = 256 * 2**20  # bytes of all that a zip holds
+MAX_INFLATED: Final = 64 * 2**20  # bytes of one packed body
+MAX_TEXT: Final = 24 * 2**20  # bytes of one text: the list of 10,000 images has some 20 MB
+MAX_NODES: Final = 3_000_000  # arrays, objects and entries of one text, which is held twice while it is redacted
 MAX_DEPTH: Final = 5
 MAX_PREFIX: Final = 512
 SHORTEST_PACKED: Final = 64  # characters of base64 that may hold a file
@@ -87,6 +90,8 @@ class Bodies:
         if kind in PICTURES:
             return stream(data, "", self._texts, self._salt(data)).ljust(len(data), b"\0")
         if kind in (Kind.JSON, Kind.XML, Kind.HTML, Kind.TEXT):
+            if len(data) > MAX_TEXT or sum(data.count(sign) for sign in (b"[", b"{", b",")) > MAX_NODES:
+                return self._noise(data)
             return self._text(data, kind, content_type.lower(), key, depth)
         return self.frame(data) if len(data) > SHORT else self._noise(data)
 
@@ -235,7 +240,7 @@ class Bodies:
 
     def _inflated(self, data: bytes, kind: Kind, depth: int) -> bytes:
         inflater = zlib.decompressobj(47)
-        raw = inflater.decompress(data, MAX_UNPACKED)
+        raw = inflater.decompress(data, MAX_INFLATED)
         if not inflater.eof:
             raise CorruptInstance(what=Reason.PACKED_CUT_OFF)
         shown = self.body(raw, "", depth + 1)

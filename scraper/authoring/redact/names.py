@@ -100,6 +100,7 @@ class Names:
         tiles = np.random.Generator(np.random.PCG64(self._seed(f"pixels/{salt}"))).integers(
             0, max(top, 2), (-(-rows // 16), -(-columns // 16))
         )
+        tiles = tiles.astype(np.min_scalar_type(max(top, 2) - 1))  # repeated 256 times
         return np.repeat(np.repeat(tiles, 16, axis=0), 16, axis=1)[:rows, :columns]
 
     # ---- how

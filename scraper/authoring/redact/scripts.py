@@ -128,7 +128,8 @@ class Scripts:
         for match in _CODE.finditer(code):
             string = match["string"]
             if string and len(string) < 300 and ("/" in string or "?" in string or "=" in string):
-                self._texts.program |= {word for word in _IN_ADDRESS.findall(string) if len(word) > 1}
+                words = {word for word in _IN_ADDRESS.findall(string) if len(word) > 1}
+                self._texts.program |= words | {part for word in words for part in re.split(r"[_-]", word) if part}
 
     def script(self, code: str) -> str:
         """Redact a program, or data written as one: possible values are replaced, comments removed.

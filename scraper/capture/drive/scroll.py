@@ -109,7 +109,7 @@ class StackScroller:
         window: the viewer's.
         observations: what came.
         until: by the clock of ``time.monotonic``.
-        timings: how long a step may take to bring something.
+        timings: how long a step may take to show something new.
     """
 
     def __init__(self, window: Window, observations: Observations, until: float, timings: DriveTimings) -> None:

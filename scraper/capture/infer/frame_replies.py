@@ -67,8 +67,12 @@ class FrameReplies:
         if self._pending:
             self._pair(manifests)
         if drawn:
-            self._drawn.resolve([*self._owners.values(), *_of_one_image(manifests)], self._ids())
+            self._drawn.resolve([*self._asked(), *_of_one_image(manifests)], self._ids())
         return self._observations.size - before
+
+    def _asked(self) -> list[tuple[float, str]]:
+        """When a reply came that is one image's, and whose; without what the page asked for because it was tried."""
+        return [owner for reply, owner in self._owners.items() if reply not in self._observations.undrawn]
 
     def _pair(self, manifests: Sequence[Manifest]) -> None:
         by_id, by_request = self._ids(), _by_request(manifests)

@@ -1,4 +1,4 @@
-"""Which of the page's functions bring images, and what they must be called with for the others: inferred as requests are.
+"""Infer which of the page's functions load images, and with which arguments they load the others.
 
 A call is written as a request is, ``call:PLACE`` and its arguments; a list's values that stand in them are its blanks.
 """
@@ -16,7 +16,7 @@ from typing import Final
 from scraper.capture.infer import counted, single_request, templates
 from scraper.capture.infer.models import RequestModel, is_sound
 from scraper.capture.infer.volatile import VolatileParts
-from scraper.capture.observe.received import SENT, Observations
+from scraper.capture.observe.received import SENT, Manifest, Observations
 from scraper.session.browser.page_calls import PageCall
 
 MAX_RULES: Final = 2  # of one function
@@ -33,7 +33,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class PageFunction:
-    """A function that brings images: how its arguments follow from a list, and a call of the page's own."""
+    """A function that loads images: how its arguments follow from a list, and a call of the page's own."""
 
     model: RequestModel
     sample: PageCall
@@ -105,11 +105,21 @@ def _by_place(looks: Sequence[Look]) -> dict[str, _Seen]:
 
 def _rules(texts: Sequence[str], observations: Observations) -> list[templates.Rule]:
     """What explains the calls of one function; a single call only suggests it."""
+    manifests = _distinct(observations.manifests)
     if len(texts) == 1:
-        return single_request.rules(observations.manifests, texts)[:MAX_RULES]
+        return single_request.rules(manifests, texts)[:MAX_RULES]
     counts = partial(counted.places, asked=texts)
-    found = templates.rules(observations.manifests, texts)[:MAX_RULES]
-    return found + templates.rules(observations.manifests, texts, counts, counted.PLACES)[:MAX_RULES]
+    found = templates.rules(manifests, texts)[:MAX_RULES]
+    return found + templates.rules(manifests, texts, counts, counted.PLACES)[:MAX_RULES]
+
+
+def _distinct(manifests: Sequence[Manifest]) -> list[Manifest]:
+    """Each list once, however often the page was loaded."""
+    found: list[Manifest] = []
+    for manifest in manifests:
+        if not any(other.request == manifest.request and other.value == manifest.value for other in found):
+            found.append(manifest)
+    return found
 
 
 def again(model: RequestModel, observations: Observations) -> RequestModel:
@@ -117,7 +127,7 @@ def again(model: RequestModel, observations: Observations) -> RequestModel:
     rule, seen = model.rule, list(model.replies)
     is_counted = any(name in counted.PLACES for name, _ in rule.template.blanks)
     read = partial(counted.places, asked=list(rule.records)) if is_counted else templates.records
-    for url, group in templates.groups(observations.manifests, read):
+    for url, group in templates.groups(_distinct(observations.manifests), read):
         if url == rule.source and group[0].shape == rule.shape:
             found = templates.validated(rule.template, group, seen, min(len(seen), 1))
             if found is not None:

@@ -82,6 +82,7 @@ class Observations:
         ] = []  # for each entry of the last package that can't be unpacked, or all of it: what it is
         self.pixel_replies: list[Exchange] = []  # HTTP replies that may be pixels alone
         self.drawn: list[Exchange] = []  # samples that the page handed on to be drawn
+        self.undrawn: set[int] = set()  # replies to a trial of ours: the page draws nothing of them
         self.pictures = Pictures()
         self.copies = Copies()
         self._folder = folder

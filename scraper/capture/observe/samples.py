@@ -1,4 +1,4 @@
-"""Samples that a page handed on to be drawn, as the stored values of their image: only what the tags leave no doubt of.
+"""Recover an image's stored values from the samples that a page draws, only where the tags leave no doubt.
 
 A page uploads stored values, or what Rescale Slope and Intercept make of them. Which of both it was is shown by the values that
 Bits Stored allows (PS3.3 C.7.6.3, C.11.1); where both fit, nothing is taken, but for unsigned values without a negative one:

@@ -93,7 +93,7 @@ class AttachedBrowser:
         await tap.arm()
 
     def _looks_at(self, url: str) -> bool:
-        """Whether an answer is of a host that may bring a film."""
+        """Whether an answer is of a host that may serve a film."""
         for exchange in self._traffic.exchanges[self._looked_at :]:
             if exchange.size and brings(exchange.read(4096), exchange.headers):
                 self._hosts.found(urlsplit(exchange.url).hostname or "", exchange.request_headers)

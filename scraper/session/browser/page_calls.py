@@ -1,4 +1,4 @@
-"""Which of a page's own functions lead to its requests, what they are called with, and how they are called with something else.
+"""Observe which of a page's own functions lead to its requests, with which arguments, and call them with others.
 
 What only the page can ask for (signatures, tickets, sockets with running numbers) is asked for by its own functions, wherever
 they stand: in a closure, a class, a module. Nothing of the page is replaced; its programs are paused for milliseconds.
@@ -14,14 +14,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
+
+from scraper.session.browser.script_objects import GROUP, Location, begin_of, call_on, functions_named, scripts
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, CDPSession, Frame, Page
 
-GROUP: Final = "page-calls"
 ASYNC_DEPTH: Final = 12
 MAX_FRAMES: Final = 30  # of one stack
 MAX_PAUSES: Final = 400  # then the page is no longer watched
@@ -29,20 +28,9 @@ MAX_FUNCTIONS: Final = 40
 LOOK_S: Final = 3.0  # at one pause
 MAX_HITS: Final = 12  # of one function in one look; what is called more often is a helper
 MAX_TEXT: Final = 20_000  # characters of a call's arguments
-MAX_ALIKE: Final = 60  # functions of one name that are compared
 _PARAMETERS: Final = re.compile(r"(?:async\b\s*)?(?:\((?P<list>[^()]*)\)|(?P<single>[\w$]+))\s*(?P<arrow>=>)?")
 _LETTERS: Final = str.maketrans("0123456789", "ghijklmnop")
 _NAME: Final = re.compile(r"[A-Za-z_$][\w$]*")
-
-Location = tuple[str, int, int]
-"""Script, line and column at which a function begins."""
-
-
-@cache
-def _scripts() -> dict[str, str]:
-    """The functions of ``page_calls.js`` by name."""
-    text = resources.files(__package__).joinpath("page_calls.js").read_text(encoding="utf-8")
-    return {name: body.strip() for part in text.split("// ---- ")[1:] for name, _, body in [part.partition("\n")]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +61,12 @@ class PageCalls:
         self._pages = tuple(pages)
         self._targets: list[_Target] = []
 
-    async def watch_requests(self) -> None:
-        """Note from now on which functions are running, or waited for, while the page asks for something."""
+    async def watch_requests(self, *, from_load: bool = False) -> None:
+        """Note from now on which functions are running, or waited for, while the page asks for something.
+
+        Args:
+            from_load: also of a page that is loaded again meanwhile.
+        """
         from playwright.async_api import Error
 
         for page in self._pages:
@@ -83,10 +75,10 @@ class PageCalls:
                 with suppress(Error):  # a frame of the page's own process, which the page's session sees
                     target = _Target(await self._context.new_cdp_session(place))
                     self._targets.append(target)
-                    await target.watch_requests()
+                    await target.watch_requests(from_load=from_load)
 
     async def watch_functions(self) -> bool:
-        """Note from now on what those functions are called with; False where there is none."""
+        """Note from now on what those functions are called with, also of a page that is loaded again; False: nothing."""
         return any([await target.watch_functions() for target in self._targets])
 
     def take(self) -> list[PageCall]:
@@ -130,7 +122,10 @@ class _Target:
         self._worlds: list[int] = []
         self._running: dict[Location, str] = {}  # functions of stacks, with their names
         self._awaited: dict[tuple[str, str], tuple[int, int]] = {}  # script and name of functions that wait → where
-        self._breakpoints: dict[str, tuple[Location, str]] = {}
+        self._breakpoints: dict[str, str] = {}  # → the function's name
+        self._urls: dict[str, str] = {}  # of scripts
+        self._added = ""
+        self._is_from_load = False
         self._sources: dict[str, list[str]] = {}  # lines
         self._begins: dict[str, tuple[int, int]] = {}  # where a script begins in its page
         self._functions: dict[Location, str] = {}  # their handles
@@ -139,16 +134,23 @@ class _Target:
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
-    async def watch_requests(self) -> None:
+    async def watch_requests(self, *, from_load: bool) -> None:
         self.session.on("Runtime.executionContextCreated", self._created)
+        self.session.on("Runtime.executionContextsCleared", lambda _: self._worlds.clear())
         self.session.on("Debugger.paused", self._paused)
         self.session.on("Debugger.scriptParsed", self._parsed)
         await self.session.send("Runtime.enable")
         await self.session.send("Debugger.enable", {"maxScriptsCacheSize": 0})
         await self.session.send("Debugger.setAsyncCallStackDepth", {"maxDepth": ASYNC_DEPTH})
         await self.session.send("DOMDebugger.setXHRBreakpoint", {"url": ""})
-        for world in list(self._worlds):  # sockets and messages to workers
-            asked = {"expression": f"({_scripts()['pause']})()", "contextId": world, "objectGroup": GROUP}
+        script = f"({scripts()['pause']})()"  # at sockets and messages to workers
+        self._is_from_load = from_load
+        if from_load:
+            await self.session.send("Page.enable")
+            added = await self.session.send("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+            self._added = str(added["identifier"])
+        for world in list(self._worlds):
+            asked = {"expression": script, "contextId": world, "objectGroup": GROUP}
             if handle := (await self.session.send("Runtime.evaluate", asked))["result"].get("objectId"):
                 self._restored.append(str(handle))
 
@@ -157,6 +159,7 @@ class _Target:
             self._worlds.append(event["context"]["id"])
 
     def _parsed(self, event: Mapping[str, Any]) -> None:
+        self._urls[str(event["scriptId"])] = str(event["url"])
         if event["startLine"] or event["startColumn"]:
             self._begins[str(event["scriptId"])] = int(event["startLine"]), int(event["startColumn"])
 
@@ -166,9 +169,14 @@ class _Target:
 
         with suppress(Error):
             await self.session.send("DOMDebugger.removeXHRBreakpoint", {"url": ""})
+        if self._added:
+            with suppress(Error):
+                asked = {"identifier": self._added}
+                await self.session.send("Page.removeScriptToEvaluateOnNewDocument", asked)
+            self._added = ""
         for handle in self._restored:
             with suppress(Error):
-                await self._on(handle, "function() { this.restore(); }")
+                await call_on(self.session, handle, "function() { this.restore(); }")
         self._restored = []
 
     async def watch_functions(self) -> bool:
@@ -185,41 +193,35 @@ class _Target:
             asked = {"location": {"scriptId": script, "lineNumber": line, "columnNumber": column}}
             with suppress(Error):
                 answer = await self.session.send("Debugger.setBreakpoint", asked)
-                self._breakpoints[answer["breakpointId"]] = location, name
+                self._breakpoints[answer["breakpointId"]] = name
+                if (url := self._urls.get(script)) and self._is_from_load:
+                    again = await self.session.send(
+                        "Debugger.setBreakpointByUrl", {"url": url, **await self._inside(location)}
+                    )
+                    self._breakpoints[again["breakpointId"]] = name
         return bool(self._breakpoints)
+
+    async def _inside(self, location: Location) -> dict[str, int]:
+        """The first place within a function where one can pause: its beginning is its surroundings' as well."""
+        script, line, column = location
+        start = {"scriptId": script, "lineNumber": line, "columnNumber": column}
+        asked = {"start": start, "restrictToFunction": True}
+        found = (await self.session.send("Debugger.getPossibleBreakpoints", asked))["locations"]
+        places = [(int(item["lineNumber"]), int(item.get("columnNumber", 0))) for item in found]
+        line, column = next((place for place in places if place > (line, column)), (line, column))
+        return {"lineNumber": line, "columnNumber": column}
 
     async def _find(self, names: Iterable[str]) -> None:
         """Find functions of some names in the page's memory, and where each begins."""
         for world in self._worlds:
-            for handle in await self._named(world, sorted(names)):
-                location = await self._location(handle)
+            for handle in await functions_named(self.session, world, sorted(names)):
+                location = await begin_of(self.session, handle)
                 if location is None:
                     continue
                 self._functions[location] = handle
                 for (script, name), (line, column) in self._awaited.items():
                     if location[0] == script and location[1:] <= (line, column):
                         self._running.setdefault(location, name)
-
-    async def _named(self, world: int, names: list[str]) -> list[str]:
-        """Handles of the functions of some names."""
-        asked = {"expression": "Function.prototype", "contextId": world, "objectGroup": GROUP}
-        prototype = (await self.session.send("Runtime.evaluate", asked))["result"].get("objectId")
-        query = {"prototypeObjectId": prototype, "objectGroup": GROUP}
-        every = (await self.session.send("Runtime.queryObjects", query))["objects"]["objectId"]
-        found = await self._on(every, _scripts()["named"], [{"value": names}, {"value": MAX_ALIKE}])
-        asked = {"objectId": found["objectId"], "ownProperties": True}
-        properties = (await self.session.send("Runtime.getProperties", asked))["result"]
-        return [str(item["value"]["objectId"]) for item in properties if item["value"].get("type") == "function"]
-
-    async def _location(self, handle: str) -> Location | None:
-        """Where a function begins; None for the browser's own."""
-        asked = {"objectId": handle, "ownProperties": True}
-        answer = await self.session.send("Runtime.getProperties", asked)
-        for item in answer.get("internalProperties", ()):
-            if item["name"] == "[[FunctionLocation]]":
-                value = item["value"]["value"]
-                return str(value["scriptId"]), int(value["lineNumber"]), int(value["columnNumber"])
-        return None
 
     def _paused(self, event: dict[str, Any]) -> None:
         task = asyncio.ensure_future(self._look(event))
@@ -245,19 +247,19 @@ class _Target:
 
     async def _noted(self, event: Mapping[str, Any]) -> None:
         points = event.get("hitBreakpoints", ())
-        hit = next((self._breakpoints[name] for name in points if name in self._breakpoints), None)
-        if hit is None or not event["callFrames"]:
+        name = next((self._breakpoints[point] for point in points if point in self._breakpoints), None)
+        place = _begin(event["callFrames"][0]) if event["callFrames"] else None
+        if name is None or place is None:
             self._note_stack(event)
             return
-        self.hits[hit[0]] += 1
-        if self.hits[hit[0]] <= MAX_HITS:
-            await self._note_call(event["callFrames"][0], *hit)
+        self.hits[place] += 1
+        if self.hits[place] <= MAX_HITS:
+            await self._note_call(event["callFrames"][0], place, name)
 
     def _note_stack(self, event: Mapping[str, Any]) -> None:
         for frame in event["callFrames"][:MAX_FRAMES]:
-            where = frame.get("functionLocation")
-            if where and frame["functionName"] != "cloudfilmPause":
-                place = str(where["scriptId"]), int(where["lineNumber"]), int(where["columnNumber"])
+            place = _begin(frame)
+            if place is not None and frame["functionName"] != "cloudfilmPause":
                 self._running.setdefault(place, str(frame["functionName"]))
         trace = event.get("asyncStackTrace")
         for _ in range(ASYNC_DEPTH):
@@ -289,7 +291,7 @@ class _Target:
         handle = answer["result"].get("objectId")
         if "exceptionDetails" in answer or handle is None:
             return
-        text = (await self._on(handle, _scripts()["plain"], by_value=True)).get("value")
+        text = (await call_on(self.session, handle, scripts()["plain"], by_value=True)).get("value")
         if isinstance(text, str) and len(text) <= MAX_TEXT:
             self.calls.append(PageCall(_lettered(location), text, (self, str(handle), location, short)))
 
@@ -329,7 +331,7 @@ class _Target:
             if function is None:
                 return False
             given: list[dict[str, Any]] = [{"objectId": function}, {"value": arguments}, {"value": int(up_to_s * 1000)}]
-            answer = await self._on(handle, _scripts()["call"], given, by_value=True, waits=True)
+            answer = await call_on(self.session, handle, scripts()["call"], given, by_value=True, waits=True)
         except Error:
             return False
         return answer.get("value") is True
@@ -337,35 +339,13 @@ class _Target:
     async def _function(self, handle: str, location: Location, name: str) -> str | None:
         """The handle of the function that was called."""
         if location not in self._functions:
-            made = await self._on(handle, "function() { return this.made; }")
-            if made.get("type") == "function" and await self._location(made["objectId"]) == location:
+            made = await call_on(self.session, handle, "function() { return this.made; }")
+            if made.get("type") == "function" and await begin_of(self.session, made["objectId"]) == location:
                 self._functions[location] = made["objectId"]
             else:
                 self._awaited[location[0], name] = location[1:]
                 await self._find({name})
         return self._functions.get(location)
-
-    async def _on(
-        self,
-        handle: str,
-        function: str,
-        given: list[dict[str, Any]] | None = None,
-        *,
-        by_value: bool = False,
-        waits: bool = False,
-    ) -> dict[str, Any]:
-        asked = {
-            "objectId": handle,
-            "functionDeclaration": function,
-            "arguments": given or [],
-            "returnByValue": by_value,
-            "awaitPromise": waits,  # while a page is paused, no promise ends
-            "objectGroup": GROUP,
-            "silent": True,
-        }
-        answer = await self.session.send("Runtime.callFunctionOn", asked)
-        result: dict[str, Any] = answer["result"]
-        return result
 
     async def close(self) -> None:
         from playwright.async_api import Error
@@ -379,6 +359,12 @@ class _Target:
         with suppress(Error):
             await self.session.detach()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _begin(frame: Mapping[str, Any]) -> Location | None:
+    """Where the function of a stack's frame begins."""
+    where = frame.get("functionLocation")
+    return (str(where["scriptId"]), int(where["lineNumber"]), int(where["columnNumber"])) if where else None
 
 
 def _lettered(location: Location) -> str:

@@ -22,7 +22,7 @@ IN_MEMORY_EACH = 64 * 2**10  # bytes; a larger body goes to disk
 IN_MEMORY_ALL = 32 * 2**20  # bytes of all bodies of one window that are kept in memory
 IMAGES = frozenset(
     (*BARE_DATA_SETS, Kind.PART10, Kind.META_FIRST, Kind.JPEG, Kind.JPEG_LS, Kind.JP2, Kind.J2K, Kind.ZIP, Kind.UNKNOWN)
-)  # what brings images, as far as the first bytes tell: raw and packed pixels look like nothing known
+)  # kinds that may be images by their first bytes: raw and packed pixels look like nothing known
 HEARTBEAT = 64  # bytes of a message that may be one
 WEBSOCKET_IN = "websocket-in"
 WEBSOCKET_OUT = "websocket-out"

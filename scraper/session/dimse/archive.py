@@ -40,7 +40,7 @@ AHEAD_BYTES = 256 * 2**20  # that what was fetched ahead may take on the disk
 CLASSES = 5  # SOP classes in one association: each takes a presentation context a Transfer Syntax
 LISTEN_S = 600.0  # another run of this computer may hold the port so long
 UID = re.compile(r"[0-9.]{1,64}")
-BARREN = 3  # retrievals in a row that bring nothing at all: some archives refuse so, others send elsewhere
+BARREN = 3  # empty retrievals in a row: some archives refuse so, others send elsewhere
 LAST_ANSWER_S = 2.0  # a retrieval all of whose objects came may end properly
 _UNIQUE = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "PatientID", "AccessionNumber")
 
@@ -125,7 +125,7 @@ class Archive:
         self._came = False  # has anything ever come
         self._fatal_error: CloudfilmError | None = None
         self._before: Reason | None = None  # why C-MOVE follows, for whoever reads that it is refused, too
-        self._moves = True  # C-MOVE may bring what C-GET could not
+        self._moves = True  # C-MOVE may retrieve what C-GET could not
         self._one_by_one = False  # the archive does not understand lists of UIDs
 
     async def find(self, level: str, keys: Mapping[str, str], limit: int) -> list[dict[str, str]]:
@@ -264,7 +264,7 @@ class Archive:
     async def _also_by_move(
         self, ended: Ended, prefetch: _Prefetch, wanted: Sequence[str], landing: StoreReceiver
     ) -> Ended:
-        """Try C-MOVE for an object that C-GET could not bring, as long as C-MOVE works."""
+        """Try C-MOVE for an object that C-GET could not retrieve, as long as C-MOVE works."""
         if self._moves:
             try:
                 await self._move(prefetch, wanted, landing)

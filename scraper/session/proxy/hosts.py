@@ -1,4 +1,4 @@
-"""Which hosts' connections the proxy decrypts: each at its first look, then only those that bring images, or lists of them.
+"""Which hosts' connections the proxy decrypts: each at its first look, then only those that serve images, or lists of them.
 
 Hosts of banks, payments, chats, mail and of the system's own services are never decrypted (``untouched.toml``). A client that
 refuses the proxy's certificate is left alone from then on, so that it works again at its next try.

@@ -1,4 +1,4 @@
-"""Whether a body looks like an image of a study, or like a list of them: enough to go on looking at its host."""
+"""Guess whether a body is an image of a study, or a list of them: if so, its host stays decrypted."""
 
 from __future__ import annotations
 

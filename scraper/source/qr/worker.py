@@ -69,6 +69,7 @@ class Worker:
         self._password = password
         self._program = program
         self._step_s = step_s
+        self._first_s = first_s
         self._process: subprocess.Popen[bytes] | None = None
         self.pages = 1  # that the file which is searched says it has
         self.cpu_s = 0.0  # that the file at hand has cost so far, lost steps included
@@ -155,7 +156,7 @@ class Worker:
         for _ in range(MOST_LOST):
             spent_s = self.cpu_s
             try:
-                for page, seen, cpu_s in self._looks(path, {**order, "skip": done}, end, FIRST_S):
+                for page, seen, cpu_s in self._looks(path, {**order, "skip": done}, end, self._first_s):
                     done += 1
                     self.cpu_s = spent_s + cpu_s
                     yield page, seen
