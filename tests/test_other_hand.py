@@ -2,7 +2,7 @@
 
 import pytest
 
-from fixtures.sites.other_hand import VIEWERS
+from fixtures.sites.other_hand.viewers import VIEWERS
 from fixtures.world import World
 from providers.universal import Universal
 from scraper.core.model import Origin, Via
