@@ -210,7 +210,11 @@ class Worker:
         order = {**order, "path": str(path.absolute())}
         reports = self._reports(path, order, monotonic() + FIRST_S, longest=longest)
         with closing(reports):
-            return next(report for report in reports if "end" in report)
+            report = next(reports)
+        if "end" not in report:  # no word of our child's
+            self._end()
+            raise ChildProcessError(str(path))
+        return report
 
     def _looks(
         self, path: Path, order: Mapping[str, object], end: float, first_s: float
@@ -270,6 +274,7 @@ class Worker:
                 try:
                     yield report
                 except GeneratorExit:
+                    clock = timer(self._step_s)
                     self._leave(process)
                     raise
                 clock = timer(self._step_s)
