@@ -433,9 +433,13 @@ def test_the_page_opens_offline_and_shows_each_series(tmp_path, lang, word):
     links = [attrs["href"] or "" for tag, attrs in page.tags if tag == "a"]
     named = {attrs["id"] for tag, attrs in page.tags if tag == "section"}
     assert {link.removeprefix("#") for link in links if link.startswith("#")} == named == {"incomplete-7", "complete-0"}
-    targets = [link for link in links if not link.startswith("#")]
-    assert len(targets) == 3
-    assert all((tmp_path / "out" / unquote(target) / "study.json").is_file() for target in targets)
+    targets = [unquote(link) for link in links if not link.startswith("#")]
+    folders = {target for target in targets if not target.endswith("index.html")}
+    assert len(folders) == 3
+    assert all((tmp_path / "out" / folder / "study.json").is_file() for folder in folders)
+    pages = {target.removesuffix("index.html").rstrip("/") for target in targets if target.endswith("index.html")}
+    assert pages == {folder.rstrip("/") for folder in folders}  # each study's own page to look at
+    assert all((tmp_path / "out" / folder / "index.html").is_file() for folder in folders)
 
 
 def test_an_output_folder_that_was_moved_is_known_again(tmp_path):

@@ -32,6 +32,8 @@ NO_WORDS = frozenset(  # names of the sites' own, and of the standard
         "network error ",
         "packing",
         "lost",
+        "--set-from",
+        "error",
     }
 )
 
