@@ -153,10 +153,7 @@ class Ftimage(Provider):
     asks = (CAPTCHA,)
     when_asked = "nothing; a check that the page may show is filled in by a person"
     serves = "Part 10 files, as the page receives them"
-    deployments = (
-        Deployment("yyx.ftimage.cn", "飞图影像", "全国"),
-        Deployment("app.ftimage.cn", "飞图影像", "全国"),
-    )
+    deployments = (Deployment("yyx.ftimage.cn", "飞图影像", "全国"), Deployment("app.ftimage.cn", "飞图影像", "全国"))
     marks = (r"/dimage/index\.html\?(?=(?:.*&)?(?:stm|hsCode)=[^&#]+).*",)
     behind = (r"[^/]+/dimage/.*",)
     example = "https://yyx.ftimage.cn/dimage/index.html?stm=0a1b2c3d4e5f"

@@ -45,13 +45,7 @@ TITLE = "CLOUDFILM"  # of this computer, where the link gives none
 PORT = 11112  # registered for DICOM
 MOST_STUDIES, MOST_SERIES, MOST_INSTANCES = 200, 2000, 100_000
 OF_A_STUDY = ("StudyDescription", "PatientName")
-OF_A_SERIES = (
-    "SeriesInstanceUID",
-    "Modality",
-    "SeriesNumber",
-    "SeriesDescription",
-    "NumberOfSeriesRelatedInstances",
-)
+OF_A_SERIES = ("SeriesInstanceUID", "Modality", "SeriesNumber", "SeriesDescription", "NumberOfSeriesRelatedInstances")
 OF_AN_INSTANCE = ("SOPInstanceUID", "SOPClassUID", "InstanceNumber", "AvailableTransferSyntaxUID")
 Row = Mapping[str, str]
 Fetch = Callable[[ArchiveSeries, str], Awaitable[Path]]

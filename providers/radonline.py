@@ -3,16 +3,7 @@
 from __future__ import annotations
 
 from providers.products import active_image, active_image_entry
-from scraper.contract import (
-    ID_LAST4,
-    NAME,
-    PHONE,
-    Deployment,
-    Provider,
-    Series,
-    Session,
-    ShareLink,
-)
+from scraper.contract import ID_LAST4, NAME, PHONE, Deployment, Provider, Series, Session, ShareLink
 
 
 class Radonline(Provider):

@@ -7,18 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from providers.products.zfp_sockets import GROUPS, GroupReply, HeadReply, Shown, SopReply, groups_of
-from scraper.contract import (
-    Instance,
-    OnDemand,
-    Origin,
-    PixelParts,
-    Provider,
-    Series,
-    Session,
-    ShareLink,
-    Study,
-    gone,
-)
+from scraper.contract import Instance, OnDemand, Origin, PixelParts, Provider, Series, Session, ShareLink, Study, gone
 
 
 class ZfpImageProvider(Provider):

@@ -20,15 +20,7 @@ from fixtures.dicom import SyntheticStudy, chest_ct
 from tests.aurora import Fault
 
 HOSTS = ("film.aurora.test", "film.lakeside.test", "film.harbour.test", "film.meadow.test")
-PASSING = (
-    Fault.RESET,
-    Fault.CLOSE,
-    Fault.SHORT,
-    Fault.HALF_CHUNKED,
-    Fault.ERROR_500,
-    Fault.BUSY_503,
-    Fault.HTML,
-)
+PASSING = (Fault.RESET, Fault.CLOSE, Fault.SHORT, Fault.HALF_CHUNKED, Fault.ERROR_500, Fault.BUSY_503, Fault.HTML)
 
 
 class Ends(IntEnum):
@@ -59,11 +51,7 @@ def share(number: int) -> Share:
     """The study of a share: the one pattern under UIDs of its own, of the same length."""
     pattern = _pattern()
     series = pattern.series[0]
-    known = [
-        pattern.study_instance_uid,
-        series.uid,
-        *(instance.sop_instance_uid for instance in series.instances),
-    ]
+    known = [pattern.study_instance_uid, series.uid, *(instance.sop_instance_uid for instance in series.instances)]
     fresh = {uid: f"{uid[:-7]}{number:07}" for uid in known}
     images = []
     for instance in series.instances:
@@ -108,11 +96,7 @@ class Many:
             if kind == "passing":
                 self.faults[number, dice.randrange(5)] = dice.choices(PASSING, k=dice.randint(1, 2))
             else:
-                self.ends[number] = {
-                    "expired": Ends.EXPIRED,
-                    "lost": Ends.INCOMPLETE,
-                    "changed": Ends.CHANGED,
-                }[kind]
+                self.ends[number] = {"expired": Ends.EXPIRED, "lost": Ends.INCOMPLETE, "changed": Ends.CHANGED}[kind]
 
     def link(self, number: int) -> str:
         return f"http://{HOSTS[number % len(HOSTS)]}/s/A{number:07}"
@@ -143,12 +127,7 @@ class Many:
                     self.in_flight[host] -= 1
                 if not go_on:
                     return
-        except (
-            asyncio.IncompleteReadError,
-            ConnectionError,
-            asyncio.LimitOverrunError,
-            asyncio.CancelledError,
-        ):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.LimitOverrunError, asyncio.CancelledError):
             pass
         finally:
             writer.close()

@@ -30,10 +30,7 @@ def test_what_was_written_is_read(value):
         (b"\x09\x05\x01\x06\x03a\x06\x00", ["a", "a"]),  # the second text is the first one
         (b"\x09\x03\x03k\x04\x01\x01\x04\x02", {"k": 1, "0": 2}),  # a list with a name in it
         (b"\x0a\x13\x01\x03x\x04\x07", {"x": 7}),  # a class with one member
-        (
-            b"\x09\x05\x01\x0a\x13\x01\x03x\x04\x07\x0a\x01\x04\x08",
-            [{"x": 7}, {"x": 8}],
-        ),  # its class given once
+        (b"\x09\x05\x01\x0a\x13\x01\x03x\x04\x07\x0a\x01\x04\x08", [{"x": 7}, {"x": 8}]),  # its class given once
         (b"\x0a\x07\x43flex.messaging.io.ArrayCollection\x09\x03\x01\x04\x01", [1]),
     ],
 )

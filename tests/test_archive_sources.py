@@ -165,8 +165,7 @@ def test_a_folder_is_copied_and_stays(tmp_path, capsys):
 
 @pytest.mark.parametrize("name", first_of(LOCKED))
 @pytest.mark.parametrize(
-    ("given", "code", "error"),
-    [(SECRET, 0, ""), ("wrong", 5, "credentials-refused"), ("", 5, "credentials-required")],
+    ("given", "code", "error"), [(SECRET, 0, ""), ("wrong", 5, "credentials-refused"), ("", 5, "credentials-required")]
 )
 def test_an_archive_with_a_password(tmp_path, capsys, name, given, code, error):
     archive = tmp_path / name

@@ -62,11 +62,7 @@ def test_a_part10_file_stays_byte_for_byte(tmp_path):
     path.write_bytes(SLICE.data)
     found = normalise(path)
     assert path.read_bytes() == SLICE.data
-    assert (found.sop_instance_uid, found.modality, found.patient_name) == (
-        SLICE.sop_instance_uid,
-        "CT",
-        "测试^甲",
-    )
+    assert (found.sop_instance_uid, found.modality, found.patient_name) == (SLICE.sop_instance_uid, "CT", "测试^甲")
     assert (found.rows, found.columns, found.instance_number) == (64, 64, 3)
     assert found == header(path)
 
@@ -335,13 +331,7 @@ def test_pixels_that_are_not_the_instance_s_are_refused(name, frames):
 
 
 def test_the_tiny_constant_picture_is_asked_again():
-    tags = {
-        "Rows": "512",
-        "Columns": "512",
-        "BitsAllocated": "16",
-        "BitsStored": "12",
-        "SamplesPerPixel": "1",
-    }
+    tags = {"Rows": "512", "Columns": "512", "BitsAllocated": "16", "BitsStored": "12", "SamplesPerPixel": "1"}
     with pytest.raises(CorruptInstance) as caught:
         check_frame(tags, boxed(j2k(np.full((512, 512), 7, np.uint16), bits_stored=12)))
     assert caught.value.values["what"] == Reason.CONSTANT_PICTURE

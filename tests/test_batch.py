@@ -517,10 +517,7 @@ def test_what_a_dead_process_was_at_is_free_again(tmp_path):
         "assert ledger.claim(key, (), 0); os._exit(9)"
     )
     subprocess.run(
-        [sys.executable, "-c", code, tmp_path],
-        env=environment(),
-        cwd=Path(__file__).parent.parent,
-        check=False,
+        [sys.executable, "-c", code, tmp_path], env=environment(), cwd=Path(__file__).parent.parent, check=False
     )
     with Ledger(tmp_path) as ledger:
         key = ledger.hashed("x")

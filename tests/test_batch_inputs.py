@@ -122,18 +122,8 @@ def test_json_lines(tmp_path):
         json.dumps({"source": ONE, "password": 1.5}),
     ]
     listing = read(tmp_path, "links.jsonl", "\n".join(rows))
-    assert listing.rows == (
-        Row(1, ONE, "甲", {"password": "p"}),
-        Row(2, TWO, "", {"phone_last4": "1234"}),
-        Row(3, ONE),
-    )
-    assert refused(listing) == [
-        (5, "no-json"),
-        (6, "no-json"),
-        (7, "no-source"),
-        (8, "no-answer"),
-        (9, "no-answer"),
-    ]
+    assert listing.rows == (Row(1, ONE, "甲", {"password": "p"}), Row(2, TWO, "", {"phone_last4": "1234"}), Row(3, ONE))
+    assert refused(listing) == [(5, "no-json"), (6, "no-json"), (7, "no-source"), (8, "no-answer"), (9, "no-answer")]
 
 
 def test_a_folder_stands_for_its_photos_and_pdfs(tmp_path):
@@ -161,24 +151,11 @@ def test_a_folder_stands_for_its_photos_and_pdfs(tmp_path):
         lambda s: s.replace("\n", "\r\n").encode("gb18030"),
         lambda s: s.replace("\n", "\r").encode(),
     ],
-    ids=[
-        "utf-8",
-        "utf-8-sig",
-        "utf-16",
-        "utf-16-le",
-        "utf-16-be",
-        "utf-32",
-        "gb18030",
-        "gb18030-crlf",
-        "utf-8-cr",
-    ],
+    ids=["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "gb18030", "gb18030-crlf", "utf-8-cr"],
 )
 def test_every_encoding_that_spreadsheets_export(tmp_path, encoded):
     listing = read(tmp_path, "links.csv", encoded(f"source,label,password\n{ONE},张三丰,密码\n{TWO},联通,x\n"))
-    assert listing.rows == (
-        Row(2, ONE, "张三丰", {"password": "密码"}),
-        Row(3, TWO, "联通", {"password": "x"}),
-    )
+    assert listing.rows == (Row(2, ONE, "张三丰", {"password": "密码"}), Row(3, TWO, "联通", {"password": "x"}))
 
 
 def test_a_line_that_is_no_text_is_not_guessed(tmp_path):

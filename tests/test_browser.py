@@ -10,14 +10,7 @@ import pytest
 import trustme
 
 from fixtures.sites.generic_channels import site
-from scraper.core.errors import (
-    BadCertificate,
-    BrowserMissing,
-    NoSuchStudy,
-    SiteChanged,
-    SiteUnreachable,
-    UsageError,
-)
+from scraper.core.errors import BadCertificate, BrowserMissing, NoSuchStudy, SiteChanged, SiteUnreachable, UsageError
 from scraper.core.model import Request
 from scraper.core.reasons import Reason
 from scraper.core.settings import ConnectTo, Settings
@@ -123,11 +116,7 @@ async def test_windows_share_nothing_and_wait_for_each_other(settings, tmp_path)
     async with Browser(settings, tmp_path / "spool") as browser:
         first = await browser.window()
         await first.add_cookies(
-            [
-                Cookie("who", "first", site.MAIN),
-                Cookie("unsound", "x", ""),
-                Cookie("__Host-odd", "y", site.MAIN),
-            ]
+            [Cookie("who", "first", site.MAIN), Cookie("unsound", "x", ""), Cookie("__Host-odd", "y", site.MAIN)]
         )
         await first.open(f"http://{site.MAIN}/arrived")
         assert [(cookie.name, cookie.value) for cookie in await first.cookies()] == [("who", "first")]

@@ -19,9 +19,7 @@ def head(uid, series=SCOUT, description=""):
 
 def claimed(value, sources, heads):
     found = claims(
-        [Manifest("https://film.test/api/list", value)],
-        sources,
-        {head.sop_instance_uid: head for head in heads},
+        [Manifest("https://film.test/api/list", value)], sources, {head.sop_instance_uid: head for head in heads}
     )
     rows = completeness.unasked(STUDY, found, ())
     assert all(series.evidence is Evidence.MANIFEST and series.problems[0].fatal for series in rows)
@@ -96,10 +94,7 @@ def test_verdicts_1_a_flat_list_of_images():
 def test_verdicts_1_the_name_that_the_data_give_a_series():
     value = [{"desc": "定位像", "count": 1}, {"desc": "5mm 平扫", "count": 12}]
     instance = head(f"{SCOUT}.1", description="定位像")
-    assert claimed(value, {"https://film.test/next": instance.sop_instance_uid}, [instance]) == (
-        {SCOUT: 1},
-        [12],
-    )
+    assert claimed(value, {"https://film.test/next": instance.sop_instance_uid}, [instance]) == ({SCOUT: 1}, [12])
 
 
 @pytest.mark.parametrize(
@@ -107,10 +102,7 @@ def test_verdicts_1_the_name_that_the_data_give_a_series():
     [
         [{"studyId": "a1b2c3", "imageCount": 1}, {"studyId": "d4e5f6", "imageCount": 12}],
         {"history": [{"id": "a1b2c3", "imageCount": 1}, {"id": "d4e5f6", "imageCount": 12}]},
-        [
-            {"id": "a1b2c3", "studyDate": "20260108", "n": 1},
-            {"id": "d4e5f6", "studyDate": "20250108", "n": 1},
-        ],
+        [{"id": "a1b2c3", "studyDate": "20260108", "n": 1}, {"id": "d4e5f6", "studyDate": "20250108", "n": 1}],
         [{"id": "q1", "imageCount": 1}, {"id": "q2", "imageCount": 12}],
         [{"id": "zzzzzz", "imageCount": 1}, {"id": "yyyyyy", "imageCount": 12}],
     ],
@@ -127,11 +119,7 @@ def test_verdicts_1_what_came_of_all_entries_is_not_missing():
         f"{IMAGE}d4e5f6&n=1": heads[1].sop_instance_uid,
         f"{IMAGE}d4e5f6&n=2": heads[2].sop_instance_uid,
     }
-    value = [
-        {"id": "a1b2c3", "imageCount": 1},
-        {"id": "d4e5f6", "imageCount": 2},
-        {"id": "empty0", "imageCount": 0},
-    ]
+    value = [{"id": "a1b2c3", "imageCount": 1}, {"id": "d4e5f6", "imageCount": 2}, {"id": "empty0", "imageCount": 0}]
     assert claimed(value, sources, heads) == ({SCOUT: 1, AXIAL: 2}, [])
 
 

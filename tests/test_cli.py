@@ -52,10 +52,7 @@ RESULT = {
         "via": {"enum": ["direct", "browser", None]},
         "link": {"type": ["string", "null"]},
         "output": {"type": ["string", "null"]},
-        "study": {
-            "type": ["object", "null"],
-            "required": ["uid", "date", "modality", "description", "patient_name"],
-        },
+        "study": {"type": ["object", "null"], "required": ["uid", "date", "modality", "description", "patient_name"]},
         "series": {
             "type": "array",
             "items": {
@@ -348,14 +345,7 @@ def test_exit_9_a_site_that_changed_and_one_that_is_down(study, tmp_path):
     (diagnostic,) = tmp_path.glob("cloudfilm-diagnostic-*.json")
     assert "Changed0" not in diagnostic.read_text(encoding="utf-8")
     down = cloudfilm(
-        "grab",
-        aurora.LINK,
-        "-o",
-        tmp_path,
-        "--browser",
-        "never",
-        "--connect-to",
-        f"{aurora.HOST}:80:127.0.0.1:1",
+        "grab", aurora.LINK, "-o", tmp_path, "--browser", "never", "--connect-to", f"{aurora.HOST}:80:127.0.0.1:1"
     )
     assert down.returncode == ExitCode.SITE
 
@@ -379,16 +369,7 @@ def test_exit_10_a_disk_that_takes_no_more(tmp_path):
         "from scraper.cli.commands import main; main()"
     )
     with up(site_of(big)) as site:
-        words = [
-            "grab",
-            aurora.LINK,
-            "-o",
-            str(tmp_path),
-            "--browser",
-            "never",
-            "--connect-to",
-            site.connect_to[0],
-        ]
+        words = ["grab", aurora.LINK, "-o", str(tmp_path), "--browser", "never", "--connect-to", site.connect_to[0]]
         done = subprocess.run(
             [sys.executable, "-c", limited, *words],
             capture_output=True,
@@ -475,16 +456,7 @@ def test_killed_in_the_middle_and_run_again(study, tmp_path, after):
     site.latency_s = 0.15
     with up(site):
         words = command(
-            "grab",
-            aurora.LINK,
-            "-o",
-            tmp_path,
-            "--jobs",
-            1,
-            "--browser",
-            "never",
-            "--connect-to",
-            site.connect_to[0],
+            "grab", aurora.LINK, "-o", tmp_path, "--jobs", 1, "--browser", "never", "--connect-to", site.connect_to[0]
         )
         running = subprocess.Popen(
             words,

@@ -48,11 +48,7 @@ CASES = (
     ("lossless J2K", j2k(bits_stored=16), (48, 64, 1, 16, True, codestream.J2K_LOSSLESS, "")),
     ("lossy J2K", j2k(compression_ratios=[8]), (48, 64, 1, 12, False, codestream.J2K, "")),
     ("colour J2K", j2k(COLOUR, use_mct=True), (40, 50, 3, 8, True, codestream.J2K_LOSSLESS, "YBR_RCT")),
-    (
-        "colour J2K, planes apart",
-        j2k(COLOUR, use_mct=False),
-        (40, 50, 3, 8, True, codestream.J2K_LOSSLESS, ""),
-    ),
+    ("colour J2K, planes apart", j2k(COLOUR, use_mct=False), (40, 50, 3, 8, True, codestream.J2K_LOSSLESS, "")),
     ("JP2", boxed(j2k()), (48, 64, 1, 12, True, codestream.J2K_LOSSLESS, "")),
     ("JPEG-LS", bytes(jpeg_ls.encode_array(RAMP)), (48, 64, 1, 12, True, codestream.JPEG_LS, "")),
     (
@@ -61,21 +57,9 @@ CASES = (
         (48, 64, 1, 12, False, codestream.JPEG_LS_NEAR, ""),
     ),
     ("grey JPEG", picture("JPEG"), (48, 64, 1, 8, False, codestream.JPEG_BASELINE, "")),
-    (
-        "colour JPEG 4:2:0",
-        picture("JPEG", "RGB"),
-        (40, 50, 3, 8, False, codestream.JPEG_BASELINE, "YBR_FULL_422"),
-    ),
-    (
-        "colour JPEG 4:4:4",
-        picture("JPEG", "RGB", subsampling=0),
-        (40, 50, 3, 8, False, codestream.JPEG_BASELINE, ""),
-    ),
-    (
-        "progressive JPEG",
-        picture("JPEG", progressive=True),
-        (48, 64, 1, 8, False, codestream.JPEG_PROGRESSIVE, ""),
-    ),
+    ("colour JPEG 4:2:0", picture("JPEG", "RGB"), (40, 50, 3, 8, False, codestream.JPEG_BASELINE, "YBR_FULL_422")),
+    ("colour JPEG 4:4:4", picture("JPEG", "RGB", subsampling=0), (40, 50, 3, 8, False, codestream.JPEG_BASELINE, "")),
+    ("progressive JPEG", picture("JPEG", progressive=True), (48, 64, 1, 8, False, codestream.JPEG_PROGRESSIVE, "")),
     ("lossless JPEG", segmented(), (48, 64, 1, 16, True, codestream.JPEG_LOSSLESS_SV1, "")),
     ("PNG of 16 bits", picture("PNG", "I;16"), (48, 64, 1, 16, True, "", "")),
 )

@@ -56,10 +56,7 @@ async def collected(folder: Path, *instances: Instance):
         spool=folder / "spool",
     )
     fetcher = Fetcher(session, lambda _: None)
-    async with (
-        opened(folder, STUDY.study_instance_uid, lambda: None) as store,
-        Inspector() as inspector,
-    ):
+    async with opened(folder, STUDY.study_instance_uid, lambda: None) as store, Inspector() as inspector:
         collector = Collector(store, fetcher, inspector, SilentWatcher(), 1)
         await collector.take([Series(STUDY.study_instance_uid, SERIES, instances)])
         await session.close()

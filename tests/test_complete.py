@@ -130,15 +130,7 @@ def caught(folder, *came: tuple[str, str]) -> Observations:
         ({"series": [{"images": uids(1, 3)}, {"images": uids(1, 2)}]}, {}),
         ({"series": [{"images": [*uids(1, 3), OURS, STUDY, "1.2.840.10008.5.1.4.1.1.2"]}]}, {}),
         ({"priors": [{"images": uids(1, 1)}, {"images": REPORTS}]}, {}),
-        (
-            {
-                "studies": [
-                    {"studyUid": STUDY, "images": uids(1, 3)},
-                    {"studyUid": f"{STUDY}.8", "images": REPORTS},
-                ]
-            },
-            {},
-        ),
+        ({"studies": [{"studyUid": STUDY, "images": uids(1, 3)}, {"studyUid": f"{STUDY}.8", "images": REPORTS}]}, {}),
         ({"series": [{"images": uids(1, 3), "frameOfReference": f"{OURS}.5"}]}, {}),
         ({"series": [{"images": []}, {"images": uids(1, 3)}]}, {}),
     ],
@@ -166,14 +158,8 @@ def test_one_list_a_series_keeps_its_instances_together(tmp_path):
     [
         ("StudyInstanceUIDs=1.2.840.1.7.1", ["1.2.840.1.7.1"]),
         ("StudyInstanceUIDs=1.2.840.1.7.1,1.2.840.1.7.2", ["1.2.840.1.7.1", "1.2.840.1.7.2"]),
-        (
-            "a=1&studyInstanceUID=1.2.840.1.7.1&StudyInstanceUID=1.2.840.1.7.2",
-            ["1.2.840.1.7.1", "1.2.840.1.7.2"],
-        ),
-        (
-            "StudyInstanceUIDs=1.2.840.1.7.1%2C1.2.840.1.7.1%5C1.2.840.1.7.3",
-            ["1.2.840.1.7.1", "1.2.840.1.7.3"],
-        ),
+        ("a=1&studyInstanceUID=1.2.840.1.7.1&StudyInstanceUID=1.2.840.1.7.2", ["1.2.840.1.7.1", "1.2.840.1.7.2"]),
+        ("StudyInstanceUIDs=1.2.840.1.7.1%2C1.2.840.1.7.1%5C1.2.840.1.7.3", ["1.2.840.1.7.1", "1.2.840.1.7.3"]),
         ("SeriesInstanceUID=1.2.840.1.7.1&StudyInstanceUIDs=all", []),
     ],
     ids=["one", "several", "twice", "escaped", "none"],

@@ -29,8 +29,7 @@ def test_defaults_come_from_the_file_and_the_command_line_goes_before(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text",
-    ['password = "x"', 'answer = "phone=1"', 'colour = "red"', 'jobs = "many"', 'lang = "fr"', "jobs = true"],
+    "text", ['password = "x"', 'answer = "phone=1"', 'colour = "red"', 'jobs = "many"', 'lang = "fr"', "jobs = true"]
 )
 def test_what_has_no_place_in_it(text, tmp_path):
     with pytest.raises(UsageError):

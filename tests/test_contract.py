@@ -124,8 +124,7 @@ def test_a_refusal_that_is_judged_by_the_provider_is_not_raised():
 
 
 @pytest.mark.parametrize(
-    ("words", "error"),
-    [("二维码已失效", LinkExpired), ("查无此检查", NoSuchStudy), ("无权下载", DownloadNotPermitted)],
+    ("words", "error"), [("二维码已失效", LinkExpired), ("查无此检查", NoSuchStudy), ("无权下载", DownloadNotPermitted)]
 )
 def test_words_that_say_nothing_of_the_share_mean_what_the_provider_says(words, error):
     assert type(gone(words, or_else=DownloadNotPermitted)) is error
@@ -169,8 +168,7 @@ class Doors(Provider):
 
 
 @pytest.mark.parametrize(
-    ("path", "key"),
-    [("/t/Ab1", "share Ab1"), ("/u/Ab1/", "share Ab1"), ("/list/study?id=7", "study 7")],
+    ("path", "key"), [("/t/Ab1", "share Ab1"), ("/u/Ab1/", "share Ab1"), ("/list/study?id=7", "study 7")]
 )
 async def test_each_kind_of_link_has_its_method(path, key):
     matched = Doors.reads(ShareLink(f"https://film.aurora.test{path}"))

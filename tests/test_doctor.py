@@ -19,15 +19,7 @@ def test_this_machine_can_work(tmp_path):
     assert doctor.sound(findings)
     names = [finding.name for finding in findings]
     assert names == list(dict.fromkeys(names))
-    assert {
-        "python",
-        "browser",
-        "zxing-cpp",
-        "zbar",
-        "imagecodecs",
-        "wechat",
-        "disk-space",
-    } <= set(names)
+    assert {"python", "browser", "zxing-cpp", "zbar", "imagecodecs", "wechat", "disk-space"} <= set(names)
 
 
 def test_what_is_there_costs_nothing_and_what_is_missing_says_so(tmp_path, monkeypatch):

@@ -24,11 +24,7 @@ def series(uid, count, evidence=Evidence.SIGHT, expected=None):
 def merged(earlier, now, saved):
     found = merge(earlier, now, {item.name: item.expected for item in now}, {}, saved)
     return {
-        series.name: (
-            found.expected[series.name],
-            series.evidence,
-            [problem.code for problem in series.problems],
-        )
+        series.name: (found.expected[series.name], series.evidence, [problem.code for problem in series.problems])
         for series in found.series
     }
 
@@ -114,15 +110,7 @@ def test_verdicts_2_a_report_that_says_nothing(text, tmp_path):
 
 def test_verdicts_2_a_report_of_an_earlier_version_is_read(tmp_path):
     """Evidence stood in its problems alone; a provider's own count had none."""
-    row = {
-        "uid": A,
-        "number": 1,
-        "description": "",
-        "modality": "CT",
-        "expected": 12,
-        "saved": 1,
-        "problems": [],
-    }
+    row = {"uid": A, "number": 1, "description": "", "modality": "CT", "expected": 12, "saved": 1, "problems": []}
     seen = row | {"uid": B, "expected": None, "problems": [{"code": "judged-by-sight"}]}
     path = tmp_path / "study.json"
     path.write_text(json.dumps({"series": [row, seen], "instances": {"expected": None}}))

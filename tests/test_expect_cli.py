@@ -86,11 +86,7 @@ def test_verdicts_2_a_run_for_one_series_takes_nothing_back(study, tmp_path):
     (document,) = documents(done)
     assert (done.returncode, document["instances"]["saved"]) == (0, 2)  # what was asked for is whole
     report = saved_report(tmp_path)
-    assert (report["status"], report["instances"]["expected"], report["instances"]["saved"]) == (
-        "incomplete",
-        13,
-        12,
-    )
+    assert (report["status"], report["instances"]["expected"], report["instances"]["saved"]) == ("incomplete", 13, 12)
     assert {row["sop_instance_uid"] for row in report["instances_saved"]} == {
         row["sop_instance_uid"] for row in first["instances_saved"]
     }

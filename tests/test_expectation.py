@@ -28,10 +28,7 @@ def codes(studies) -> list[str]:
     found = [problem for study in studies for problem in study.problems]
     return [
         item.code
-        for item in (
-            *found,
-            *(problem for study in studies for row in study.series for problem in row.problems),
-        )
+        for item in (*found, *(problem for study in studies for row in study.series for problem in row.problems))
     ]
 
 

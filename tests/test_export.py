@@ -192,10 +192,7 @@ async def test_deidentified_files_name_no_one_and_keep_their_pixels(folder, tmp_
             path = tmp_path / "one.dcm"
             path.write_bytes(data)
             ds = pydicom.dcmread(path)
-            assert (ds.PatientIdentityRemoved, ds.file_meta.MediaStorageSOPInstanceUID) == (
-                "YES",
-                ds.SOPInstanceUID,
-            )
+            assert (ds.PatientIdentityRemoved, ds.file_meta.MediaStorageSOPInstanceUID) == ("YES", ds.SOPInstanceUID)
             assert ds.DeidentificationMethodCodeSequence[0].CodeValue == "113100"
             assert ds.pixel_array.tobytes() in pixels
             assert ds.get("ImagePositionPatient") is not None

@@ -172,10 +172,7 @@ def recorded(world: World, kind: str, path: Path, *, is_whole: bool = True) -> N
 
 
 @needs_browser
-@pytest.mark.parametrize(
-    "kind",
-    first_of(["socket", "wado", "post", "blocks", "base64"]),
-)
+@pytest.mark.parametrize("kind", first_of(["socket", "wado", "post", "blocks", "base64"]))
 @pytest.mark.thorough
 def test_chromiums_own_recording_gives_what_the_live_capture_gives(world, tmp_path, capsys, kind):
     path = tmp_path / "film.har"

@@ -159,12 +159,7 @@ async def wado_rs(session: Session, recorder: Recorder) -> None:
 
 
 async def provider_calls(session: Session, recorder: Recorder) -> None:
-    other = {
-        "user-agent": "A",
-        "ACCEPT-LANGUAGE": "en",
-        "content-type": "text/x",
-        "host": f"127.0.0.1:{recorder.port}",
-    }
+    other = {"user-agent": "A", "ACCEPT-LANGUAGE": "en", "content-type": "text/x", "host": f"127.0.0.1:{recorder.port}"}
     await session.get(
         f"{recorder.origin}/x", headers={"accept": "a/b", "cookie": "c=3; d=3", "COOKIE": "d=4; a=0", **other}
     )

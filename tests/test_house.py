@@ -157,15 +157,7 @@ def test_no_platform_imports_another():
 
 
 def test_exported_names():
-    assert scraper.__all__ == [
-        "grab",
-        "Settings",
-        "Result",
-        "Status",
-        "Problem",
-        "CloudfilmError",
-        "__version__",
-    ]
+    assert scraper.__all__ == ["grab", "Settings", "Result", "Status", "Problem", "CloudfilmError", "__version__"]
     assert all(getattr(scraper, name) for name in scraper.__all__)
     with pytest.raises(AttributeError):
         scraper.nothing_of_that_name  # noqa: B018  the access itself is what is tried

@@ -173,9 +173,7 @@ GZIP = (
 
 
 @pytest.mark.parametrize(
-    "wire",
-    [SHORT, CHUNKED, GZIP, b"", b"garbage\r\n\r\n"],
-    ids=["short", "chunked", "gzip", "empty", "no-http"],
+    "wire", [SHORT, CHUNKED, GZIP, b"", b"garbage\r\n\r\n"], ids=["short", "chunked", "gzip", "empty", "no-http"]
 )
 async def test_a_broken_answer_is_no_answer(wire: bytes):
     async def handler(head: bytes, writer: asyncio.StreamWriter) -> None:

@@ -102,8 +102,7 @@ def test_bytes_that_are_missing_or_too_many_are_seen(damage):
 
 
 @pytest.mark.parametrize(
-    ("at", "value"),
-    [(8, 0xFFFFFFFF), (12, 0xFFFFFFFF), (24, 1), (24, 0), (16, 0xFFFFFFFE), (32, 0xFFFFFFFF)],
+    ("at", "value"), [(8, 0xFFFFFFFF), (12, 0xFFFFFFFF), (24, 1), (24, 0), (16, 0xFFFFFFFE), (32, 0xFFFFFFFF)]
 )
 def test_a_header_that_promises_too_much_is_left_to_the_decoder(at, value):
     data = bytearray(encoded(64))

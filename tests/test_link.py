@@ -13,16 +13,8 @@ SHARED = "【影像分享】您的检查影像 https://film.aurora.test/t/0a1b2c
     ("text", "url", "answers"),
     [
         (SHARED, "https://film.aurora.test/t/0a1b2c3d4e5f", {"access_code": "a1b2"}),
-        (
-            "https://film.aurora.test/t/abc密码：Xy12#9",
-            "https://film.aurora.test/t/abc",
-            {"password": "Xy12#9"},
-        ),
-        (
-            "链接:http://192.0.2.7:8088/v?k=1 提取码 7788",
-            "http://192.0.2.7:8088/v?k=1",
-            {"access_code": "7788"},
-        ),
+        ("https://film.aurora.test/t/abc密码：Xy12#9", "https://film.aurora.test/t/abc", {"password": "Xy12#9"}),
+        ("链接:http://192.0.2.7:8088/v?k=1 提取码 7788", "http://192.0.2.7:8088/v?k=1", {"access_code": "7788"}),
         ("打开 https://a.test/#/home?sid=1&token=0a。", "https://a.test/#/home?sid=1&token=0a", {}),
         ("http://[2001:db8::7]:8080/x", "http://[2001:db8::7]:8080/x", {}),
         ("HTTPS://A.TEST/Path", "https://a.test/Path", {}),
@@ -141,10 +133,7 @@ def test_kinds_of_payloads(text, symbology, kind):
         ("https://a.test/x code 1234", ["https://a.test/x"]),
         ("https://a.test/x \r\nMEBKM:TITLE:a;URL:http\\://a.test/x;;", ["https://a.test/x"]),
         ("张三的影像 http://a.test/x?y=1 密码1234", ["http://a.test/x?y=1"]),
-        (
-            "公众号 http://weixin.qq.com/r/a，影像：https://a.test/x。",
-            ["http://weixin.qq.com/r/a", "https://a.test/x"],
-        ),
+        ("公众号 http://weixin.qq.com/r/a，影像：https://a.test/x。", ["http://weixin.qq.com/r/a", "https://a.test/x"]),
         ("CT20260108001", []),
         ("", []),
     ],

@@ -437,10 +437,7 @@ def look_through(page: Page, kind: str, *, is_whole: bool = True) -> None:
 @needs_proxy
 @pytest.mark.parametrize(
     "kind",
-    [
-        "wado",
-        *(pytest.param(kind, marks=pytest.mark.thorough) for kind in ("socket", "post", "blocks", "base64")),
-    ],
+    ["wado", *(pytest.param(kind, marks=pytest.mark.thorough) for kind in ("socket", "post", "blocks", "base64"))],
 )
 def test_what_the_browser_receives_is_the_study_that_a_live_capture_gives(world, tmp_path, capsys, kind):
     with Listening(tmp_path / "listened", *world.options) as listening, tab(listening) as page:

@@ -9,12 +9,7 @@ import pytest
 
 from scraper.capture.observe import notation
 
-LIST = {
-    "series": [
-        {"uid": "1.2.840.1.1", "images": ["/a/1.dcm", "/a/2.dcm"]},
-        {"uid": "1.2.840.1.2", "images": []},
-    ]
-}
+LIST = {"series": [{"uid": "1.2.840.1.1", "images": ["/a/1.dcm", "/a/2.dcm"]}, {"uid": "1.2.840.1.2", "images": []}]}
 WRITTEN = json.dumps(LIST)
 PACKED = base64.b64encode(gzip.compress(WRITTEN.encode())).decode()
 UNQUOTED = "{series: [{uid: '1.2.840.1.1', images: ['/a/1.dcm', '/a/2.dcm',],}, {uid: \"1.2.840.1.2\", images: []}]}"
@@ -65,10 +60,7 @@ def test_elements_that_repeat_anywhere_are_arrays_everywhere():
     value = notation.from_xml(
         '<q xmlns="urn:x" root="/w"><S id="1"><I sop="1.1"/><I sop="1.2"/></S><S id="2"><I sop="2.1"/><n>b</n></S></q>'
     )
-    series = [
-        {"id": "1", "I[]": [{"sop": "1.1"}, {"sop": "1.2"}]},
-        {"id": "2", "I[]": [{"sop": "2.1"}], "n": "b"},
-    ]
+    series = [{"id": "1", "I[]": [{"sop": "1.1"}, {"sop": "1.2"}]}, {"id": "2", "I[]": [{"sop": "2.1"}], "n": "b"}]
     assert value == {"q": {"root": "/w", "S[]": series}}
 
 

@@ -100,15 +100,9 @@ def urls(held: resolve.SourceLinks) -> list[str]:
 @pytest.mark.usefixtures("plugged_in")
 def test_verdicts_6_two_films_on_one_photo_in_reading_order(tmp_path):
     sheet(
-        ("http://weixin.qq.com/r/AbC", LAKE),
-        (aurora.EXPIRED, aurora.LINK),
-        ("https://hospital.test/", "barcode 1"),
+        ("http://weixin.qq.com/r/AbC", LAKE), (aurora.EXPIRED, aurora.LINK), ("https://hospital.test/", "barcode 1")
     ).save(tmp_path / "photo.png")
-    assert urls(resolve.read_all(str(tmp_path / "photo.png"), SETTINGS, nothing)) == [
-        LAKE,
-        aurora.EXPIRED,
-        aurora.LINK,
-    ]
+    assert urls(resolve.read_all(str(tmp_path / "photo.png"), SETTINGS, nothing)) == [LAKE, aurora.EXPIRED, aurora.LINK]
 
 
 @pytest.mark.usefixtures("plugged_in")
@@ -211,12 +205,7 @@ def test_verdicts_6_decode_prints_a_line_for_every_file(tmp_path):
     done = cloudfilm("decode", "--json", *(tmp_path / name for name in names))
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [Path(row["file"]).name for row in rows] == list(names)
-    assert [row.get("error", {}).get("code") for row in rows] == [
-        "no-such-file",
-        "unreadable-file",
-        "empty-file",
-        None,
-    ]
+    assert [row.get("error", {}).get("code") for row in rows] == ["no-such-file", "unreadable-file", "empty-file", None]
     assert done.returncode == 2
 
 
@@ -479,14 +468,7 @@ def test_verdicts_30_what_a_killed_run_left_is_removed_by_the_next(tmp_path):
         (temporary / name).mkdir()
         (temporary / name / "file").touch()
     with Silence() as site:
-        words = (
-            "list",
-            aurora.LINK,
-            "--browser",
-            "never",
-            "--connect-to",
-            f"{aurora.HOST}:80:127.0.0.1:{site.port}",
-        )
+        words = ("list", aurora.LINK, "--browser", "never", "--connect-to", f"{aurora.HOST}:80:127.0.0.1:{site.port}")
         running = started(*words, TMPDIR=str(temporary))
         assert site.reached.wait(60)
         (left,) = [folder for folder in temporary.glob("cloudfilm-*") if (folder / leftovers.LOCK).exists()]
@@ -624,10 +606,7 @@ def image(uid: str = "", key: str = "") -> Instance:
             "Tiny: instance 3 of series 2 has neither a UID nor a key",
         ),
         ([of(image("1"), uid=""), of(image("2"), uid="")], "Tiny: series 2 has neither a UID nor a key"),
-        (
-            [of(image(key="a"), image(key="a"))],
-            "Tiny: instance 2 of series 1 has the key of one before it: a",
-        ),
+        ([of(image(key="a"), image(key="a"))], "Tiny: instance 2 of series 1 has the key of one before it: a"),
         (
             [of(image(key="a")), of(image(key="b"), image(key="a"))],
             "Tiny: instance 2 of series 2 has the key of one before it: a",
@@ -645,11 +624,7 @@ def test_verdicts_33_what_a_provider_yields_is_looked_over(found, words):
 
 
 def test_verdicts_33_what_is_sound_passes():
-    found = [
-        of(image("1"), image("2"), image("2")),
-        of(image(key="a"), uid="1.3"),
-        of(image(key="a"), uid="1.4"),
-    ]
+    found = [of(image("1"), image("2"), image("2")), of(image(key="a"), uid="1.3"), of(image(key="a"), uid="1.4")]
     assert checked(Tiny(), found) == found
 
 
@@ -735,10 +710,7 @@ def test_verdicts_35_a_study_is_brought_home_though_nobody_reads(study, tmp_path
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-@pytest.mark.parametrize(
-    "words",
-    first_of([["providers"], ["--help"], ["decode", "--json", "{good}"]]),
-)
+@pytest.mark.parametrize("words", first_of([["providers"], ["--help"], ["decode", "--json", "{good}"]]))
 def test_verdicts_35_a_full_disk_behind_standard_output_is_10(tmp_path, words):
     code(aurora.LINK).save(tmp_path / "good.png")
     given = [word.format(good=tmp_path / "good.png") for word in words]
@@ -771,13 +743,7 @@ def test_verdicts_35_a_proxy_of_an_unknown_scheme_is_wrong_usage(proxy):
         check_proxy(proxy)
     assert "secret" not in describe(wrong.value, Language.EN)
     assert wrong.value.exit_code == 2
-    for words in (
-        ["grab", aurora.LINK],
-        ["list", aurora.LINK],
-        ["batch", "x"],
-        ["doctor"],
-        ["learn", aurora.LINK],
-    ):
+    for words in (["grab", aurora.LINK], ["list", aurora.LINK], ["batch", "x"], ["doctor"], ["learn", aurora.LINK]):
         if proxy == "foo://x":
             assert cloudfilm(*words, "--proxy", proxy).returncode == 2
 

@@ -189,8 +189,7 @@ def crumpled(flat: Pixels, height: float) -> tuple[Pixels, Pixels]:
 
 
 @pytest.mark.parametrize(
-    ("bend", "amount"),
-    [(around_a_bottle, 0.6), (in_waves, 8.0), (in_waves, 14.0), (crumpled, 4.0)],
+    ("bend", "amount"), [(around_a_bottle, 0.6), (in_waves, 8.0), (in_waves, 14.0), (crumpled, 4.0)]
 )
 def test_what_is_bent_is_straightened(bend, amount):
     flat = on_paper(modules_of(LONG))
@@ -318,8 +317,5 @@ def test_a_step_that_hangs_or_dies_is_left_out(tmp_path, trouble):
 
 
 def test_a_child_that_dies_time_and_again_is_given_up(tmp_path):
-    with (
-        Worker(tmp_path, program=(sys.executable, "-c", "")) as worker,
-        pytest.raises(ChildProcessError),
-    ):
+    with Worker(tmp_path, program=(sys.executable, "-c", "")) as worker, pytest.raises(ChildProcessError):
         list(worker.search(tmp_path / "a.png", glanced=True, remaining_s=60))

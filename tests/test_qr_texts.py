@@ -36,16 +36,7 @@ JAPANESE = (
     "ｲﾗｽﾄ入りｶﾗｰQRｺｰﾄﾞ",
     "検査番号：12",
 )
-WESTERN = (
-    "Café Müller",
-    "señor",
-    "Größe 5°",
-    "François à Paris",
-    "10 €",
-    "Zürich, Österreich",
-    "«oui»",
-    "Ångström",
-)
+WESTERN = ("Café Müller", "señor", "Größe 5°", "François à Paris", "10 €", "Zürich, Österreich", "«oui»", "Ångström")
 ROWS = [
     *((encoding, text) for text in CHINESE for encoding in ("utf-8", "gb18030")),
     *((encoding, text) for text in JAPANESE for encoding in ("utf-8", "cp932")),

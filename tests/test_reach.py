@@ -80,11 +80,7 @@ async def test_verdicts_a1_siblings_of_what_came_are_expected(words, world, tmp_
 
 
 @pytest.mark.parametrize(
-    "kind",
-    [
-        "jsonhead",
-        *(pytest.param(literal, marks=pytest.mark.thorough) for literal in ("jsonlength", "linehead")),
-    ],
+    "kind", ["jsonhead", *(pytest.param(literal, marks=pytest.mark.thorough) for literal in ("jsonlength", "linehead"))]
 )
 async def test_verdicts_a1_a_header_in_words_is_read_as_words(kind, world, tmp_path):
     series = {item.uid: len(item.images) for item in SOCKETS.study.series}

@@ -31,12 +31,7 @@ STUDY = chest_ct(slices=5, size=64, localizers=0, dose_report=False)
 
 def run(*command: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(word) for word in command],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=60,
-        check=False,
+        [str(word) for word in command], capture_output=True, text=True, errors="replace", timeout=60, check=False
     )
 
 

@@ -32,11 +32,7 @@ LINKS = {
     "ranges": (f"https://{HOST}/v/ranges", SITE, {}),
     "a package": (f"https://{HOST}/v/package", SITE, {}),
     "a chain of calls": (f"https://{lists.HOST}/chain?code={lists.CODE}", LISTS, {}),
-    "a password and a ticket": (
-        f"https://{lists.HOST}/login/{lists.CODE}",
-        LISTS,
-        {"password": lists.PASSWORD},
-    ),
+    "a password and a ticket": (f"https://{lists.HOST}/login/{lists.CODE}", LISTS, {"password": lists.PASSWORD}),
 }
 
 
@@ -79,12 +75,7 @@ def everything(data: bytes, depth: int = 0) -> Iterator[bytes]:
 
 def secrets_of(site: GenericViewer) -> set[bytes]:
     """What must not be found: UIDs, names, numbers, dates, texts, tokens, pixels."""
-    found = {
-        PASSWORD.encode(),
-        TOKEN.encode(),
-        _sign("all").encode(),
-        *(secret.encode() for secret in LISTS.secrets),
-    }
+    found = {PASSWORD.encode(), TOKEN.encode(), _sign("all").encode(), *(secret.encode() for secret in LISTS.secrets)}
     for data in {
         **site.originals,
         **LISTS.originals,
@@ -137,11 +128,7 @@ async def test_recorded_and_shown_again(name, world, tmp_path):
     replay = Replay(path)
     with World(replay) as again:
         chosen = settings_in(
-            again,
-            tmp_path / "out",
-            provider="universal",
-            browser=BrowserUse.ALWAYS,
-            answers=dict(replay.answers),
+            again, tmp_path / "out", provider="universal", browser=BrowserUse.ALWAYS, answers=dict(replay.answers)
         )
         result = await in_pipeline(chosen, lambda pipeline: pipeline.grab(replay.link))
     assert result.status is Status.COMPLETE, (result, again.unexpected)

@@ -120,11 +120,7 @@ def test_reading_a_photo_loads_no_recipe_and_no_heavy_library(tmp_path):
     environment = {**os.environ, "CLOUDFILM_DATA": str(tmp_path / "data"), "PYTHONPATH": str(ROOT)}
     lines = [
         subprocess.run(
-            [sys.executable, "-c", program, photo],
-            env=environment,
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
+            [sys.executable, "-c", program, photo], env=environment, capture_output=True, text=True, cwd=tmp_path
         ).stdout.splitlines()
         for _ in range(2)
     ]

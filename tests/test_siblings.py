@@ -161,13 +161,7 @@ def test_verdicts_b14_what_was_asked_before_each_image_is_learnt(each):
 def test_verdicts_a1_a_digit_s_byte_is_no_number(head):
     numbers = [53, 9, 31, 48, 50]
     exchanges = [
-        Exchange(
-            "wss://film.test/s",
-            WEBSOCKET_IN,
-            "",
-            body=head.format(n).encode() + bytes(128) + b"DICM",
-            status=101,
-        )
+        Exchange("wss://film.test/s", WEBSOCKET_IN, "", body=head.format(n).encode() + bytes(128) + b"DICM", status=101)
         for n in numbers
     ]
     answers = [(correlate.id_fields(exchanges, place), f"1.2.{n}") for place, n in enumerate(numbers)]

@@ -138,10 +138,7 @@ def authorization(
 ) -> dict[str, str]:
     ms = int(time.time() * 1000) if ms is None else ms
     stamp = f"{sid};{token};{ms}"
-    return {
-        "Referer": f"{shdc.ADDRESS.origin}/",
-        "Authorization": f"Basic {stamp};{md5(f'{stamp};{name};{key}')}",
-    }
+    return {"Referer": f"{shdc.ADDRESS.origin}/", "Authorization": f"Basic {stamp};{md5(f'{stamp};{name};{key}')}"}
 
 
 @pytest.fixture(scope="module")
@@ -194,16 +191,7 @@ def test_shdc_refuses_a_call(url, code, shdc_world):
         (lambda: authorization("01000000", ms=1_700_000_000_000), 403),
         (lambda: authorization("01000000"), 200),
     ],
-    ids=[
-        "bare",
-        "no authorization",
-        "no referer",
-        "another file's",
-        "wrong key",
-        "another token",
-        "old",
-        "right",
-    ],
+    ids=["bare", "no authorization", "no referer", "another file's", "wrong key", "another token", "old", "right"],
 )
 def test_shdc_refuses_an_image(headers, status, shdc_world):
     url = f"{shdc.ADDRESS.origin}/rawdata/indata/20240315/AB/1/01000000"
@@ -346,13 +334,7 @@ def test_hinacom_wants_the_digits_before_it_lists():
     with World(hinacom.HinacomSite()) as world:
         client = Client(world)
         search = f"{hinacom.SECOND.origin}/Study/SearchStudies"
-        asked = {
-            "PageIndex": "1",
-            "PageSize": "50",
-            "DateFrom": "2000-01-01",
-            "DateTo": "2030-12-31",
-            "Keyword": "",
-        }
+        asked = {"PageIndex": "1", "PageSize": "50", "DateFrom": "2000-01-01", "DateTo": "2030-12-31", "Keyword": ""}
         script = {"X-Requested-With": "XMLHttpRequest"}
         landed = client.get(hinacom.LIST)
         assert "checked=&quot;checked&quot;" in landed.text

@@ -92,11 +92,7 @@ def test_places_files_in_order_for_the_owner_alone(tmp_path):
     files = [keep(place, number) for number in (3, 1, 2)]
     folder, placed = place.place(STUDY, {"002_5mm": files})
     report(place, placed)
-    assert [path.name for path in sorted((folder / "002_5mm").iterdir())] == [
-        "00001.dcm",
-        "00002.dcm",
-        "00003.dcm",
-    ]
+    assert [path.name for path in sorted((folder / "002_5mm").iterdir())] == ["00001.dcm", "00002.dcm", "00003.dcm"]
     assert (folder / "002_5mm" / "00001.dcm").read_bytes() == b"slice 003"
     if os.name != "nt":
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700

@@ -149,8 +149,7 @@ async def test_what_cannot_matter_goes_on_at_once(event, empty):
 
 
 @pytest.mark.parametrize(
-    "event",
-    [paused(status=302, location="/y"), paused(status=204), paused(method="HEAD", content_length="9")],
+    "event", [paused(status=302, location="/y"), paused(status=204), paused(method="HEAD", content_length="9")]
 )
 async def test_answers_without_a_body_are_remembered(event, empty):
     assert await tapped(empty, DevTools(), event) == ["continueRequest"]
@@ -192,9 +191,7 @@ async def test_large_bodies_come_in_pieces(event, empty):
 
 
 @pytest.mark.parametrize(
-    "first, last",
-    [("YWJj", "fulfillRequest"), ("UEsD", "failRequest")],
-    ids=["is asked again", "a zip is not"],
+    "first, last", [("YWJj", "fulfillRequest"), ("UEsD", "failRequest")], ids=["is asked again", "a zip is not"]
 )
 async def test_a_large_body_is_not_handed_back(first, last, empty, monkeypatch):
     monkeypatch.setattr(tap, "FOR_PAGE", 2)

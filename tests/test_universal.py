@@ -5,13 +5,7 @@ from fixtures.dicom import chest_ct
 from fixtures.sites.generic_viewer.site import CAPTCHA, HOST, LAST4, PASSWORD, REPORT, GenericViewer
 from fixtures.world import World
 from providers.universal import Universal
-from scraper.core.errors import (
-    CaptchaRequired,
-    CredentialsRefused,
-    CredentialsRequired,
-    LinkExpired,
-    NotOriginalDicom,
-)
+from scraper.core.errors import CaptchaRequired, CredentialsRefused, CredentialsRequired, LinkExpired, NotOriginalDicom
 from scraper.core.model import Via
 from scraper.core.settings import ConnectTo, Settings
 from scraper.session.browser import find_browser
@@ -121,8 +115,7 @@ async def test_what_completeness_is_judged_by_is_said(kind, world, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kind, code, uids",
-    first_of([("counted", "missing-instances", set(ALL)), ("report", "missing-series", {REPORT})]),
+    "kind, code, uids", first_of([("counted", "missing-instances", set(ALL)), ("report", "missing-series", {REPORT})])
 )
 async def test_what_a_list_names_and_did_not_come_is_missing(kind, code, uids, world, tmp_path):
     result = await run(Universal, case(kind), world, tmp_path, Via.BROWSER)
@@ -198,9 +191,7 @@ async def test_ohif_on_orthanc(tmp_path):
 
 @pytest.mark.skipif(bool(dwv.MISSING or orthanc.MISSING), reason=dwv.MISSING or orthanc.MISSING)
 @pytest.mark.parametrize(
-    "protocol, by",
-    [("wadors", "judged-by-service"), ("wadouri", "judged-by-manifest")],
-    ids=["wadors", "wadouri"],
+    "protocol, by", [("wadors", "judged-by-service"), ("wadouri", "judged-by-manifest")], ids=["wadors", "wadouri"]
 )
 @pytest.mark.thorough
 async def test_dwv_on_orthanc(protocol, by, tmp_path):

@@ -389,11 +389,7 @@ WRITERS = {
     "GBK": lambda name: (name.encode("gbk"), 0, b""),
     "UTF-8 with its flag": lambda name: (name.encode(), 0x800, b""),
     "UTF-8 without its flag": lambda name: (name.encode(), 0, b""),
-    "Info-ZIP": lambda name: (
-        name.encode("ascii", "replace"),
-        0,
-        unicode_path(name.encode("ascii", "replace"), name),
-    ),
+    "Info-ZIP": lambda name: (name.encode("ascii", "replace"), 0, unicode_path(name.encode("ascii", "replace"), name)),
     "Info-ZIP over GBK": lambda name: (name.encode("gbk"), 0, unicode_path(name.encode("gbk"), name)),
 }
 
@@ -446,11 +442,7 @@ def test_verdicts_c25_text_with_a_second_byte_5c_is_written_as_utf8(name, declar
     tags["00080005"] = {"vr": "CS", "Value": [declared]}
     made = rebuild(PixelParts(tags, (AXIAL[2].pixels.tobytes(),))).data
     ds = pydicom.dcmread(io.BytesIO(made))
-    assert (ds.SpecificCharacterSet, str(ds.PatientName), ds.SeriesDescription) == (
-        "ISO_IR 192",
-        name,
-        "俓誠 5mm",
-    )
+    assert (ds.SpecificCharacterSet, str(ds.PatientName), ds.SeriesDescription) == ("ISO_IR 192", name, "俓誠 5mm")
     raw = pydicom.dcmread(io.BytesIO(made)).get_item("SeriesDescription").value
     assert raw == "俓誠 5mm".encode()
 

@@ -50,10 +50,7 @@ class Viewer(other.OtherService):
         page = f'<!doctype html><base href="/ohif/"><script src="{script}"></script><div id=root></div>'
         first = [
             Route("/ohif/viewer", lambda _: Response(page, media_type="text/html")),
-            Route(
-                "/ohif/conf/app-config.js",
-                lambda _: Response(configuration(loaded), media_type="text/javascript"),
-            ),
+            Route("/ohif/conf/app-config.js", lambda _: Response(configuration(loaded), media_type="text/javascript")),
             Route("/ohif/app-config.js", lambda _: Response(configuration(beside), media_type="text/javascript")),
             Route("/app-config.js", lambda _: Response(configuration(beside), media_type="text/javascript")),
         ]

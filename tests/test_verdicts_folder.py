@@ -102,10 +102,7 @@ class Output:
 
     @property
     def codes(self) -> dict[str, list[str]]:
-        rows = [
-            *self.json["problems"],
-            *(item for row in self.json.get("series", ()) for item in row["problems"]),
-        ]
+        rows = [*self.json["problems"], *(item for row in self.json.get("series", ()) for item in row["problems"])]
         found: dict[str, list[str]] = {}
         for row in rows:
             found.setdefault(row["code"], []).extend(row["instances"])
@@ -322,15 +319,7 @@ def odd_files(folder: Path) -> dict[str, bytes]:
         "report.dcm": STUDY.series[-1].instances[0].data,
     }
     without = pydicom.dcmread(io.BytesIO(axial[6].data))
-    for keyword in (
-        "PatientName",
-        "PatientID",
-        "StudyID",
-        "StudyDate",
-        "AccessionNumber",
-        "SeriesNumber",
-        "Modality",
-    ):
+    for keyword in ("PatientName", "PatientID", "StudyID", "StudyDate", "AccessionNumber", "SeriesNumber", "Modality"):
         delattr(without, keyword)
     out = io.BytesIO()
     without.save_as(out, enforce_file_format=True)

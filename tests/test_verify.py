@@ -228,26 +228,14 @@ FAULTS = {
     "a reduced codestream under a full-size header": (with_stream(lambda _: j2k(HALF)), "codestream-size"),
     "twice the pixels": (with_pixels(SLICE.pixels.tobytes() * 2), "pixel-length"),
     "a cut codestream": (with_stream(lambda stream: stream[: len(stream) // 2]), "truncated-frame"),
-    "a spoilt codestream": (
-        with_stream(lambda stream: stream[:2] + b"\0" * 60 + stream[62:]),
-        "does-not-decode",
-    ),
+    "a spoilt codestream": (with_stream(lambda stream: stream[:2] + b"\0" * 60 + stream[62:]), "does-not-decode"),
     "a JP2 file": (with_stream(boxed), "jp2-boxes"),
     "a lossy stream called lossless": (LOSSY, "transfer-syntax-disagrees"),
-    "a stream under a native syntax": (
-        syntax_changed(with_stream(bytes), NATIVE),
-        "transfer-syntax-disagrees",
-    ),
+    "a stream under a native syntax": (syntax_changed(with_stream(bytes), NATIVE), "transfer-syntax-disagrees"),
     "another codec's syntax": (syntax_changed(with_stream(bytes), JPEG_LS), "transfer-syntax-disagrees"),
-    "native pixels under a codec's syntax": (
-        syntax_changed(SLICE.data, JPEG_2000),
-        "transfer-syntax-disagrees",
-    ),
+    "native pixels under a codec's syntax": (syntax_changed(SLICE.data, JPEG_2000), "transfer-syntax-disagrees"),
     "lossy and silent": (syntax_changed(LOSSY, "1.2.840.10008.1.2.4.91"), "lossy-undeclared"),
-    "a syntax that no one reads": (
-        syntax_changed(with_stream(bytes), "1.2.840.10008.1.2.4.102"),
-        "no-decoder",
-    ),
+    "a syntax that no one reads": (syntax_changed(with_stream(bytes), "1.2.840.10008.1.2.4.102"), "no-decoder"),
     "a constant frame": (with_pixels(np.full((64, 64), 24, np.uint16).tobytes()), "constant-frame"),
     "frames missing": (with_pixels(SLICE.pixels.tobytes() * 2, NumberOfFrames=3), "frames-missing"),
     "no UIDs": (without("StudyInstanceUID", "SeriesInstanceUID"), "missing-identity"),
@@ -353,11 +341,7 @@ SERIES_FAULTS = {
     "the last lost, count known": (STUDY.without(UIDS[-1]), EXPECTED, {"missing-instances": True}),
     "a series lost": (STUDY.without(*FIRST), EXPECTED, {"missing-instances": True}),
     "a number changed": (changed(UIDS[4], InstanceNumber=300), {}, {}),
-    "a slice moved": (
-        changed(UIDS[4], ImagePositionPatient=[-180, -180, -121.5]),
-        {},
-        {"uneven-spacing": False},
-    ),
+    "a slice moved": (changed(UIDS[4], ImagePositionPatient=[-180, -180, -121.5]), {}, {"uneven-spacing": False}),
     "a slice turned": (
         changed(UIDS[4], ImageOrientationPatient=[1, 0, 0, 0, 0, -1]),
         {},
@@ -374,11 +358,7 @@ SERIES_FAULTS = {
         {},
         {"missing-slices": True, "mixed-orientations": False, "mixed-sizes": False, "mixed-spacings": False},
     ),
-    "another size": (
-        changed(UIDS[4], Rows=32, PixelData=SLICE.pixels[:32].tobytes()),
-        {},
-        {"mixed-sizes": False},
-    ),
+    "another size": (changed(UIDS[4], Rows=32, PixelData=SLICE.pixels[:32].tobytes()), {}, {"mixed-sizes": False}),
     "one UID, two contents": (
         changed(UIDS[4], SOPInstanceUID=UIDS[5]),
         {},
@@ -470,11 +450,7 @@ def test_one_lossy_image_among_originals_is_told(tmp_path):
     lossy = syntax_changed(LOSSY, "1.2.840.10008.1.2.4.91")
     ds = pydicom.dcmread(io.BytesIO(lossy))
     ds.LossyImageCompression, ds.SOPInstanceUID = "01", UIDS[2]
-    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.PatientID = (
-        STUDY.study_instance_uid,
-        AXIAL.uid,
-        STUDY.patient_id,
-    )
+    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.PatientID = (STUDY.study_instance_uid, AXIAL.uid, STUDY.patient_id)
     ds.ImagePositionPatient, ds.InstanceNumber = AXIAL.instances[2].tags.ImagePositionPatient, 3
     ds.FrameOfReferenceUID = AXIAL.instances[2].tags.FrameOfReferenceUID
     next(path for path in folder.iterdir() if path.read_bytes() == AXIAL.instances[2].data).write_bytes(written(ds))
@@ -512,10 +488,7 @@ async def test_a_folder_and_its_zip_say_the_same(tmp_path):
     with zipfile.ZipFile(packed, "w") as archive:
         for path in sorted(folder.iterdir()):
             archive.write(path, f"../../{path.name}")
-    entry, two = (
-        await check_folder(folder, EXPECTED, processes=2),
-        await check_folder(packed, EXPECTED, processes=2),
-    )
+    entry, two = (await check_folder(folder, EXPECTED, processes=2), await check_folder(packed, EXPECTED, processes=2))
     assert entry.left_out == {Reason.PDF: 1}
     assert [item.sha256 for item in entry.checked] == [item.sha256 for item in two.checked][: len(entry.checked)]
     assert [problem.code for problem in entry.problems] == [problem.code for problem in two.problems]

@@ -101,14 +101,7 @@ def test_the_one_instance_of_an_answer(body, content_type, tmp_path):
 
 @pytest.mark.parametrize(
     "body",
-    [
-        framed(SLICE, SLICE),
-        framed(b"<html>"),
-        framed(SLICE)[:-9],
-        b"<html>sorry</html>",
-        b"",
-        b"PK\x03\x04 no zip",
-    ],
+    [framed(SLICE, SLICE), framed(b"<html>"), framed(SLICE)[:-9], b"<html>sorry</html>", b"", b"PK\x03\x04 no zip"],
 )
 def test_answers_without_the_one_instance(body, tmp_path):
     (tmp_path / "answer").write_bytes(body)
@@ -122,13 +115,7 @@ class Pacs:
     """Answers as a server would that knows frames only; ``lists`` False: one frame a request."""
 
     def __init__(
-        self,
-        frames,
-        *,
-        lists=True,
-        accepts=wado_rs.FRAME_ACCEPTS,
-        kind="application/octet-stream",
-        framing=True,
+        self, frames, *, lists=True, accepts=wado_rs.FRAME_ACCEPTS, kind="application/octet-stream", framing=True
     ):
         self.frames, self.lists, self.accepts, self.kind, self.framing = frames, lists, accepts, kind, framing
         self.asked = []
@@ -148,10 +135,7 @@ class Pacs:
         if not self.framing:
             return Response(200, {"content-type": self.kind}, bodies[0], request.url)
         return Response(
-            200,
-            {"content-type": "multipart/related; boundary=b1"},
-            framed(*bodies, kind=self.kind),
-            request.url,
+            200, {"content-type": "multipart/related; boundary=b1"}, framed(*bodies, kind=self.kind), request.url
         )
 
 

@@ -17,13 +17,7 @@ UV = (sys.executable, "-m", "uv", "-q")
 
 def run(*words: str | Path, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(word) for word in words],
-        cwd=cwd,
-        env=env,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
+        [str(word) for word in words], cwd=cwd, env=env, capture_output=True, text=True, encoding="utf-8", check=False
     )
 
 
@@ -54,12 +48,7 @@ def test_what_is_in_the_wheel(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"cloudfilm", "scraper", "providers"}
-    assert {
-        "scraper/core/messages.toml",
-        "scraper/py.typed",
-        "providers/py.typed",
-        "cloudfilm/py.typed",
-    } <= set(names)
+    assert {"scraper/core/messages.toml", "scraper/py.typed", "providers/py.typed", "cloudfilm/py.typed"} <= set(names)
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     here = {
         path.relative_to(ROOT).as_posix()
@@ -69,11 +58,7 @@ def test_what_is_in_the_wheel(wheel):
     assert here <= set(names)
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [("--help",), ("providers",), ("doctor", "--json")],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("arguments", [("--help",), ("providers",), ("doctor", "--json")], ids=" ".join)
 def test_it_runs_from_anywhere(installed, tmp_path, arguments):
     clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     done = run(installed / "cloudfilm", *arguments, cwd=tmp_path, env={**clean, "CLOUDFILM_DATA": str(tmp_path)})

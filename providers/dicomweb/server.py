@@ -181,11 +181,7 @@ class StudyListing:
     def _described(self, listings: list[_Listing], counted: int | None) -> list[Series]:
         about = self._about
         study = Study(
-            self._uid,
-            text(about, "00080020"),
-            "",
-            text(about, "00081030"),
-            dicom_json.person(about, "00100010"),
+            self._uid, text(about, "00080020"), "", text(about, "00081030"), dicom_json.person(about, "00100010")
         )
         if counted is not None and counted == sum(len(listing.objects) for listing in listings):
             for listing in listings:

@@ -35,10 +35,7 @@ class Gjwlyy(Provider):
         Deployment("zjyx.gjwlyy.com", "浙江大学医学院附属第二医院", "杭州"),
         Deployment("zjyxview.gjwlyy.com", "浙江大学医学院附属第二医院", "杭州"),
     )
-    marks = (
-        r"/cloudfilmserver/cloudFilm/showShareReport\.htm\?.*key=.+",
-        r"/e/viewer\?(?:.*&)?CLOAccessKeyID=.+",
-    )
+    marks = (r"/cloudfilmserver/cloudFilm/showShareReport\.htm\?.*key=.+", r"/e/viewer\?(?:.*&)?CLOAccessKeyID=.+")
     example = "http://zjyx.gjwlyy.com/cloudfilmserver/cloudFilm/showShareReport.htm?key=0123456789abcdef"
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:

@@ -45,12 +45,7 @@ CLASSES = {
     "XA": "12.1",
 }
 Wrapper = Mapping[str, object]
-SEEN = (
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "PixelRepresentation",
-)  # of the decoder, whatever the wrapper says
+SEEN = ("Rows", "Columns", "BitsAllocated", "PixelRepresentation")  # of the decoder, whatever the wrapper says
 
 
 class ReportReply(Reply):

@@ -13,10 +13,7 @@ from scraper.contract import Field, Number, Reason, Reply, Session, SiteChanged
 READY_S = 60.0  # for the viewer's program to be there and show an image
 IMAGE_S = 30.0  # for one image of full resolution
 STILL_S = 1.5  # a key that changes nothing for so long has nothing to change
-LEVEL_S, UNSURE_S = (
-    0.08,
-    1.0,
-)  # without a further tile: where the image is covered, and where its size is not known
+LEVEL_S, UNSURE_S = (0.08, 1.0)  # without a further tile: where the image is covered, and where its size is not known
 
 HOOK = """(() => {
   const got = window.__eunity = {tiles: [], size: null, lut: null, rescale: null, busy: 0, last: 0};

@@ -18,17 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from providers.hospital_portal.page import Login, PortalPage
-from scraper.contract import (
-    CAPTCHA,
-    CloudfilmError,
-    Cookie,
-    Reason,
-    Reply,
-    Session,
-    SiteChanged,
-    SiteUnreachable,
-    read,
-)
+from scraper.contract import CAPTCHA, CloudfilmError, Cookie, Reason, Reply, Session, SiteChanged, SiteUnreachable, read
 
 PATIENCE_S = 540.0  # a session of ten minutes, less what the rest of the way takes
 SUFFIXES = {b"GIF": ".gif", b"\xff\xd8": ".jpg", b"BM": ".bmp"}  # by a picture's first bytes; else .png
@@ -73,13 +63,7 @@ async def shot(session: Session, login: Login) -> Path:
 def save(session: Session, page: PortalPage) -> None:
     """The page with its form, and the cookies that its picture belongs to, for a second run."""
     cookies = [[cookie.name, cookie.value, cookie.domain, cookie.path] for cookie in session.http.cookies()]
-    saved = {
-        "url": page.url,
-        "text": page.page.text,
-        "encoding": page.encoding,
-        "at": time.time(),
-        "cookies": cookies,
-    }
+    saved = {"url": page.url, "text": page.page.text, "encoding": page.encoding, "at": time.time(), "cookies": cookies}
     _private(_place_of(session), json.dumps(saved, ensure_ascii=False).encode())
 
 

@@ -84,13 +84,7 @@ def owner_of(node: Any, by_node: dict[int, Form]) -> Form | None:
 
 
 def read_control(  # noqa: PLR0913, PLR0917  # all that stands around it
-    tag: str,
-    node: Any,
-    attributes: dict[str, str | None],
-    words: str,
-    place: int,
-    labels: dict[str, str],
-    url: str,
+    tag: str, node: Any, attributes: dict[str, str | None], words: str, place: int, labels: dict[str, str], url: str
 ) -> Control:
     """One control as its page shows it; ``words`` is the text before it."""
     kind = (attributes.get("type") or "").lower().strip() if tag == "input" else tag

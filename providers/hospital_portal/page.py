@@ -31,8 +31,7 @@ CAPTCHA_WORDS = re.compile(
     re.I,
 )
 ACCOUNT_WORDS = re.compile(
-    r"账号|帐号|账户|帐户|用户|卡号|手机|就诊|门诊|住院|证件|登录名|user|account|login|name|card|phone|mobile|uid",
-    re.I,
+    r"账号|帐号|账户|帐户|用户|卡号|手机|就诊|门诊|住院|证件|登录名|user|account|login|name|card|phone|mobile|uid", re.I
 )
 ORIGINAL_WORDS = re.compile(r"原始|original|raw", re.I)
 PICTURE_WORDS = re.compile(r"jpe?g|png|bmp|图片|缩略|pdf|报告|胶片", re.I)
@@ -160,8 +159,7 @@ class PortalPage:
                 continue
             typed = [control for control in form.controls if control.kind in TYPED and not control.is_off]
             captcha = next(
-                (control for control in typed if CAPTCHA_WORDS.search(f"{control.label} {control.name}")),
-                None,
+                (control for control in typed if CAPTCHA_WORDS.search(f"{control.label} {control.name}")), None
             )
             rest = [control for control in typed if control is not captcha]
             account = next(

@@ -14,14 +14,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from providers.hospital_portal.page import Offer, PortalPage
-from scraper.contract import (
-    Reason,
-    Request,
-    Response,
-    Session,
-    SiteChanged,
-    SiteUnreachable,
-)
+from scraper.contract import Reason, Request, Response, Session, SiteChanged, SiteUnreachable
 
 HOPS = 6  # pages that lead on by themselves
 LEAD_S = 5.0  # a page that leads on within so many seconds is on the way; later, it waits

@@ -108,8 +108,7 @@ def list_series(page: str, api: str, headers: Mapping[str, str], study: Study) -
     if not (study.uid or study.key):
         first = found[0]
         study = Study(
-            key=first.tags.get("serInstUID") or first.images[0].get("sopInstUID", ""),
-            patient_name=study.patient_name,
+            key=first.tags.get("serInstUID") or first.images[0].get("sopInstUID", ""), patient_name=study.patient_name
         )
     return [_series(item, api, headers, study) for item in found]
 

@@ -14,17 +14,7 @@ import time
 from functools import partial
 
 from providers.toolkit import envelope
-from scraper.contract import (
-    CorruptInstance,
-    Field,
-    MissingInstances,
-    Number,
-    Reason,
-    Reply,
-    Session,
-    SiteChanged,
-    read,
-)
+from scraper.contract import CorruptInstance, Field, MissingInstances, Number, Reason, Reply, Session, SiteChanged, read
 
 GROUPS, IMAGES = r"/data-provider(?:[/?#]|$)", r"/image-provider(?:[/?#]|$)"
 GROUP_QUIET_S, IMAGE_QUIET_S = 2.0, 3.0  # without another group; without another image of the group that is shown

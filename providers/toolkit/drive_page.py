@@ -169,13 +169,4 @@ async def _wait_for_viewer(session: Session, viewer: str, up_to_s: float, questi
     raise CredentialsRefused(question.name, await session.screen.message())
 
 
-__all__ = [
-    "FIELD",
-    "QUIET_S",
-    "answer",
-    "fill_answer",
-    "fill_fields",
-    "press_button",
-    "reach_viewer",
-    "submit",
-]
+__all__ = ["FIELD", "QUIET_S", "answer", "fill_answer", "fill_fields", "press_button", "reach_viewer", "submit"]

@@ -13,18 +13,7 @@ from scraper.authoring.source_guard import class_name
 from scraper.capture.infer import templates
 
 RESERVED: Final = frozenset(
-    (
-        "encode_query",
-        "headers",
-        "instances",
-        "link",
-        "listing",
-        "number",
-        "place",
-        "quoted",
-        "self",
-        "session",
-    )
+    ("encode_query", "headers", "instances", "link", "listing", "number", "place", "quoted", "self", "session")
 )  # of the written functions
 
 

@@ -131,12 +131,7 @@ async def learnt_from(recording: Recording, spool: Path) -> tuple[InferredProvid
     if rule is None:
         raise NotLearnt(host=host, what=Reason.NO_LIST_EXPLAINS_REQUESTS)
     learnt = inferred_provider(
-        recording.link,
-        recording.exchanges,
-        recording.answers,
-        observations,
-        rule,
-        visits=recording.has_cookies,
+        recording.link, recording.exchanges, recording.answers, observations, rule, visits=recording.has_cookies
     )
     return learnt, observations
 

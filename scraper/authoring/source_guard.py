@@ -49,23 +49,9 @@ _SET_IN_A_CLASS: Final = tuple(
     [name] for name in ("name", "route", "asks", "facts", "verified", "deployments", "hosts", "marks", "example")
 )
 _CALLED_NAMES: Final = frozenset(
-    (
-        "Deployment",
-        "Field",
-        "Instance",
-        "Series",
-        "WadoUri",
-        "encode_query",
-        "enumerate",
-        "len",
-        "quoted",
-        "tuple",
-    )
+    ("Deployment", "Field", "Instance", "Series", "WadoUri", "encode_query", "enumerate", "len", "quoted", "tuple")
 )
-_CALLED_METHODS: Final = {
-    "session": frozenset(("answer", "get", "post")),
-    "link": frozenset(("join",)),
-}
+_CALLED_METHODS: Final = {"session": frozenset(("answer", "get", "post")), "link": frozenset(("join",))}
 _KNOWN_TO_CONTRACT: Final = {"__future__": frozenset(("annotations",)), "scraper.contract": CONTRACT_NAMES}
 _NODES: Final = (
     ast.Module,

@@ -45,8 +45,7 @@ _TECHNICAL: Final = (
     "upgrade",
 )
 PERSONAL_KEYS: Final = re.compile(
-    r"patient|name|phone|mobile|birth|idcard|id_?no|sex|gender|age$|xingming|xm$|sfz|姓名|电话|身份证",
-    re.IGNORECASE,
+    r"patient|name|phone|mobile|birth|idcard|id_?no|sex|gender|age$|xingming|xm$|sfz|姓名|电话|身份证", re.IGNORECASE
 )
 
 
@@ -361,11 +360,7 @@ def _put(parts: Sequence[str | Part], value: str, reference: Reference) -> list[
             at = next(templates.places(rest, text), None)
             if at is not None:
                 before, after = rest[:at], rest[at + len(text) :]
-                out += [
-                    *_put([before], value, reference),
-                    Part(reference, quoted),
-                    *_put([after], value, reference),
-                ]
+                out += [*_put([before], value, reference), Part(reference, quoted), *_put([after], value, reference)]
                 break
         else:
             out.append(rest)

@@ -118,11 +118,7 @@ async def _sent(asked: _Request, data: bytes, session: Session) -> Response:
     if not asked.is_post:
         return await session.get(asked.url, headers=asked.headers)
     return await session.post(
-        asked.url,
-        headers=asked.headers,
-        json=asked.json_value,
-        form=asked.form,
-        data=data if asked.has_data else None,
+        asked.url, headers=asked.headers, json=asked.json_value, form=asked.form, data=data if asked.has_data else None
     )
 
 

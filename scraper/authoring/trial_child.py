@@ -70,12 +70,7 @@ class AskedSession:
 
 def _plain(series: Series) -> dict[str, object]:
     instances = [
-        {
-            "uid": item.sop_instance_uid,
-            "key": item.key,
-            "url": item.source.url,
-            "headers": dict(item.source.headers),
-        }
+        {"uid": item.sop_instance_uid, "key": item.key, "url": item.source.url, "headers": dict(item.source.headers)}
         for item in series.instances
         if isinstance(item.source, WadoUri)
     ]

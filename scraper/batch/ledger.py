@@ -78,11 +78,7 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-OF_STATUS: Final = {
-    Status.COMPLETE: State.DONE,
-    Status.INCOMPLETE: State.INCOMPLETE,
-    Status.FAILED: State.FAILED,
-}
+OF_STATUS: Final = {Status.COMPLETE: State.DONE, Status.INCOMPLETE: State.INCOMPLETE, Status.FAILED: State.FAILED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,8 +313,7 @@ class Ledger:
                 continue
             with self._sound():
                 taken += self._db.execute(
-                    "UPDATE sources SET state = 'queued', owner = '' WHERE state = 'running' AND owner = ?",
-                    (owner,),
+                    "UPDATE sources SET state = 'queued', owner = '' WHERE state = 'running' AND owner = ?", (owner,)
                 ).rowcount
         return taken
 

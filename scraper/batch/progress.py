@@ -19,11 +19,7 @@ from scraper.core.model import Status
 from scraper.core.output import markup
 from scraper.core.settings import Language
 
-_MARKS: Final = {
-    Status.COMPLETE: "[green]✓[/]",
-    Status.INCOMPLETE: "[yellow]![/]",
-    Status.FAILED: "[red]✗[/]",
-}
+_MARKS: Final = {Status.COMPLETE: "[green]✓[/]", Status.INCOMPLETE: "[yellow]![/]", Status.FAILED: "[red]✗[/]"}
 _WIDEST: Final = 60
 
 

@@ -157,11 +157,7 @@ def with_entries(study: str, found: Sequence[Series], counts: Sequence[int]) -> 
 
 
 def unmet(
-    found: Sequence[Series],
-    counts: Sequence[int],
-    stated: int,
-    rows: int,
-    tallies: Sequence[Sequence[int]] = (),
+    found: Sequence[Series], counts: Sequence[int], stated: int, rows: int, tallies: Sequence[Sequence[int]] = ()
 ) -> list[Series]:
     """Series that the page's counts could not be matched with: what they state and did not come is named with the first.
 

@@ -13,12 +13,7 @@ from typing import Final
 
 from scraper.capture.recorded import Recording
 from scraper.core.disk import disk_errors
-from scraper.core.errors import (
-    ArchiveUnread,
-    DiskFull,
-    HarWithoutContent,
-    NoImagesInHar,
-)
+from scraper.core.errors import ArchiveUnread, DiskFull, HarWithoutContent, NoImagesInHar
 from scraper.core.model import Problem, Series
 from scraper.core.reasons import Reason
 from scraper.core.settings import RESERVE_BYTES

@@ -247,8 +247,7 @@ def _unlisted(received: Sequence[Series], names: set[str]) -> list[Series]:
     """What was received and is in no list."""
     rest = [
         replace(
-            series,
-            instances=tuple(instance for instance in series.instances if instance.sop_instance_uid not in names),
+            series, instances=tuple(instance for instance in series.instances if instance.sop_instance_uid not in names)
         )
         for series in received
     ]

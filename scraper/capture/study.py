@@ -52,11 +52,7 @@ class StudyCapture:
     """
 
     def __init__(
-        self,
-        examination: Examination,
-        strategies: Collection[Strategy],
-        known: Collection[str] = (),
-        phone: str = "",
+        self, examination: Examination, strategies: Collection[Strategy], known: Collection[str] = (), phone: str = ""
     ) -> None:
         self.examination = examination
         self.plan: Plan | None = None

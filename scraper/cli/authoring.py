@@ -29,13 +29,11 @@ from scraper.core.output import complain, console, echo
 from scraper.core.settings import BrowserUse, Settings
 
 InferredProvider = Annotated[
-    Path | None,
-    typer.Option("-o", "--output", metavar="FILE", help="The file; by default the platform's name."),
+    Path | None, typer.Option("-o", "--output", metavar="FILE", help="The file; by default the platform's name.")
 ]
 
 Save = Annotated[
-    bool,
-    typer.Option("--save", help="Where a known site has changed a key: keep the new one as a local override."),
+    bool, typer.Option("--save", help="Where a known site has changed a key: keep the new one as a local override.")
 ]
 
 Files = Annotated[

@@ -36,8 +36,7 @@ from scraper.core.settings import GIVE_UP_S, BrowserUse, language_from_environme
 MOST_AT_ONCE = 32
 AT_ONCE = 2
 Links = Annotated[
-    Path,
-    typer.Argument(metavar="LINKS", help="A .txt, .csv, .xlsx or .jsonl file of sources, or a folder of photos."),
+    Path, typer.Argument(metavar="LINKS", help="A .txt, .csv, .xlsx or .jsonl file of sources, or a folder of photos.")
 ]
 Place = Annotated[
     str,
@@ -53,9 +52,7 @@ Scheduler = Annotated[
 LedgerFolder = Annotated[
     Path | None,
     typer.Option(
-        "--ledger",
-        metavar="DIR",
-        help="Where the ledger is kept; by default where studies go, for a URL ./cloudfilm.",
+        "--ledger", metavar="DIR", help="Where the ledger is kept; by default where studies go, for a URL ./cloudfilm."
     ),
 ]
 Template = Annotated[

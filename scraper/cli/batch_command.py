@@ -44,14 +44,7 @@ class BatchCommand:
     """One call of the command."""
 
     def __init__(
-        self,
-        links: Path,
-        settings: Settings,
-        choice: Choice,
-        parallel: int,
-        places: Places,
-        *,
-        as_json: bool,
+        self, links: Path, settings: Settings, choice: Choice, parallel: int, places: Places, *, as_json: bool
     ) -> None:
         from scraper.batch.input import rows as inputs
 
@@ -160,11 +153,7 @@ class BatchCommand:
                 scheduler, target, timeout_s=self.settings.timeout_s, patience_s=give_up, earlier=earlier
             )
         local = LocalWorker(
-            self.settings,
-            self.parallel,
-            ask=_asker(self.settings, board),
-            watched=board.watcher,
-            patience_s=give_up,
+            self.settings, self.parallel, ask=_asker(self.settings, board), watched=board.watcher, patience_s=give_up
         )
         return Delivering(local, Target(target), earlier) if target else local
 

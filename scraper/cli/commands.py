@@ -74,8 +74,7 @@ def _show_version(wanted: bool) -> None:  # as typer calls it
 @app.callback()
 def _options(
     version: Annotated[
-        bool,
-        typer.Option("--version", help="Show the version and leave.", callback=_show_version, is_eager=True),
+        bool, typer.Option("--version", help="Show the version and leave.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
     del version

@@ -41,8 +41,7 @@ Answer = Annotated[
     typer.Option(metavar="FIELD=VALUE", help="What the site will ask: " + ", ".join(q.name for q in QUESTIONS) + "."),
 ]
 Password = Annotated[
-    str | None,
-    typer.Option(metavar="VALUE", help="Short for --answer password=VALUE; also CLOUDFILM_PASSWORD."),
+    str | None, typer.Option(metavar="VALUE", help="Short for --answer password=VALUE; also CLOUDFILM_PASSWORD.")
 ]
 ProviderName = Annotated[
     str,
@@ -75,10 +74,7 @@ Timeout = Annotated[
 GiveUp = Annotated[
     float | None,
     typer.Option(
-        "--give-up",
-        min=1,
-        metavar="SECONDS",
-        help="End where nothing new came for this long; 300 by default.",
+        "--give-up", min=1, metavar="SECONDS", help="End where nothing new came for this long; 300 by default."
     ),
 ]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Accept a broken TLS certificate.")]
@@ -88,12 +84,10 @@ ConnectToOption = Annotated[
 ]
 Proxy = Annotated[str, typer.Option(metavar="URL", help="For browser and direct traffic.")]
 Only = Annotated[
-    int | None,
-    typer.Option("--only", min=1, metavar="N", help="Of a source that holds several films, the N-th alone."),
+    int | None, typer.Option("--only", min=1, metavar="N", help="Of a source that holds several films, the N-th alone.")
 ]
 FetchMissing = Annotated[
-    bool,
-    typer.Option("--fetch-missing", help="Ask, without the session, for what a HAR's lists name and it lacks."),
+    bool, typer.Option("--fetch-missing", help="Ask, without the session, for what a HAR's lists name and it lacks.")
 ]
 Name = Annotated[
     str,

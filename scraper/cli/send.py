@@ -9,17 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scraper.cli.options import (
-    Answer,
-    ConnectToOption,
-    Insecure,
-    Json,
-    Lang,
-    Password,
-    Quiet,
-    Timeout,
-    settings_of,
-)
+from scraper.cli.options import Answer, ConnectToOption, Insecure, Json, Lang, Password, Quiet, Timeout, settings_of
 from scraper.core.errors import UsageError
 from scraper.core.messages import describe, describe_problem, say
 from scraper.core.output import complain, console, echo, echo_json

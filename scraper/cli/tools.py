@@ -12,27 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scraper.cli import config
-from scraper.cli.options import (
-    Answer,
-    Json,
-    Lang,
-    Output,
-    Password,
-    Proxy,
-    Quiet,
-    Verbose,
-    check_proxy,
-    settings_of,
-)
+from scraper.cli.options import Answer, Json, Lang, Output, Password, Proxy, Quiet, Verbose, check_proxy, settings_of
 from scraper.cli.quick_start import Quick
-from scraper.core.errors import (
-    CloudfilmError,
-    ExitCode,
-    NotWritable,
-    SiteChanged,
-    SiteUnreachable,
-    UsageError,
-)
+from scraper.core.errors import CloudfilmError, ExitCode, NotWritable, SiteChanged, SiteUnreachable, UsageError
 from scraper.core.messages import describe, say
 from scraper.core.output import complain, echo, echo_json
 from scraper.core.settings import Settings, browser_from_environment, language_from_environment

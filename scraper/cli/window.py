@@ -62,8 +62,7 @@ def register(app: typer.Typer, run: Runs) -> None:
     def view(
         folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of DICOM files, or a zip of one.")],
         output: Annotated[
-            Path | None,
-            typer.Option("-o", "--output", metavar="FILE", help="The page; by default index.html in DIR."),
+            Path | None, typer.Option("-o", "--output", metavar="FILE", help="The page; by default index.html in DIR.")
         ] = None,
         as_json: Json = False,
         lang: Lang = None,

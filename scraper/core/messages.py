@@ -132,9 +132,6 @@ def merge_equal(problems: Iterable[Problem]) -> list[tuple[Problem, int]]:
     for problem in problems:
         grouped.setdefault((problem.code, repr(problem.values), problem.fatal), []).append(problem)
     return [
-        (
-            replace(equal[0], instances=tuple(name for problem in equal for name in problem.instances)),
-            len(equal),
-        )
+        (replace(equal[0], instances=tuple(name for problem in equal for name in problem.instances)), len(equal))
         for equal in grouped.values()
     ]

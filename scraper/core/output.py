@@ -128,11 +128,7 @@ class Streams:
         failure = self._out.failure if self._out is not None else None
         if failure is None:
             return code
-        if failure.errno in (
-            errno.EPIPE,
-            errno.EINVAL,
-            errno.ESHUTDOWN,
-        ):  # Windows says EINVAL of a closed pipe
+        if failure.errno in (errno.EPIPE, errno.EINVAL, errno.ESHUTDOWN):  # Windows says EINVAL of a closed pipe
             return CLOSED_PIPE if code else 0
         return max(code, 10)
 
@@ -145,12 +141,7 @@ def _guarded(stream: TextIO | None) -> tuple[io.TextIOWrapper | None, _GuardedRa
     stream.flush()
     guard = _GuardedRaw(raw)
     return (
-        io.TextIOWrapper(
-            io.BufferedWriter(guard),
-            encoding=stream.encoding,
-            errors=FALLBACK,
-            line_buffering=True,
-        ),
+        io.TextIOWrapper(io.BufferedWriter(guard), encoding=stream.encoding, errors=FALLBACK, line_buffering=True),
         guard,
     )
 

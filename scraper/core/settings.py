@@ -137,12 +137,7 @@ class ConnectTo:
         )
         if not ports_are_sound or not (parts[2] or parts[3]):
             raise UsageError(f"--connect-to {text}: HOST:PORT:ADDRESS:PORT")
-        return cls(
-            parts[0].lower(),
-            int(parts[1]) if parts[1] else None,
-            parts[2],
-            int(parts[3]) if parts[3] else None,
-        )
+        return cls(parts[0].lower(), int(parts[1]) if parts[1] else None, parts[2], int(parts[3]) if parts[3] else None)
 
 
 @dataclass(frozen=True, slots=True)

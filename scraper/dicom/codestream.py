@@ -185,12 +185,7 @@ def _read_jpeg(data: Buffer) -> Codestream:
         start = at
     if frame < 0:
         raise CorruptInstance(what=Reason.JPEG_WITHOUT_FRAME_HEADER)
-    bits, rows, columns, components = (
-        data[frame],
-        _u16(data, frame + 1),
-        _u16(data, frame + 3),
-        data[frame + 5],
-    )
+    bits, rows, columns, components = (data[frame], _u16(data, frame + 1), _u16(data, frame + 3), data[frame + 5])
     _u16(data, frame + 4 + 3 * components)  # the component list is there
     _u16(data, start)
     scanned = data[start]

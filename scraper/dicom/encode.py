@@ -30,12 +30,7 @@ def encoded(samples: np.ndarray, about: Codestream, syntax: str) -> bytes | None
         about: the stream whose coding to use.
         syntax: its Transfer Syntax UID.
     """
-    values = {
-        "shape": samples.shape,
-        "dtype": samples.dtype.str,
-        "syntax": syntax,
-        "about": asdict(about),
-    }
+    values = {"shape": samples.shape, "dtype": samples.dtype.str, "syntax": syntax, "about": asdict(about)}
     return codec_process.SHARED.ask("encode", values, np.ascontiguousarray(samples).tobytes())
 
 

@@ -155,8 +155,7 @@ def header_of_layout(layout: structure.Layout) -> Header:
             raise CorruptInstance(what=Reason.DICOMDIR)
         ds = dataset(layout, HEADER_TAGS)
         guessed = charset.suspect(
-            [layout.value(tag) for tag in (0x00100010, 0x00100020, 0x00081030, 0x0008103E)],
-            declared_charset(layout),
+            [layout.value(tag) for tag in (0x00100010, 0x00100020, 0x00081030, 0x0008103E)], declared_charset(layout)
         )
         return header_of(layout, ds, guessed)
     finally:

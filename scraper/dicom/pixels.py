@@ -119,10 +119,7 @@ def _check_stream(shape: Shape, stream: Codestream, data: bytes) -> None:
             columns=stream.columns, rows=stream.rows, tag_columns=shape.columns, tag_rows=shape.rows
         )
         raise CorruptInstance(what=what)
-    if stream.components not in (
-        shape.samples or stream.components,
-        1 if shape.samples is None else shape.samples,
-    ):
+    if stream.components not in (shape.samples or stream.components, 1 if shape.samples is None else shape.samples):
         raise CorruptInstance(what=Reason.OTHER_COMPONENTS.of(found=stream.components, tags=shape.samples))
     if stream.components not in {1, 3, 4}:
         raise CorruptInstance(what=Reason.COMPONENTS.of(count=stream.components))

@@ -283,10 +283,7 @@ class Collector:
         Two different objects of equal quality are a conflict.
         """
         uid = header.sop_instance_uid
-        place = next(
-            (at for at, (saved, _) in enumerate(self._saved) if saved.header.sop_instance_uid == uid),
-            None,
-        )
+        place = next((at for at, (saved, _) in enumerate(self._saved) if saved.header.sop_instance_uid == uid), None)
         if place is None or fidelity(self._saved[place][0].header) == fidelity(header):
             return False
         self._problems.append(Problem("lesser-copies", (uid,), fatal=False))

@@ -31,10 +31,7 @@ from scraper.export.gather import LeftOut, Listed, problems_of
 from scraper.export.records import Described, Record, described, made_up_uid, of_file
 
 _FILE_SET_ID: Final = b"CLOUDFILM "
-_NEXT_AT, _LOWER_AT = (
-    8,
-    30,
-)  # bytes into a record: the values of (0004,1400) and (0004,1420), which stand first
+_NEXT_AT, _LOWER_AT = (8, 30)  # bytes into a record: the values of (0004,1400) and (0004,1420), which stand first
 
 
 @dataclass(slots=True)
@@ -171,9 +168,7 @@ def _flat(nodes: Iterable[_Node]) -> Iterator[_Node]:
 def _directory(root: _Node) -> bytes:
     """Encode the DICOMDIR: each record linked to the next of its level and to the first below it."""
     front = file_meta(
-        MEDIA_DIRECTORY,
-        made_up_uid(*(node.data.hex() for node in _flat(root.below.values()))),
-        EXPLICIT_LITTLE,
+        MEDIA_DIRECTORY, made_up_uid(*(node.data.hex() for node in _flat(root.below.values()))), EXPLICIT_LITTLE
     )
     head_length = (8 + len(_FILE_SET_ID)) + 12 + 12 + 10 + 12  # the elements before the first record
     offsets: dict[int, int] = {}

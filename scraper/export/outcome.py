@@ -20,10 +20,7 @@ def document_of(made: Exported, language: Language) -> dict[str, object]:
         "parts": [str(part) for part in made.parts],
         "status": "complete" if made.exit_code == ExitCode.COMPLETE else "incomplete",
         "exit_code": int(made.exit_code),
-        "problems": [
-            *([whole] if whole else []),
-            *(_row(problem, language) for problem in made.problems),
-        ],
+        "problems": [*([whole] if whole else []), *(_row(problem, language) for problem in made.problems)],
     }
 
 

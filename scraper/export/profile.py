@@ -9,9 +9,7 @@ from enum import Enum
 from functools import cache
 from typing import Final
 
-from dicomanonymizer.dicomfields_selector import (  # type: ignore[import-untyped]  # no types in the wheel
-    dicom_anonymization_database_selector,
-)
+from dicomanonymizer.dicomfields_selector import dicom_anonymization_database_selector  # type: ignore[import-untyped]  # no types in the wheel
 from pydicom.datadict import tag_for_keyword
 
 from scraper.core.settings import Retain

@@ -64,13 +64,7 @@ _CONTENT_ID: Final = ("ContentLabel", "ContentDescription", "ContentCreatorName"
 # Directory Record Type → keys besides Instance Number and the reference to the file (PS3.3 F.5.4 and after).
 _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "IMAGE": ("ImageType",),
-    "SR DOCUMENT": (
-        "CompletionFlag",
-        "VerificationFlag",
-        "ContentDate",
-        "ContentTime",
-        "ConceptNameCodeSequence",
-    ),
+    "SR DOCUMENT": ("CompletionFlag", "VerificationFlag", "ContentDate", "ContentTime", "ConceptNameCodeSequence"),
     "KEY OBJECT DOC": ("ContentDate", "ContentTime", "ConceptNameCodeSequence"),
     "ENCAP DOC": (
         "ContentDate",
@@ -79,12 +73,7 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
         "ConceptNameCodeSequence",
         "MIMETypeOfEncapsulatedDocument",
     ),
-    "PRESENTATION": (
-        "PresentationCreationDate",
-        "PresentationCreationTime",
-        "ReferencedSeriesSequence",
-        *_CONTENT_ID,
-    ),
+    "PRESENTATION": ("PresentationCreationDate", "PresentationCreationTime", "ReferencedSeriesSequence", *_CONTENT_ID),
     "WAVEFORM": ("ContentDate", "ContentTime"),
     "RT DOSE": ("DoseSummationType",),
     "RT STRUCTURE SET": ("StructureSetLabel", "StructureSetDate", "StructureSetTime"),

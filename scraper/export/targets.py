@@ -126,10 +126,7 @@ async def export(
     if target is Target.NIFTI:
         nifti.converter()  # before anything is done
     output.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        opened(source) as files,
-        tempfile.TemporaryDirectory(prefix=".export-", dir=output.parent) as scratch,
-    ):
+    with opened(source) as files, tempfile.TemporaryDirectory(prefix=".export-", dir=output.parent) as scratch:
         place = Path(scratch)
         listed, left_out = await asyncio.to_thread(gather, files, place / "settled")
         if not listed and not left_out:

@@ -186,10 +186,7 @@ def own_pipes() -> tuple[IO[bytes], IO[bytes]]:
 
 
 def answer_questions(
-    work: Callable[[dict[str, Any], bytes, Say], None],
-    memory: int,
-    writable: Sequence[Path] = (),
-    file_size: int = 0,
+    work: Callable[[dict[str, Any], bytes, Say], None], memory: int, writable: Sequence[Path] = (), file_size: int = 0
 ) -> None:
     """A process's life: one question after another, until the pipe is closed.
 

@@ -10,16 +10,7 @@ from scraper import dicom, verify
 from scraper.core.errors import CloudfilmError, MissingInstances
 from scraper.core.evidence import Evidence
 from scraper.core.messages import without_addresses
-from scraper.core.model import (
-    Counts,
-    Origin,
-    Problem,
-    Saved,
-    Series,
-    SeriesResult,
-    Study,
-    StudyResult,
-)
+from scraper.core.model import Counts, Origin, Problem, Saved, Series, SeriesResult, Study, StudyResult
 from scraper.core.reasons import Cause, Reason
 from scraper.download.collect import Collected
 from scraper.pipeline.description import describe, describe_by_site, series_row

@@ -6,15 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from scraper.core.model import (
-    Header,
-    Origin,
-    Problem,
-    Saved,
-    Series,
-    SeriesResult,
-    Study,
-)
+from scraper.core.model import Header, Origin, Problem, Saved, Series, SeriesResult, Study
 from scraper.download.collect import Collected
 
 NOT_PICTURES = frozenset(("SR", "KO", "PR", "DOC", "SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "REG", "AU", "ECG", "OT", ""))
@@ -37,17 +29,7 @@ def series_row(
     frames = sum(head.frames or 1 for head in images)
     evidence = listed.evidence if listed else None
     return SeriesResult(
-        uid,
-        number,
-        description,
-        modality,
-        expected,
-        len(files),
-        origin,
-        problems,
-        evidence,
-        len(images),
-        frames,
+        uid, number, description, modality, expected, len(files), origin, problems, evidence, len(images), frames
     )
 
 

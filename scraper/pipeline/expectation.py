@@ -58,9 +58,7 @@ def announced(studies: Sequence[StudyResult], expect: int) -> list[StudyResult]:
     if None in counts or sum(count or 0 for count in counts) == expect:
         return list(studies)
     problem = Problem(
-        "expect-announced",
-        values={"expected": expect, "listed": sum(count or 0 for count in counts)},
-        fatal=False,
+        "expect-announced", values={"expected": expect, "listed": sum(count or 0 for count in counts)}, fatal=False
     )
     first, *others = studies
     return [replace(first, problems=(*first.problems, problem)), *others]

@@ -11,17 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scraper.core.errors import ExitCode, NoSuchFile
-from scraper.core.model import (
-    Counts,
-    Origin,
-    Problem,
-    Result,
-    Series,
-    SeriesResult,
-    Status,
-    Study,
-    StudyResult,
-)
+from scraper.core.model import Counts, Origin, Problem, Result, Series, SeriesResult, Status, Study, StudyResult
 from scraper.core.reasons import Reason
 from scraper.dicom.directory import ListedFile, directory_rows
 from scraper.download.watcher import Watcher
@@ -150,10 +140,7 @@ def _studies(report: Report, announced: Announced, files: Files) -> tuple[StudyR
     by_name = {report.names[checked.path]: checked for checked in report.checked if checked.path in report.names}
     listed = listing.compare(announced.directories, files.names, by_name)
     judge_of = _Judge(
-        report,
-        announced,
-        listed,
-        frozenset(report.names[item.path] for item in broken if item.path in report.names),
+        report, announced, listed, frozenset(report.names[item.path] for item in broken if item.path in report.names)
     )
     results = [
         judge_of.study(uid, members, is_first=place == 0) for place, (uid, members) in enumerate(sorted(groups.items()))

@@ -263,9 +263,7 @@ def owner_of(link: ShareLink) -> str | None:
 def meaning(text: str, symbology: str = "") -> Meaning:
     """What one payload is, by the best of the addresses in it; never raises."""
     return min(
-        meanings(text, symbology),
-        key=lambda item: item.rank,
-        default=Meaning(kind_of(text, symbology), None, None),
+        meanings(text, symbology), key=lambda item: item.rank, default=Meaning(kind_of(text, symbology), None, None)
     )
 
 

@@ -46,12 +46,7 @@ class _Part:
 
 
 async def post(  # all of one run
-    target: WebTarget,
-    waiting: Sequence[Listed],
-    settings: Settings,
-    wishes: Wishes,
-    copies: Copies,
-    progress: Progress,
+    target: WebTarget, waiting: Sequence[Listed], settings: Settings, wishes: Wishes, copies: Copies, progress: Progress
 ) -> None:
     """Send them.
 

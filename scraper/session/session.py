@@ -264,11 +264,7 @@ class Session:
         if response.hops and request.method == "GET":
             self._http.door.lands(request.url, response.url)
         self.note(
-            request.method,
-            response.url,
-            response.status,
-            response.headers.get("content-type", ""),
-            len(response.body),
+            request.method, response.url, response.status, response.headers.get("content-type", ""), len(response.body)
         )
         self._guard.check_refusal(request, response)
         if self.recorded is not None:

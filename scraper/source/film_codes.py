@@ -115,10 +115,7 @@ def decode(path: Path, settings: Settings, reader: qr.Reader | None = None) -> D
         if reader is None:
             reader = stack.enter_context(qr.Reader(password=settings.answers.get(PASSWORD.name, "")))
         reading = reader.read(
-            path,
-            budget_s=settings.decode_timeout_s,
-            certain=candidates.is_certain,
-            enough=candidates.are_enough,
+            path, budget_s=settings.decode_timeout_s, certain=candidates.is_certain, enough=candidates.are_enough
         )
         codes = tuple((code, catalogue.meaning(code.text, code.symbology)) for code in reading.codes)
         every = [(code, meaning) for code, best in codes for meaning in _films_in(code, best)]

@@ -91,13 +91,7 @@ def _read(row: Mapping[str, Any]) -> KnownSeries:
         evidence = Evidence.SERVICE  # the provider's own list
     number = row["number"] if isinstance(row["number"], int) else None
     return KnownSeries(
-        str(row["uid"]),
-        number,
-        str(row["description"]),
-        str(row["modality"]),
-        expected,
-        int(row["saved"]),
-        evidence,
+        str(row["uid"]), number, str(row["description"]), str(row["modality"]), expected, int(row["saved"]), evidence
     )
 
 
@@ -163,11 +157,7 @@ def _rules(one: KnownSeries, expected: int | None, now: int, there: int) -> bool
 
 
 def _unnamed(
-    known: EarlierStudy,
-    study: str,
-    counts: Mapping[str, int | None],
-    saved: Mapping[str, int],
-    weakest: int,
+    known: EarlierStudy, study: str, counts: Mapping[str, int | None], saved: Mapping[str, int], weakest: int
 ) -> list[Series]:
     """Series that were only counted, as far as what is known by now does not reach their sum."""
     total = sum(max(series.expected or 0, series.saved) for series in known.series)

@@ -134,11 +134,7 @@ def _python(language: Language) -> Finding:
     ok = sys.version_info[:2] >= OLDEST_PYTHON
     mend = _system_command(apt="python3", brew="python", winget="Python.Python.3.13")
     return _finding(
-        "python",
-        platform.python_version() if ok else "",
-        mend,
-        say("doctor.python", language),
-        optional=False,
+        "python", platform.python_version() if ok else "", mend, say("doctor.python", language), optional=False
     )
 
 

@@ -148,13 +148,7 @@ def provider_table(rows: Sequence[dict[str, object]], language: Language) -> Non
         hospitals, asks = row["hospitals"], row["asks"]
         assert isinstance(hospitals, list) and isinstance(asks, list)  # noqa: S101, PT018  # as provider_rows makes them
         labels = ", ".join(question_label(name, language) for name in asks)
-        cells = (
-            row["name"],
-            "; ".join(hospitals) or row["title"],
-            row["example"],
-            labels or "–",
-            row["serves"],
-        )
+        cells = (row["name"], "; ".join(hospitals) or row["title"], row["example"], labels or "–", row["serves"])
         verified = str(row["verified"])
         if "override" in row:
             verified += f"; {say('providers.override', language, since=row['override'])}"

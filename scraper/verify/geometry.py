@@ -74,8 +74,7 @@ def _stack(planes: Sequence[Plane]) -> Stack:
     orientation = planes[0].orientation
     along = normal(orientation)  # type: ignore[arg-type]  # six cosines
     placed = sorted(
-        ((float(np.dot(along, plane.position)), plane) for plane in planes),
-        key=lambda pair: (pair[0], pair[1].name),
+        ((float(np.dot(along, plane.position)), plane) for plane in planes), key=lambda pair: (pair[0], pair[1].name)
     )
     places: list[list[str]] = []
     distances: list[float] = []
@@ -98,13 +97,7 @@ def _stack(planes: Sequence[Plane]) -> Stack:
             gaps.append(Gap(index, slices - 1, step))
         else:
             uneven.append(index)
-    return Stack(
-        orientation,
-        tuple(map(tuple, places)),
-        usual,
-        tuple(gaps),
-        tuple(uneven),
-    )
+    return Stack(orientation, tuple(map(tuple, places)), usual, tuple(gaps), tuple(uneven))
 
 
 def stacks(planes: Sequence[Plane]) -> list[Stack]:

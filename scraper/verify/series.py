@@ -147,10 +147,7 @@ def _differing(unique: Sequence[tuple[Checked, Header]]) -> list[Problem]:
     found = []
     checks: tuple[tuple[str, list[object]], ...] = (
         ("mixed-sizes", [(header.rows, header.columns) for _, header in sliced]),
-        (
-            "mixed-spacings",
-            [tuple(round(side, 4) for side in checked.facts.spacing or ()) for checked, _ in sliced],
-        ),
+        ("mixed-spacings", [tuple(round(side, 4) for side in checked.facts.spacing or ()) for checked, _ in sliced]),
         ("mixed-frames-of-reference", [checked.facts.frame_of_reference_uid for checked, _ in sliced]),
     )
     for code, keys in checks:

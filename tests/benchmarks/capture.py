@@ -65,12 +65,7 @@ def serve() -> None:
         return HTMLResponse("<!doctype html><title>frames</title>")
 
     app = Starlette(
-        routes=[
-            Route("/", page),
-            Route("/frame/{n}", frame),
-            Route("/slow/{n}", slow),
-            Route("/object/{n}", numbered),
-        ]
+        routes=[Route("/", page), Route("/frame/{n}", frame), Route("/slow/{n}", slow), Route("/object/{n}", numbered)]
     )
     config = uvicorn.Config(app, log_level="critical", lifespan="off", port=0)
     listening = config.bind_socket()
@@ -156,8 +151,7 @@ async def measure(port: int, frames: int, traffic_mb: int, rounds: int, only: li
             tapped.append(await load(port, frames, 6, "frame", tapped=True))
         base, with_tap = sorted(bare)[rounds // 2], sorted(tapped)[rounds // 2]
         print(
-            f"tap: {frames} frames in {with_tap:.1f} s instead of {base:.1f} s: ratio {with_tap / base:.2f}",
-            flush=True,
+            f"tap: {frames} frames in {with_tap:.1f} s instead of {base:.1f} s: ratio {with_tap / base:.2f}", flush=True
         )
     if "asking" in only:
         viewer = await load(port, frames, 1, "slow", tapped=True)

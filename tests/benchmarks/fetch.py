@@ -144,13 +144,7 @@ def main() -> None:
         found = measure(count)
         limit = found["bytes"] / (JOBS * RATE)
         faster = f"{found['loop'] / found['grab']:.1f}" if found["loop"] else "–"
-        row = (
-            found["grab"],
-            found["grab"] / limit,
-            faster,
-            found["cpu"] / found["bytes"] * 1e9,
-            found["peak"] / 1e6,
-        )
+        row = (found["grab"], found["grab"] / limit, faster, found["cpu"] / found["bytes"] * 1e9, found["peak"] / 1e6)
         print(f"{count:>7} {row[0]:>8.1f} {row[1]:>8.2f} {row[2]:>8} {row[3]:>9.1f} {row[4]:>8.0f}", flush=True)
 
 

@@ -33,8 +33,7 @@ def site_of(seed: int) -> tuple[Site, random.Random]:
     """A study whose answers fail by the dice of ``seed``."""
     study = chest_ct(slices=12, size=64, seed=7)
     site = Site(
-        study.study_instance_uid,
-        {one.uid: {i.sop_instance_uid: i.data for i in one.instances} for one in study.series},
+        study.study_instance_uid, {one.uid: {i.sop_instance_uid: i.data for i in one.instances} for one in study.series}
     )
     dice = random.Random(seed)
     for uid in site.originals:
@@ -65,10 +64,7 @@ def grab(site: Site, output: str, kill_after_s: float | None) -> int | None:
         "from scraper.cli.commands import main; main()"
     )
     running = subprocess.Popen(
-        [sys.executable, "-c", start, *words],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        [sys.executable, "-c", start, *words], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         return running.wait(kill_after_s)

@@ -39,11 +39,7 @@ CASES = (
     ),
     Case("over", OLD, answers=ANSWERS, raises=LinkExpired, says="链接已失效", ways=(), thorough=BROWSER),
 )
-NOT_OURS = (
-    f"{FILM.origin}/CIF/film",
-    f"{FILM.origin}/film?urlParam=AbCdEf",
-    f"{FILM.origin}/CIF/film?param=AbCdEf",
-)
+NOT_OURS = (f"{FILM.origin}/CIF/film", f"{FILM.origin}/film?urlParam=AbCdEf", f"{FILM.origin}/CIF/film?param=AbCdEf")
 
 
 @pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)

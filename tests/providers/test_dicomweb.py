@@ -133,12 +133,7 @@ async def test_a_link_that_carries_its_token(tmp_path, archive):
 FILES = emulated.FILES.study_instance_uid
 EMULATED = (
     Case("the token in the link", emulated.viewer(FILES), series=counts(emulated.FILES), thorough=BROWSER),
-    Case(
-        "the token given",
-        emulated.service(FILES),
-        answers={"token": emulated.TOKEN},
-        series=counts(emulated.FILES),
-    ),
+    Case("the token given", emulated.service(FILES), answers={"token": emulated.TOKEN}, series=counts(emulated.FILES)),
     Case(
         "a fresh token for an old link",
         emulated.viewer(FILES, emulated.STALE),

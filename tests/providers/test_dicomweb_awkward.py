@@ -232,10 +232,7 @@ def test_verdicts_20_reasons_lose_the_addresses_that_tell_them_apart(text, shown
 
 def test_verdicts_20_equal_problems_without_instances_are_counted():
     problem = Problem("count-unknown", fatal=False)
-    assert merge_equal([problem, problem, Problem("count-unknown")]) == [
-        (problem, 2),
-        (Problem("count-unknown"), 1),
-    ]
+    assert merge_equal([problem, problem, Problem("count-unknown")]) == [(problem, 2), (Problem("count-unknown"), 1)]
 
 
 # ---- numbers of a hostile list

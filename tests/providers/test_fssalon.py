@@ -6,13 +6,7 @@ from fixtures.sites.fssalon import site
 from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.fssalon import Fssalon
-from scraper.core.errors import (
-    CredentialsRefused,
-    CredentialsRequired,
-    DownloadNotPermitted,
-    LinkExpired,
-    NoSuchStudy,
-)
+from scraper.core.errors import CredentialsRefused, CredentialsRequired, DownloadNotPermitted, LinkExpired, NoSuchStudy
 from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
@@ -34,10 +28,7 @@ CASES = (
     Case("an unknown report", site.index_link("R9999"), raises=NoSuchStudy, says="报告不存在", thorough=BROWSER),
     Case("images cleared away", site.film_link(site.NO_IMAGES), raises=LinkExpired, says="影像已过期清除"),
 )
-NOT_OURS = (
-    "https://efilm.fs-salon.cn/index?barcode=R0001",
-    "https://efilm.fs-salon.cn/help?barcode=1&hospitalcode=2",
-)
+NOT_OURS = ("https://efilm.fs-salon.cn/index?barcode=R0001", "https://efilm.fs-salon.cn/help?barcode=1&hospitalcode=2")
 
 
 @pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)

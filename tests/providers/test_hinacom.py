@@ -41,36 +41,17 @@ CASES = (
     Case("B: a health commission", site.COMMISSION_SHARE, origin=REBUILT, left_out=1, thorough=BROWSER),
     Case("B: expired", site.COMMISSION_EXPIRED, raises=LinkExpired, says="已过期"),
     Case("C: straight to the images", site.VIEW_IMAGE, origin=REBUILT, left_out=1, thorough=BROWSER),
-    Case(
-        "C: a viewer's address that says where it came from",
-        site.VIEWER_WITH_WAY_BACK,
-        origin=REBUILT,
-        left_out=1,
-    ),
+    Case("C: a viewer's address that says where it came from", site.VIEWER_WITH_WAY_BACK, origin=REBUILT, left_out=1),
     Case("C: a login page that says where it leads", site.LOGIN_WITH_WAY_BACK, origin=REBUILT, left_out=1),
     Case("C: a viewer's address without its cookies", site.VIEWER, raises=PageBehindLink),
     Case("C: by the study's page", site.STUDY_VIEW, origin=REBUILT, left_out=1),
+    Case("D: a list, by phone", site.LIST, answers={"phone_last4": site.PHONE_LAST4}, origin=REBUILT, left_out=1),
     Case(
-        "D: a list, by phone",
-        site.LIST,
-        answers={"phone_last4": site.PHONE_LAST4},
-        origin=REBUILT,
-        left_out=1,
-    ),
-    Case(
-        "D: a list, by ID card",
-        site.LIST_BY_ACCOUNT,
-        answers={"id_last4": site.ID_LAST4},
-        origin=REBUILT,
-        left_out=1,
+        "D: a list, by ID card", site.LIST_BY_ACCOUNT, answers={"id_last4": site.ID_LAST4}, origin=REBUILT, left_out=1
     ),
     Case("D: asks for the digits", site.LIST, raises=CredentialsRequired),
     Case(
-        "D: wrong digits",
-        site.LIST,
-        answers={"phone_last4": "0000"},
-        raises=CredentialsRefused,
-        says="验证信息不正确",
+        "D: wrong digits", site.LIST, answers={"phone_last4": "0000"}, raises=CredentialsRefused, says="验证信息不正确"
     ),
 )
 NOT_OURS = (f"{site.CLOUD.origin}/help", f"{site.HOSPITAL.origin}/")

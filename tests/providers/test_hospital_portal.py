@@ -21,13 +21,7 @@ from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.hospital_portal.page import PortalPage
 from providers.hospital_portal.provider import HospitalPortal as Portal
-from scraper.contract import (
-    CaptchaRequired,
-    CredentialsRefused,
-    CredentialsRequired,
-    DownloadNotPermitted,
-    NoSuchStudy,
-)
+from scraper.contract import CaptchaRequired, CredentialsRefused, CredentialsRequired, DownloadNotPermitted, NoSuchStudy
 from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.testing import Case, check, first_of, rows, run
@@ -54,20 +48,9 @@ CASES = (
     Case("a wrong captcha", ROOT, WRONG, raises=CredentialsRefused, says="验证码错误", thorough=BROWSER),
     Case("a wrong password", ROOT, WRONG_PASSWORD, raises=CredentialsRefused, says=TRIES, thorough=BROWSER),
     Case(
-        "a wrong password, in a dialog",
-        OTHER,
-        WRONG_PASSWORD,
-        raises=CredentialsRefused,
-        says=TRIES,
-        thorough=BROWSER,
+        "a wrong password, in a dialog", OTHER, WRONG_PASSWORD, raises=CredentialsRefused, says=TRIES, thorough=BROWSER
     ),
-    Case(
-        "a locked account",
-        ROOT,
-        {**KNOWN, "account": LOCKED_ACCOUNT},
-        raises=CredentialsRefused,
-        says="账号已锁定",
-    ),
+    Case("a locked account", ROOT, {**KNOWN, "account": LOCKED_ACCOUNT}, raises=CredentialsRefused, says="账号已锁定"),
 )
 
 

@@ -51,11 +51,7 @@ CASES = (
     Case("cancelled", SITE.link(CANCELLED), KNOWN, raises=ShareCancelled, says="分享已被取消"),
     Case("unknown", SITE.link(OPEN[::-1]), KNOWN, raises=NoSuchStudy, says="分享不存在"),
 )
-NOT_OURS = (
-    "https://www.kayicloud.com/",
-    "https://www.kayicloud.com/Viewer/s",
-    "https://pacs.demo.test/viewer/s#/help",
-)
+NOT_OURS = ("https://www.kayicloud.com/", "https://www.kayicloud.com/Viewer/s", "https://pacs.demo.test/viewer/s#/help")
 
 
 @pytest.fixture

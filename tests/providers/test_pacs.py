@@ -290,11 +290,7 @@ async def test_no_name_of_a_patient_in_any_log(names, tmp_path, caplog, capfd):
 def test_a_batch_of_addresses(tmp_path):
     links = tmp_path / "links.txt"
     with Archive(PLAIN, LATER, COMPRESSED) as archive:
-        wanted = (
-            UID,
-            f"AccessionNumber={LATER.accession_number}",
-            f"PatientID={SAME_PATIENT}&StudyDate=19990101",
-        )
+        wanted = (UID, f"AccessionNumber={LATER.accession_number}", f"PatientID={SAME_PATIENT}&StudyDate=19990101")
         links.write_text("\n".join(map(archive.link, wanted)))
         done = cloudfilm("batch", links, "-o", tmp_path / "out", "--json")
     ended = [(load["exit_code"], load["instances"]["saved"]) for load in map(json.loads, done.stdout.splitlines())]
@@ -333,8 +329,7 @@ async def test_a_query_that_is_not_asked(query, error, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "address",
-    ["pacs://host:104?x", "pacs://@host", "pacs://A:b@host", "pacs://SEVENTEEN-LETTERS@host", "pacs://A@:1"],
+    "address", ["pacs://host:104?x", "pacs://@host", "pacs://A:b@host", "pacs://SEVENTEEN-LETTERS@host", "pacs://A@:1"]
 )
 def test_an_address_of_no_archive(address):
     with pytest.raises(MalformedArchiveLink):

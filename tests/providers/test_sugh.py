@@ -33,10 +33,7 @@ CASES = (
     Case("unknown", site.share("ffffffff"), raises=NoSuchStudy, says="分享不存在"),
     Case("the study is gone", site.share(site.NO_STUDY), raises=NoSuchStudy, says="检查不存在"),
 )
-NOT_OURS = (
-    "https://work.sugh.net:8002/pc/auth-viewer",
-    "https://work.sugh.net:8002/help?clinicalShareToken=1",
-)
+NOT_OURS = ("https://work.sugh.net:8002/pc/auth-viewer", "https://work.sugh.net:8002/help?clinicalShareToken=1")
 
 
 @pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)

@@ -21,11 +21,7 @@ CASES = (
     Case("a wrong password in the link", SITE.link("000000"), raises=NoSuchStudy, thorough=BROWSER),
     Case("an unknown study", SITE.link(study="CT9999"), raises=NoSuchStudy),
 )
-NOT_OURS = (
-    "http://qr.szjudianyun.com/",
-    "http://qr.szjudianyun.com/abc/?a=H001",
-    "http://example.test/?a=1&b=2",
-)
+NOT_OURS = ("http://qr.szjudianyun.com/", "http://qr.szjudianyun.com/abc/?a=H001", "http://example.test/?a=1&b=2")
 
 
 @pytest.fixture

@@ -65,10 +65,7 @@ CASES = (
     ),
     Case("expired", SITE.link("00"), KNOWN, raises=LinkExpired, says="已过期", ways=(), thorough=BROWSER),
 )
-NOT_OURS = (
-    "https://tdcloudjp.fmmu.edu.cn/",
-    "https://tdcloudjp.fmmu.edu.cn/zfp/ImageViewer/StudyView?id=1001",
-)
+NOT_OURS = ("https://tdcloudjp.fmmu.edu.cn/", "https://tdcloudjp.fmmu.edu.cn/zfp/ImageViewer/StudyView?id=1001")
 
 
 @pytest.fixture

@@ -31,13 +31,7 @@ CASES = (
     Case("leaves the token behind at another host", site.REDIRECTED, answers=GIVEN, series=SERIES),
     Case("asks for the token", site.OPEN, raises=CredentialsRequired),
     Case("a wrong token", site.OPEN, answers={"token": "x"}, raises=CredentialsRefused, says="令牌无效"),
-    Case(
-        "a lapsed token",
-        site.OPEN,
-        answers={"token": site.LAPSED},
-        raises=CredentialsRefused,
-        says="令牌已过期",
-    ),
+    Case("a lapsed token", site.OPEN, answers={"token": site.LAPSED}, raises=CredentialsRefused, says="令牌已过期"),
     Case(
         "another study's token",
         site.OPEN,
@@ -46,13 +40,7 @@ CASES = (
         says="无权访问",
     ),
     Case("an unknown study", site.UNKNOWN, answers=GIVEN, raises=NoSuchStudy, says="保存期限"),
-    Case(
-        "pictures instead of originals",
-        site.AS_JPG,
-        answers=GIVEN,
-        raises=NotOriginalDicom,
-        says="不支持的格式",
-    ),
+    Case("pictures instead of originals", site.AS_JPG, answers=GIVEN, raises=NotOriginalDicom, says="不支持的格式"),
     Case("no study named", site.NO_STUDY, answers=GIVEN, raises=UnusableLink, says="缺少 studyId"),
 )
 

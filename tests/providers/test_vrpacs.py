@@ -28,10 +28,7 @@ ELSEWHERE = (
     Case("the service on a port of its own", APART.link(), series=SERIES, thorough=BROWSER),
     Case("expired there", APART.link(site.EXPIRED), raises=LinkExpired, says="hết hạn"),
 )
-NOT_OURS = (
-    "https://pacs.benhvien.test/viewershare/index",
-    "https://pacs.benhvien.test/help?params=eyJsaW5rIjoiQTEifQ",
-)
+NOT_OURS = ("https://pacs.benhvien.test/viewershare/index", "https://pacs.benhvien.test/help?params=eyJsaW5rIjoiQTEifQ")
 
 
 @pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)

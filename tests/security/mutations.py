@@ -173,10 +173,7 @@ class Mutated:
         self.app: ASGI = self._app
 
     async def _app(
-        self,
-        scope: Message,
-        receive: Callable[[], Awaitable[Any]],
-        send: Callable[[Message], Awaitable[None]],
+        self, scope: Message, receive: Callable[[], Awaitable[Any]], send: Callable[[Message], Awaitable[None]]
     ) -> None:
         if scope["type"] != "http":
             await self._site.app(scope, receive, self._socket(send))

@@ -113,12 +113,7 @@ class Proxy:
         await self._join(place, b"", b"\x00\x5a" + bytes(6), reader, writer)
 
     async def _join(
-        self,
-        place: str,
-        start: bytes,
-        word: bytes,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        self, place: str, start: bytes, word: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         site, to_site = await asyncio.open_connection("127.0.0.1", self.sites[place])
         writer.write(word)

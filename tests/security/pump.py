@@ -21,13 +21,7 @@ from scraper.core.link import MAX_LINK
 ROOT = Path(__file__).parents[2]
 METHODS = ("search", "match", "fullmatch", "findall", "finditer", "sub", "subn", "split")
 PROBES = "a0A_.-/ =\"'%\n\\{[<&:,\u4e2d*e(;x>)]}\t#\0!"  # from these one stands for a set of characters
-SEARCHING = (
-    "matching",
-    "wait_for",
-    "seen",
-    "_first",
-    "cell",
-)  # functions of the program that are given an expression
+SEARCHING = ("matching", "wait_for", "seen", "_first", "cell")  # functions of the program that are given an expression
 CLASS_PATTERNS = ("saved_page", "study_list_call")
 
 

@@ -81,12 +81,7 @@ def as_another(folder: Path, *words: object) -> subprocess.CompletedProcess[str]
         words=shlex.join([sys.executable, "-B", *map(str, words)]),
     )
     return subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        cwd=folder,
+        ["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, check=False, timeout=300, cwd=folder
     )
 
 

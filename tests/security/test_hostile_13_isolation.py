@@ -120,10 +120,6 @@ def test_hostile_13_the_reader_of_codes_is_behind_the_same_fences(tmp_path):
         "captured.take_memory())"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        env=process.bare_environment(),
-        cwd=ROOT,
+        [sys.executable, "-c", program], capture_output=True, text=True, env=process.bare_environment(), cwd=ROOT
     )
     assert done.stdout.split() == ["refused"] * 4, done.stderr

@@ -34,16 +34,7 @@ def run(tmp_path: Path, *words: str, **more: str) -> str:
 def test_hostile_1_a_file_of_ones_own_says_that_it_is_code_once_and_again_when_it_changed(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(FILE, encoding="utf-8")
-    words = (
-        "list",
-        "https://127.0.0.1:9/other",
-        "--provider",
-        str(path),
-        "--browser",
-        "never",
-        "--lang",
-        "en",
-    )
+    words = ("list", "https://127.0.0.1:9/other", "--provider", str(path), "--browser", "never", "--lang", "en")
     assert "code that runs with your rights" in run(tmp_path, *words)
     assert "code that runs with your rights" not in run(tmp_path, *words)
     path.write_text(FILE + "\n# changed\n", encoding="utf-8")

@@ -198,10 +198,7 @@ def hostile_learnt(words: list[str]) -> InferredProvider:
     record = {keys[3]: "1", keys[4]: "1.2.3", keys[5]: "1.2"}
     sample = {keys[6]: [{keys[7]: [record, record], keys[5]: "1.2"}]}
     rule = templates.Rule(
-        templates.Template(("", ""), ((keys[3], 1),)),
-        {(0,): ("a", "b")},
-        2,
-        shape=(0, keys[6], "*", keys[7], "*"),
+        templates.Template(("", ""), ((keys[3], 1),)), {(0,): ("a", "b")}, 2, shape=(0, keys[6], "*", keys[7], "*")
     )
     literals = ((words[19], Part(FromLink("code"), quoted=True)), (words[20],))
     identity = Identity(keys[4], keys[5], keys[5])
@@ -237,11 +234,7 @@ def assert_harmless(source: str) -> None:
 
 def test_hostile_1_five_thousand_texts_in_every_place_of_a_provider_run_nothing():
     rng = random.Random(61)
-    places, written, mild = (
-        24,
-        0,
-        ["patientId", "a/b", "url", "imageList", 'he said "x"', "back\\", "{x}", "测试"],
-    )
+    places, written, mild = (24, 0, ["patientId", "a/b", "url", "imageList", 'he said "x"', "back\\", "{x}", "测试"])
     for place in range(places):
         for text in rng.sample(TEXTS, 5000 // places // 4):
             words = [rng.choice(mild) + str(number) for number in range(places)]

@@ -116,10 +116,7 @@ BUSY = {
     "openings with a comment": lambda: list(notation.from_script(times("={/*") + "*/")),
     "blanks": lambda: list(notation.from_script("=[" + times(" "))),
     "nested": lambda: list(notation.from_script(times("=[" + '"a",' * 9, 512 * KB))),
-    "strings": lambda: [
-        *notation.from_script(times('="[\\')),
-        *notation.from_script(times("JSON.parse( '\\")),
-    ],
+    "strings": lambda: [*notation.from_script(times('="[\\')), *notation.from_script(times("JSON.parse( '\\"))],
     "envelope": lambda: notation.from_envelope("42" + times("[")),
     "page": lambda: list(notation.from_html("<html>" + times("<p a='{[' b=\"[\">", 128 * KB))),
     "XML": lambda: notation.from_xml("<a>" + times("<b>") + "</a>"),
@@ -167,11 +164,7 @@ def test_hostile_6_what_is_cut_by_hand_is_cut_as_before():
         "declaration",
     ]
     script = next(token for token in tokens if token.kind == "script")
-    assert (script.opening, script.code, script.closing) == (
-        '<script type="x">',
-        'if (a < b) "</p>"',
-        "</SCRIPT >",
-    )
+    assert (script.opening, script.code, script.closing) == ('<script type="x">', 'if (a < b) "</p>"', "</SCRIPT >")
 
 
 def test_hostile_6_wado_addresses_are_found_as_before():

@@ -21,11 +21,7 @@ async def test_hostile_6_other_notations_are_read_beside_the_event_loop(tmp_path
 
     monkeypatch.setattr(notation, "from_script", noted)
     exchange = Exchange(
-        "https://film.test/a.js",
-        "script",
-        headers={"content-type": "text/plain"},
-        body=SCRIPT,
-        size=len(SCRIPT),
+        "https://film.test/a.js", "script", headers={"content-type": "text/plain"}, body=SCRIPT, size=len(SCRIPT)
     )
     with processor_time(20.0):
         await Observations(tmp_path).take([exchange])

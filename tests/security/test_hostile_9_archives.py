@@ -76,8 +76,7 @@ def test_hostile_9_ordinary_archives_are_unpacked_as_before(tmp_path):
     path = tmp_path / "a.zip"
     path.write_bytes(
         packed(
-            *((f"影像/{n}", image.data) for n, image in enumerate(study.images)),
-            ("blank.dcm", DICOM + bytes(40 * MB)),
+            *((f"影像/{n}", image.data) for n, image in enumerate(study.images)), ("blank.dcm", DICOM + bytes(40 * MB))
         )
     )
     members = list(zip_archive.unpack(path, tmp_path / "out"))

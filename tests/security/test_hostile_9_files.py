@@ -115,8 +115,7 @@ DOCUMENTS = {
         PAGE % (600, 800),
         stream(b"/A Do"),
         stream(
-            b"/A Do /A Do",
-            b"/Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources << /XObject << /A 5 0 R >> >>",
+            b"/A Do /A Do", b"/Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources << /XObject << /A 5 0 R >> >>"
         ),
     ),
     "pages of themselves": lambda: pdf(CATALOG, b"<< /Type /Pages /Kids [2 0 R 2 0 R] /Count 1000000000 >>"),

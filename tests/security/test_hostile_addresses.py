@@ -139,8 +139,7 @@ async def test_hostile_3_the_open_network_stays_open(host):
 
 
 @pytest.mark.parametrize(
-    "address",
-    ["192.168.77.1", "169.254.169.254", "127.0.0.1", "fd00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1"],
+    "address", ["192.168.77.1", "169.254.169.254", "127.0.0.1", "fd00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1"]
 )
 async def test_hostile_3_a_name_is_judged_by_what_it_resolves_to(address):
     seen: list[bytes] = []

@@ -94,10 +94,7 @@ async def test_hostile_8_one_instance_that_never_ends_costs_no_more_than_itself(
         result = await grab(site, tmp_path)
     assert (result.status, result.exit_code) == (Status.INCOMPLETE, ExitCode.INCOMPLETE)
     whole = [path for path in tmp_path.rglob("*.dcm") if path.stat().st_size]
-    if attack in (
-        "later",
-        "date",
-    ):  # it asks for a pause of days: whoever is there already is kept, nobody waits
+    if attack in ("later", "date"):  # it asks for a pause of days: whoever is there already is kept, nobody waits
         assert site.requests[f"/image/{site.victim}"] <= 2
     else:
         assert len(whole) == len(site.originals) - 1
@@ -145,10 +142,7 @@ async def test_hostile_8_a_list_of_which_nothing_comes_ends(study, tmp_path):
     class Empty(Hostile):
         def _study(self) -> dict[str, object]:
             images = {sop: f"/image/{sop}" for sop in listed_there}
-            return {
-                "studyUid": self.study_uid,
-                "series": [{"seriesUid": uid, "seriesNumber": 1, "images": images}],
-            }
+            return {"studyUid": self.study_uid, "series": [{"seriesUid": uid, "seriesNumber": 1, "images": images}]}
 
     empty = Empty(study, "silent")
     async with serving(empty):
@@ -160,8 +154,7 @@ async def test_hostile_8_a_list_of_which_nothing_comes_ends(study, tmp_path):
 @asynccontextmanager
 async def talking(tmp_path: Path, port: int, **options: object) -> AsyncIterator[Session]:
     chosen = Settings(
-        connect_to=(ConnectTo.parse(f"film.test::127.0.0.1:{port}"),),
-        **{"timeout_s": 5, "give_up_s": 1.0, **options},
+        connect_to=(ConnectTo.parse(f"film.test::127.0.0.1:{port}"),), **{"timeout_s": 5, "give_up_s": 1.0, **options}
     )
 
     async def no_window() -> None:
@@ -289,8 +282,7 @@ def test_hostile_8_every_bound_is_a_named_value():
 
 
 @pytest.mark.parametrize(
-    "script",
-    ["for (;;) alert(1)", pytest.param("setInterval(() => confirm('x'), 1)", marks=pytest.mark.thorough)],
+    "script", ["for (;;) alert(1)", pytest.param("setInterval(() => confirm('x'), 1)", marks=pytest.mark.thorough)]
 )
 async def test_hostile_8_a_page_that_never_stops_asking_ends(tmp_path, script):
     async def handler(head: bytes, writer: asyncio.StreamWriter) -> None:
@@ -302,11 +294,7 @@ async def test_hostile_8_a_page_that_never_stops_asking_ends(tmp_path, script):
         )
 
     chosen = Settings(timeout_s=20)
-    async with (
-        server(handler) as port,
-        Browser(chosen, tmp_path / "spool") as browser,
-        asyncio.timeout(ENDS_S),
-    ):
+    async with server(handler) as port, Browser(chosen, tmp_path / "spool") as browser, asyncio.timeout(ENDS_S):
         window = await browser.window()
         with pytest.raises(SiteChanged, match="endless-messages"):
             await asking(window, f"http://127.0.0.1:{port}/")

@@ -18,12 +18,7 @@ from scraper.session.http.pace import Pace
 from tests.security.played import LAN, OTHER, PUBLIC, Played, Trap
 from tests.security.test_hostile_addresses import Handler, answer, server
 
-NAMES = {
-    "film.test": [PUBLIC],
-    "other.test": [OTHER],
-    "evil.test": ["192.168.77.1"],
-    "inside.test": ["10.0.0.1"],
-}
+NAMES = {"film.test": [PUBLIC], "other.test": [OTHER], "evil.test": ["192.168.77.1"], "inside.test": ["10.0.0.1"]}
 WAYS = """<!doctype html><title>page</title><body>
 <iframe src="{at}/iframe"></iframe><img src="{at}/img"><link rel=stylesheet href="{at}/css"><script src="{at}/script"></script>
 <link rel=preconnect href="{at}"><link rel=prefetch href="{at}/prefetch"><link rel=dns-prefetch href="{at}">
@@ -94,10 +89,7 @@ async def test_hostile_3_no_way_out_of_a_page_leads_inside(tmp_path):
             for number in range(len(targets)):
                 await window.open(f"http://film.test:{port}/page{number}")
                 await settle(window)
-            for url in (
-                targets[0] + "/opened",
-                f"http://film.test:{port}/redirect?to={targets[1]}/redirected",
-            ):
+            for url in (targets[0] + "/opened", f"http://film.test:{port}/redirect?to={targets[1]}/redirected"):
                 with pytest.raises(UnsafeRedirect):
                     await window.open(url)
             await window.close()

@@ -224,15 +224,7 @@ def test_hostile_5_what_a_site_says_and_lone_surrogates(hostile, tmp_path):
         links = tmp_path / "links.jsonl"
         links.write_text(json.dumps({"source": aurora.EXPIRED, "label": "\ud800x"}) + "\n", encoding="utf-8")
         done = cloudfilm(
-            "batch",
-            links,
-            "-o",
-            tmp_path / "b",
-            "--json",
-            "--browser",
-            "never",
-            "--connect-to",
-            site.connect_to[0],
+            "batch", links, "-o", tmp_path / "b", "--json", "--browser", "never", "--connect-to", site.connect_to[0]
         )
         checked(done, 6)
     harmless(read(tmp_path / "b" / "report.html"))

@@ -75,10 +75,7 @@ def personal(head: bytes) -> list[str]:
     return [name for name in PRIVATE if f"\r\n{name.lower()}:" in lines]
 
 
-HEADERS = dict.fromkeys(PRIVATE, "t0k3n") | {
-    "Referer": "http://film.hospital.test/s/secret?token=1",
-    "Accept": "x/y",
-}
+HEADERS = dict.fromkeys(PRIVATE, "t0k3n") | {"Referer": "http://film.hospital.test/s/secret?token=1", "Accept": "x/y"}
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -99,11 +96,7 @@ async def test_hostile_2_a_redirect_within_the_site_keeps_a_sites_own_headers(tm
     async with server(recording(seen)) as port, talking(tmp_path, port) as session:
         url = f"http://film.hospital.test:{port}/go?302=http://api.hospital.test:{port}/x"
         await session.get(url, headers=HEADERS)
-    assert personal(seen[1]) == [
-        "token",
-        "X-Auth",
-        "sid",
-    ]  # another host is never given Authorization or a cookie
+    assert personal(seen[1]) == ["token", "X-Auth", "sid"]  # another host is never given Authorization or a cookie
 
 
 @pytest.mark.parametrize("status", [307, 308])
@@ -291,9 +284,7 @@ async def test_hostile_2_cookies_of_a_link_with_tls_are_not_sent_without_it(tmp_
 
 
 @pytest.mark.parametrize(
-    ("headers", "error"),
-    [({"token": "t0k3n"}, ForeignHost), ({"Accept": "x/y"}, None)],
-    ids=["token", "none"],
+    ("headers", "error"), [({"token": "t0k3n"}, ForeignHost), ({"Accept": "x/y"}, None)], ids=["token", "none"]
 )
 async def test_hostile_2_a_stranger_that_misses_the_token_is_named(tmp_path, headers, error):
     """A refusal for want of a token that was held back is no refusal: the program goes on to the browser."""

@@ -35,22 +35,11 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes and signa
 
 def disguises(value: str) -> Iterator[bytes]:
     """A value as it may stand in a file."""
-    forms = {
-        value,
-        value[::-1],
-        value.lower(),
-        value.upper(),
-        value.replace("^", ""),
-        value.replace("^", " "),
-    }
+    forms = {value, value[::-1], value.lower(), value.upper(), value.replace("^", ""), value.replace("^", " ")}
     if value == NAME:
         first, last = PINYIN
         for gap in ("", " ", "^", "-", "_", "%20"):
-            forms |= {
-                f"{first}{gap}{last}",
-                f"{first}{gap}{last}".upper(),
-                f"{first.title()}{gap}{last.title()}",
-            }
+            forms |= {f"{first}{gap}{last}", f"{first}{gap}{last}".upper(), f"{first.title()}{gap}{last.title()}"}
     for form in forms:
         for encoding in ("utf-8", "gb18030", "utf-16-le", "utf-16-be"):
             raw = form.encode(encoding)
@@ -122,10 +111,7 @@ class Home:
             cwd=self.work,
             start_new_session=True,
             env=environment(
-                TMPDIR=str(self.temporary),
-                HOME=str(self.home),
-                CLOUDFILM_DATA=str(self.home / "data"),
-                **more,
+                TMPDIR=str(self.temporary), HOME=str(self.home), CLOUDFILM_DATA=str(self.home / "data"), **more
             )
             | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests" / "plugins")))},
         )
@@ -174,11 +160,7 @@ def site(study):
 def home(tmp_path, study):
     made = Home(tmp_path)
     header = pydicom.dcmread(io.BytesIO(study.series[0].instances[0].data), stop_before_pixels=True)
-    numbers = (
-        str(header.PatientID),
-        str(header.get("AccessionNumber", "")),
-        str(header.get("PatientBirthDate", "")),
-    )
+    numbers = (str(header.PatientID), str(header.get("AccessionNumber", "")), str(header.get("PatientBirthDate", "")))
     made.of_the_patient = (NAME, *(number for number in numbers if len(number) > 5))
     return made
 

@@ -13,11 +13,7 @@ from tests.security.played import LAN, PUBLIC, Played, Trap
 from tests.security.test_hostile_addresses import answer, server
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
-NAMES = {
-    "film.hospital.test": ["192.168.77.1"],
-    "viewer.hospital.test": ["10.20.30.40"],
-    "film.test": [PUBLIC],
-}
+NAMES = {"film.hospital.test": ["192.168.77.1"], "viewer.hospital.test": ["10.20.30.40"], "film.test": [PUBLIC]}
 WAYS = ("302", "307", "script", "replace", "meta", "header", "form", "twice")
 
 
@@ -58,10 +54,7 @@ async def test_verdicts_b10_a_page_that_leads_on_in_the_browser(tmp_path, host, 
 
     with Trap(LAN) as trap:
         target = f"http://viewer.hospital.test:{trap.port}/viewer"
-        async with (
-            server(pages, LAN if is_inside else at) as port,
-            Browser(settings, tmp_path / "spool") as browser,
-        ):
+        async with server(pages, LAN if is_inside else at) as port, Browser(settings, tmp_path / "spool") as browser:
             door = Door(settings, Played(NAMES))
             door.belongs_to(f"http://{host}:{port}/s/1")
             window = await browser.window(door=door)

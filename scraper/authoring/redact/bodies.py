@@ -217,13 +217,7 @@ class Bodies:
             shown = (
                 self.frame(inside) if raw else self.body(inside, type_of_part, depth + 1, key=named[1] if named else "")
             )
-            out += [
-                b"--" + boundary + b"\r\n",
-                "\r\n".join(lines).encode("utf-8"),
-                b"\r\n\r\n",
-                shown,
-                b"\r\n",
-            ]
+            out += [b"--" + boundary + b"\r\n", "\r\n".join(lines).encode("utf-8"), b"\r\n\r\n", shown, b"\r\n"]
         return b"".join([*out, b"--" + boundary + b"--\r\n"])
 
     def _zip(self, data: bytes, depth: int) -> bytes:

@@ -28,7 +28,7 @@ _TOKEN: Final = re.compile(
     r"|(?P<stamp>(?<!\d)(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d[0-5]\d(?!\d))"
     r"|(?P<time>(?<![\d:])(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?(?![\d:]))"
     r"|(?P<number>(?<![\w.])\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w]))"
-    rf"|(?P<chinese>[{_CJK}]+)|(?P<word>[^\W_]+)",
+    rf"|(?P<chinese>[{_CJK}]+)|(?P<word>[^\W_]+)"
 )
 _PERCENT: Final = re.compile(r"(?<![\w.~-])[\w.~-]*+(?:%[0-9A-Fa-f]{2}[\w.~-]*+)++")
 _PAIR: Final = re.compile(r"(?<![\w%])([A-Za-z_][\w.\[\]-]{0,60})=([^&#;\s\"'<>]*)")
@@ -146,10 +146,7 @@ class Texts:
         out, at = [], 0
         for match in pattern.finditer(text):
             before = text[at : match.start()]
-            out += [
-                self.text(before, key, lenient=lenient) if "%" not in before else before,
-                inside(match.group()),
-            ]
+            out += [self.text(before, key, lenient=lenient) if "%" not in before else before, inside(match.group())]
             at = match.end()
         rest = text[at:]
         return "".join([*out, self.text(rest, key, lenient=lenient) if "%" not in rest else rest])

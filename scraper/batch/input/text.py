@@ -15,14 +15,7 @@ from scraper.core.text import GB, UTF8, is_utf8, marked_codec
 
 MAX_LIST: Final = 64 * 2**20  # bytes; a hundred thousand share messages
 LONGEST_LINE: Final = 65_536
-_NO_TEXT: Final = (
-    b"PK\x03\x04",
-    b"\xd0\xcf\x11\xe0",
-    b"%PDF",
-    b"\x89PNG",
-    b"\xff\xd8\xff",
-    b"SQLite format 3",
-)
+_NO_TEXT: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"SQLite format 3")
 
 
 class ListTooLarge(UsageError):

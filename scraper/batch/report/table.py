@@ -142,14 +142,7 @@ def _cells(entry: Entry, outcome: Outcome | None, study: StudyRow | None) -> lis
     head += [report["status"], report["exit_code"], report["provider"], report["via"], entry.attempts]
     end = ["; ".join(problem_words(outcome, study)), outcome.diagnostic]
     if study is None:
-        return [
-            *head,
-            *[""] * (len(COLUMNS) - len(head) - len(end) - 3),
-            report["bytes"],
-            report["seconds"],
-            "",
-            *end,
-        ]
+        return [*head, *[""] * (len(COLUMNS) - len(head) - len(end) - 3), report["bytes"], report["seconds"], "", *end]
     expected = [series["expected"] for series in study.series]
     failed = sum(max(0, (series["expected"] or series["saved"]) - series["saved"]) for series in study.series)
     counts = [

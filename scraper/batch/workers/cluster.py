@@ -206,11 +206,7 @@ class ClusterWorker:
         try:
             connected: Any = Client  # untyped
             self._client = await connected(
-                self._scheduler,
-                asynchronous=True,
-                set_as_default=False,
-                timeout=self._timeout_s,
-                name="cloudfilm",
+                self._scheduler, asynchronous=True, set_as_default=False, timeout=self._timeout_s, name="cloudfilm"
             )
         except (OSError, ValueError) as err:  # no scheduler; no address
             raise SiteUnreachable(host=self._scheduler, why=Reason.NO_SCHEDULER) from err

@@ -78,12 +78,7 @@ def combined(outcomes: Sequence[tuple[str, Outcome]]) -> Outcome:
         "exit_code": max(int(outcome.exit_code) for outcome in every),
         "problems": [problem for item in documents for problem in _list(item, "problems")],
         "results": [
-            {
-                "link_key": key,
-                "document": outcome.document,
-                "words": outcome.words,
-                "diagnostic": outcome.diagnostic,
-            }
+            {"link_key": key, "document": outcome.document, "words": outcome.words, "diagnostic": outcome.diagnostic}
             for key, outcome in outcomes
         ],
     }

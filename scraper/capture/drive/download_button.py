@@ -46,8 +46,7 @@ CLOSED: Final = re.compile(
     re.IGNORECASE,
 )
 FAILED: Final = re.compile(
-    r"失败(?!.{0,3}0)|终止|(?<!未见)(?<!明显)(?<!无)异常|出错|错误|超时|\bfail|\berror|timed out",
-    re.IGNORECASE,
+    r"失败(?!.{0,3}0)|终止|(?<!未见)(?<!明显)(?<!无)异常|出错|错误|超时|\bfail|\berror|timed out", re.IGNORECASE
 )
 
 

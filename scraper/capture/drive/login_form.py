@@ -37,8 +37,7 @@ QUESTIONS: Final = (
     (re.compile(r"(手机|电话).{0,4}(后|末|尾).{0,2}(4|四)"), PHONE_LAST4),
     (
         re.compile(
-            r"账号|帐号|账户|帐户|用户名|登录名|就诊卡|诊疗卡|卡号|病历号|门诊号|住院号|account|user",
-            re.IGNORECASE,
+            r"账号|帐号|账户|帐户|用户名|登录名|就诊卡|诊疗卡|卡号|病历号|门诊号|住院号|account|user", re.IGNORECASE
         ),
         ACCOUNT,
     ),

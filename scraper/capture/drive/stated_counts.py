@@ -33,8 +33,7 @@ _OTHER_UNIT: Final = re.compile(
 _OVER: Final = re.compile(r"\s*+(?:[张幅帧]\s*+)?(?:/|／|\bof\b|\bout\s++of\b)\s*+(?:共\s*+)?(?=\d)", re.IGNORECASE)
 # What stands right before a number.
 _RUNNING: Final = re.compile(
-    r"(?:第|序号|编号|no\.?|#|\bim|\bimg|\bimage|\bslice|\bframe|\bimage\s++number)\s*+(?:[:：=]\s*+)?$",
-    re.IGNORECASE,
+    r"(?:第|序号|编号|no\.?|#|\bim|\bimg|\bimage|\bslice|\bframe|\bimage\s++number)\s*+(?:[:：=]\s*+)?$", re.IGNORECASE
 )
 _LABEL: Final = re.compile(
     r"(?:数量|张数|幅数|帧数|图像数|影像数|图片数|图数|总数|总计|合计|共计|共有|共|\bimages|\bslices|\bframes|\binstances|\bimgs"

@@ -192,11 +192,7 @@ def _read(listed: _List, index: Mapping[str, set[str]], heads: Mapping[str, Head
 
 
 def _of_series(
-    listed: _List,
-    column: Sequence[Record],
-    hit: Mapping[Path, set[str]],
-    heads: Mapping[str, Header],
-    found: Claims,
+    listed: _List, column: Sequence[Record], hit: Mapping[Path, set[str]], heads: Mapping[str, Header], found: Claims
 ) -> None:
     owners = {place: {heads[uid].series_instance_uid for uid in uids} for place, uids in hit.items()}
     if any(len(series) > 1 for series in owners.values()) or not listed.looks_like_series():
@@ -219,11 +215,7 @@ def _of_series(
 
 
 def _of_images(
-    listed: _List,
-    column: Sequence[Record],
-    hit: Mapping[Path, set[str]],
-    heads: Mapping[str, Header],
-    found: Claims,
+    listed: _List, column: Sequence[Record], hit: Mapping[Path, set[str]], heads: Mapping[str, Header], found: Claims
 ) -> None:
     """Entries that are an image each: those of one array are one series', where only one came of it."""
     arrays: dict[Path, list[Record]] = defaultdict(list)

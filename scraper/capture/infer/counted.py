@@ -18,8 +18,7 @@ PLACES: Final = frozenset((FROM_0, FROM_1))
 MAX_COUNT: Final = 5000  # images of one series
 MAX_PLACES: Final = 20_000  # of one list
 COUNT: Final = re.compile(
-    r"count|cnt|num|total|amount|quantity|qty|size|length|images|frames|slices|files|张|幅|帧|数",
-    re.IGNORECASE,
+    r"count|cnt|num|total|amount|quantity|qty|size|length|images|frames|slices|files|张|幅|帧|数", re.IGNORECASE
 )
 _NUMBER: Final = re.compile(r"\d{1,4}")
 _ID: Final = re.compile(r"[\w.:-]{1,128}")

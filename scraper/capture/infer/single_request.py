@@ -25,11 +25,7 @@ def rules(manifests: Sequence[Manifest], requested: Sequence[str]) -> list[Rule]
     """Every rule that a single request suggests: of places that a list counts, of ids alone, of short values."""
     counts = partial(counted.places, asked=requested)
     found: dict[tuple[str, ...], Rule] = {}
-    kinds: tuple[tuple[Reader, bool], ...] = (
-        (counts, False),
-        (templates.records, True),
-        (templates.records, False),
-    )
+    kinds: tuple[tuple[Reader, bool], ...] = ((counts, False), (templates.records, True), (templates.records, False))
     for read, is_strict in kinds:
         some = _rules(manifests, requested, read, is_strict=is_strict)
         for rule in sorted(some, key=lambda item: item.count, reverse=True):

@@ -22,8 +22,7 @@ _PIECE: Final = re.compile(
 _BLANK: Final = re.compile("\1([a-z]+)\2")
 _ODD: Final = re.compile(r"(?<![\w.%+#-])[\w.%+-]*[\d#][\w.%+#-]*")  # a whole run of such characters
 _OF_REQUEST: Final = re.compile(  # what stands before a name that a page makes up; any other may be an image's own
-    r"(req|msg|message|trace|nonce|seq|call|corr|[^a-z]rid|[^a-z]tid)\w{0,32}[\"':=\s]{0,8}$",
-    re.IGNORECASE,
+    r"(req|msg|message|trace|nonce|seq|call|corr|[^a-z]rid|[^a-z]tid)\w{0,32}[\"':=\s]{0,8}$", re.IGNORECASE
 )
 DAY_S: Final = 86_400
 

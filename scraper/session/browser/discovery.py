@@ -19,11 +19,7 @@ NAMES = (
     "chrome",
     "msedge",
 )
-IN_PLAYWRIGHT = (
-    "chrome-linux*/chrome",
-    "chrome-win*/chrome.exe",
-    "chrome-mac*/*.app/Contents/MacOS/*",
-)
+IN_PLAYWRIGHT = ("chrome-linux*/chrome", "chrome-win*/chrome.exe", "chrome-mac*/*.app/Contents/MacOS/*")
 ON_MACOS = (
     "Google Chrome.app/Contents/MacOS/Google Chrome",
     "Microsoft Edge.app/Contents/MacOS/Microsoft Edge",

@@ -87,11 +87,7 @@ async def _in(session: CDPSession, url: str) -> str | None:
         if prototype is None:
             continue
         every = await session.send("Runtime.queryObjects", {"prototypeObjectId": prototype})
-        call = {
-            "objectId": every["objects"]["objectId"],
-            "functionDeclaration": FIND,
-            "arguments": [{"value": url}],
-        }
+        call = {"objectId": every["objects"]["objectId"], "functionDeclaration": FIND, "arguments": [{"value": url}]}
         item = (await session.send("Runtime.callFunctionOn", call))["result"].get("objectId")
         if item is not None:
             return str(item)

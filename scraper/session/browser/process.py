@@ -63,12 +63,7 @@ OPEN_S = (
     120.0  # one that has no window by then never will: seconds on any machine, but where it starts for the first time
 )
 DESKTOP = {"viewport": {"width": 1600, "height": 1000}}
-PHONE = {
-    "viewport": {"width": 390, "height": 844},
-    "device_scale_factor": 2,
-    "is_mobile": True,
-    "has_touch": True,
-}
+PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
 PLATFORMS = {"win32": "Windows NT 10.0; Win64; x64", "darwin": "Macintosh; Intel Mac OS X 10_15_7"}
 
 
@@ -289,13 +284,7 @@ class Browser:
         def worker_prelude() -> str:
             return self._window.memory.script if self._window and self._window.memory else ""
 
-        tap = self._tap = Tap(
-            send,
-            current,
-            self._settings,
-            may_go=may_go,
-            worker_prelude=worker_prelude,
-        )
+        tap = self._tap = Tap(send, current, self._settings, may_go=may_go, worker_prelude=worker_prelude)
         session.on("Fetch.requestPaused", tap.paused)
         sockets = WorkerSockets(send, self._record_message)
         session.on("Target.targetCreated", lambda event: tap.spawn(sockets.announced(event)))
@@ -337,10 +326,7 @@ def _let_the_driver_end(library: Any) -> None:
         if not end.cancelled():
             end.exception()
 
-    for holder in (
-        "_client",
-        "_connection",
-    ):  # the library's own insides; without them there is the report, no more
+    for holder in ("_client", "_connection"):  # the library's own insides; without them there is the report, no more
         with suppress(AttributeError):
             getattr(library, holder)._transport.on_error_future.add_done_callback(noted)
 

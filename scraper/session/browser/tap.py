@@ -57,15 +57,7 @@ ENDLESS = (
     "font/",
     "text/css",
 )
-SHOWN = (
-    "text/",
-    "application/json",
-    "application/xml",
-    "application/xhtml",
-    "multipart/related",
-    "image/",
-    "",
-)
+SHOWN = ("text/", "application/json", "application/xml", "application/xhtml", "multipart/related", "image/", "")
 NOT_OF_THE_NEW_BODY = frozenset({"content-length", "content-encoding", "transfer-encoding", "set-cookie"})
 
 Send = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]

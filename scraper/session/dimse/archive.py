@@ -16,14 +16,7 @@ from typing import ParamSpec, TypeVar
 
 from filelock import FileLock, Timeout
 
-from scraper.core.errors import (
-    CloudfilmError,
-    MissingInstances,
-    NotRegistered,
-    SiteBusy,
-    SiteChanged,
-    SiteUnreachable,
-)
+from scraper.core.errors import CloudfilmError, MissingInstances, NotRegistered, SiteBusy, SiteChanged, SiteUnreachable
 from scraper.core.model import ArchiveSeries
 from scraper.core.reasons import Because, Reason
 from scraper.session.dimse.association import MOST_CONTEXTS, STORAGE_CLASSES, UIDS, Dimse, Ended

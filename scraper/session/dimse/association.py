@@ -12,12 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydicom.dataset import Dataset
 from pynetdicom import AE, AllStoragePresentationContexts, build_context, build_role, evt
 
-from scraper.core.errors import (
-    NotRegistered,
-    SiteBusy,
-    SiteChanged,
-    SiteUnreachable,
-)
+from scraper.core.errors import NotRegistered, SiteBusy, SiteChanged, SiteUnreachable
 from scraper.core.log import Silence
 from scraper.core.reasons import Cause, Reason
 from scraper.dicom.charset import UTF8, decode, suspect
@@ -194,10 +189,7 @@ class Dimse:
         """Treat an association that just ended, or is ended by ``close``, as a lost connection."""
         try:
             yield
-        except (
-            RuntimeError,
-            ValueError,
-        ) as err:  # the library's words for an association that is no longer there
+        except (RuntimeError, ValueError) as err:  # the library's words for an association that is no longer there
             self._release()
             raise SiteUnreachable(host=self._peer.host, why=Reason.CONNECTION_LOST_DURING.of(step=what)) from err
 

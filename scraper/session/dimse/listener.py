@@ -43,11 +43,7 @@ def listening(title: str, port: int, timeout_s: float, landing: StoreReceiver) -
         proposed = request.presentation_context_definition_list if request is not None else []
         event.assoc.acceptor.supported_contexts = _supported(proposed, landing.syntaxes)
 
-    handlers: list[Any] = [
-        (evt.EVT_REQUESTED, welcome),
-        (evt.EVT_C_STORE, landing.store),
-        (evt.EVT_C_ECHO, _echo),
-    ]
+    handlers: list[Any] = [(evt.EVT_REQUESTED, welcome), (evt.EVT_C_STORE, landing.store), (evt.EVT_C_ECHO, _echo)]
     try:
         server = entity.start_server(("0.0.0.0", port), block=False, evt_handlers=handlers)  # noqa: S104  # the archive comes from outside
     except OSError as err:

@@ -60,11 +60,7 @@ class StoreReceiver:
     """
 
     def __init__(
-        self,
-        uids: Collection[str],
-        syntaxes: Sequence[str],
-        folder: Path,
-        arrived: Callable[[str, Path], None],
+        self, uids: Collection[str], syntaxes: Sequence[str], folder: Path, arrived: Callable[[str, Path], None]
     ) -> None:
         self.uids = frozenset(uids)
         self.syntaxes = syntaxes

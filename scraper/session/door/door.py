@@ -274,10 +274,7 @@ class Door:
             return (host,)
         known = self._resolved.get(host)
         if known is None or known[0] < time.monotonic():
-            known = self._resolved[host] = (
-                time.monotonic() + REMEMBERED_S,
-                await self._looked_up(host, port),
-            )
+            known = self._resolved[host] = (time.monotonic() + REMEMBERED_S, await self._looked_up(host, port))
             self._note_address_of_home(host, known[1])
         return known[1]
 

@@ -56,11 +56,7 @@ def holds_any(secrets: Iterable[str], text: bytes) -> bool:
 def _forms(secret: str) -> set[bytes]:
     raw = secret.encode()
     forms = {raw, quote(secret, safe="").encode(), quote_plus(secret).encode()}
-    forms |= {
-        secret.encode("gb18030"),
-        secret.encode("utf-16-le"),
-        secret.encode("ascii", "backslashreplace"),
-    }
+    forms |= {secret.encode("gb18030"), secret.encode("utf-16-le"), secret.encode("ascii", "backslashreplace")}
     packed = base64.b64encode(raw).rstrip(b"=")
     if len(packed) >= SHORTEST_PACKED:
         forms |= {packed, base64.urlsafe_b64encode(raw).rstrip(b"="), raw.hex().encode()}
@@ -73,7 +69,4 @@ def _digests(secret: str) -> list[bytes]:
     if hashlib.algorithms_available & {"sm3"}:
         made.append(hashlib.new("sm3", raw, usedforsecurity=False))
     texts = [item.hexdigest().encode() for item in made]
-    return [
-        *texts,
-        *(text[8:24] for text in texts[:1]),
-    ]  # the middle of an MD5, as many Chinese sites have it
+    return [*texts, *(text[8:24] for text in texts[:1])]  # the middle of an MD5, as many Chinese sites have it

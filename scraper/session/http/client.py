@@ -14,14 +14,7 @@ from scraper.core import link
 from scraper.core.addresses import address_of
 from scraper.core.disk import Watch, disk_errors
 from scraper.core.domains import host_of, is_secure, same_site
-from scraper.core.errors import (
-    BadCertificate,
-    CloudfilmError,
-    ForeignHost,
-    SiteChanged,
-    SiteUnreachable,
-    UnusableLink,
-)
+from scraper.core.errors import BadCertificate, CloudfilmError, ForeignHost, SiteChanged, SiteUnreachable, UnusableLink
 from scraper.core.model import Request
 from scraper.core.reasons import Reason
 from scraper.core.settings import MOST_INSTANCE_BYTES, MOST_PART_BYTES, SLOWEST_BYTES_S, ConnectTo, Settings

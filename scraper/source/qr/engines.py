@@ -22,13 +22,7 @@ Polygon = tuple[tuple[int, int], ...]
 
 _HAS_ECI = ("5D 51 32", "5D 51 34", "5D 51 36")
 """``]Q2``, ``]Q4``, ``]Q6``: the code says how its bytes are to be read (ISO/IEC 15424); zxing-cpp tells it in hexadecimal."""
-_ZBAR_NAMES = {
-    "QRCODE": "QRCode",
-    "CODE128": "Code128",
-    "CODE39": "Code39",
-    "CODE93": "Code93",
-    "EAN13": "EAN13",
-}
+_ZBAR_NAMES = {"QRCODE": "QRCode", "CODE128": "Code128", "CODE39": "Code39", "CODE93": "Code93", "EAN13": "EAN13"}
 
 
 @dataclass(frozen=True, slots=True)

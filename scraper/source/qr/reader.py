@@ -250,19 +250,10 @@ class Reader:
         late = glanced and self._glance(path, search, budget_s)
         if not late and not search.is_settled:
             late = self._at_length(
-                path,
-                search,
-                glanced=glanced,
-                remaining_s=budget_s - (monotonic() - start),
-                budget_s=budget_s,
+                path, search, glanced=glanced, remaining_s=budget_s - (monotonic() - start), budget_s=budget_s
             )
         return Reading(
-            tuple(search.codes.values()),
-            search.pages,
-            monotonic() - start,
-            late,
-            search.open_suspects,
-            search.unread,
+            tuple(search.codes.values()), search.pages, monotonic() - start, late, search.open_suspects, search.unread
         )
 
     def frames_left_out(self, path: Path) -> int:

@@ -113,11 +113,7 @@ def _draw(order: Order) -> dict[str, Any]:
     places = [(polygon(points), str(text)) for points, text in order["places"]]
     path, password = Path(order["path"]), order["password"]
     made, columns, rows = drawn(path, order["page"], places, order["suffix"], password=password)
-    return {
-        "picture": None if made is None else base64.b64encode(made).decode(),
-        "columns": columns,
-        "rows": rows,
-    }
+    return {"picture": None if made is None else base64.b64encode(made).decode(), "columns": columns, "rows": rows}
 
 
 class _Search:

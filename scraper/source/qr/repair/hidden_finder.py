@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 _SURE = 4.5  # weight of a finder pattern that is believed, of 12
 _MOST_SURE = 4
 _LIKE_A_FINDER = 0.75
-_STRAIGHT, _DIAGONAL = (
-    0.3,
-    0.65,
-)  # shorter over longer part of the way between two patterns, in their own axes
+_STRAIGHT, _DIAGONAL = (0.3, 0.65)  # shorter over longer part of the way between two patterns, in their own axes
 _FEWEST, _MOST = 12, 90  # modules between two patterns' middles
 _BELIEVED = 0.55  # agreement from which a grid's modules are worth mending
 _ODDEST_SIZES = 1.7

@@ -61,10 +61,7 @@ def _stretching(grey: NDArray[np.uint8]) -> NDArray[np.float64] | None:
 def _moved_back(seen: Seen, back: NDArray[np.float64]) -> Seen:
     def move(polygon: Polygon) -> Polygon:
         return tuple(
-            (
-                round(back[0, 0] * x + back[0, 1] * y + back[0, 2]),
-                round(back[1, 0] * x + back[1, 1] * y + back[1, 2]),
-            )
+            (round(back[0, 0] * x + back[0, 1] * y + back[0, 2]), round(back[1, 0] * x + back[1, 1] * y + back[1, 2]))
             for x, y in polygon
         )
 

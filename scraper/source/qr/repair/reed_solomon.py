@@ -134,9 +134,7 @@ def _locator(syndromes: list[int], erased: int, checks: int) -> list[int] | None
         current = [
             a ^ b
             for a, b in zip(
-                current + [0] * (longest - len(current)),
-                shifted + [0] * (longest - len(shifted)),
-                strict=True,
+                current + [0] * (longest - len(current)), shifted + [0] * (longest - len(shifted)), strict=True
             )
         ]
         if 2 * length <= step:

@@ -37,12 +37,7 @@ class Grid:
 
 
 def fitted(
-    patch: Patch,
-    frames: list[Floats],
-    version: int,
-    anchors: list[tuple[Floats, Floats]],
-    *,
-    hidden: int | None = None,
+    patch: Patch, frames: list[Floats], version: int, anchors: list[tuple[Floats, Floats]], *, hidden: int | None = None
 ) -> Grid | None:
     """Fit a code of that size to its finder patterns' frames and the alignment patterns found (modules, pixels).
 
