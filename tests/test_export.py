@@ -335,6 +335,9 @@ async def test_the_tables_have_a_row_an_instance_and_a_row_a_series(folder, tmp_
     ds = pydicom.dcmread(io.BytesIO(STUDY.series[1].instances[0].data))
     assert (first["Rows"], first["KVP"], first["Modality"]) == (str(ds.Rows), str(ds.get("KVP", "")), "CT")
     assert first["SliceThickness"] == str(ds.SliceThickness)
+    assert first["PixelSpacing"] == "\\".join(map(str, ds.PixelSpacing))
+    row = next(row for row in tables["instances"] if row["SOPInstanceUID"] == str(ds.SOPInstanceUID))
+    assert row["ImagePositionPatient"] == "\\".join(map(str, ds.ImagePositionPatient))
     text = (made.path / "series.csv").read_text(encoding="utf-8-sig")
     assert "测试" not in text
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pydicom
+from pydicom.multival import MultiValue
 
 from scraper.core.model import Problem
 from scraper.core.reasons import Reason
 from scraper.core.safe_text import csv_cell
-from scraper.dicom.elements import PYDICOM_ERRORS, plain, quiet
+from scraper.dicom.elements import PYDICOM_ERRORS, quiet
 from scraper.export.companions import sha256_of
 from scraper.export.gather import LeftOut, Listed, by_series, problems_of
 
@@ -91,9 +92,19 @@ def tables(listed: Sequence[Listed], made: Path) -> tuple[int, list[Problem]]:
 def _row(item: Listed) -> dict[str, str]:
     with quiet():
         ds = pydicom.dcmread(item.path, stop_before_pixels=True)
-        values = {name: "\\".join(plain(ds, name).split("\\")) for name in (*_TEXTS, *_OF_AN_INSTANCE)}
+        values = {name: _values(ds, name) for name in (*_TEXTS, *_OF_AN_INSTANCE)}
         values["TransferSyntaxUID"] = str(ds.file_meta.get("TransferSyntaxUID", ""))
     return {"file": item.name, "sha256": sha256_of(item.path), "bytes": str(item.path.stat().st_size), **values}
+
+
+def _values(ds: pydicom.Dataset, keyword: str) -> str:
+    """Every value of an element, between backslashes as the standard writes them (PS3.5 6.4); empty where there is none."""
+    try:
+        value = ds.get(keyword)
+        several = value if isinstance(value, MultiValue | list) else [] if value is None else [value]
+        return "\\".join(str(item).strip("\0 ") for item in several)
+    except PYDICOM_ERRORS:  # a value that can't be read is no reason to leave the row out
+        return ""
 
 
 def _of_series(rows: Sequence[dict[str, str]]) -> dict[str, str]:
