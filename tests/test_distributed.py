@@ -171,6 +171,7 @@ def test_a_worker_is_killed_in_the_middle(tmp_path, s3):
         assert "/s/A0" not in text
 
 
+@pytest.mark.thorough
 def test_a_source_over_which_worker_after_worker_is_lost(tmp_path):
     import distributed
 

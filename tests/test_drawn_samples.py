@@ -130,7 +130,7 @@ async def test_samples_are_paired_where_it_is_certain_whose_they_are(exchanges, 
 
 
 SITE = drawn.GenericDrawn()
-EVERY_RUN = ("short", "worker")
+EVERY_RUN = ("worker",)
 WHOLE = [kind for kind in drawn.KINDS if kind != "screen"]
 
 
@@ -152,6 +152,7 @@ async def test_every_way_to_draw(kind, world, tmp_path):
 
 
 @needs_browser
+@pytest.mark.thorough
 async def test_a_picture_of_the_screen_is_no_original(world, tmp_path):
     case = Case("screen", f"{drawn.LINK}/screen", ways=(Via.BROWSER,), raises=NotOriginalDicom)
     await check(Universal, case, world, tmp_path, Via.BROWSER)

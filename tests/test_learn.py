@@ -107,6 +107,7 @@ async def test_a_value_from_nowhere_is_not_written_and_the_viewer_watched(world,
     assert not catalogue.from_file(path).asks_itself()
 
 
+@pytest.mark.thorough
 async def test_what_only_the_page_can_ask_for_is_watched(tmp_path):
     site = signed.GenericSigned()
     with World(site) as world:

@@ -33,7 +33,7 @@ def test_finds_link_and_code_in_text(text, url, answers):
     assert found.answers == answers
 
 
-@pytest.mark.parametrize("text", ["", "没有链接", "ftp://a.test/x", "javascript:alert(1)", "weixin://dl/x"])
+@pytest.mark.parametrize("text", ["", "没有链接", "ftp://a.test/x", "javascript:alert(1)", "myweixin://dl/x"])
 def test_text_without_a_link(text):
     with pytest.raises(NoLink):
         link.parse(text)

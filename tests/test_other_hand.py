@@ -11,7 +11,7 @@ from scraper.testing import Case, compare, run
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 
-ALWAYS = ("accordion", "graphql", "aes")
+ALWAYS = ("accordion",)
 REBUILT = ("keys", "offscreen")  # their frames come without an object around them
 HONEST = {  # the codes of what is not, or not always, whole
     "loadmore": (0, 7),  # every image is opened by itself, and nothing says that these are all

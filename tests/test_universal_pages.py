@@ -67,7 +67,7 @@ async def test_every_protocol_page(case, via, world, tmp_path):
 @pytest.mark.parametrize(
     "kind, saved, code",
     [
-        ("badcrc", len(PACKAGES.originals) - 1, "package-broken"),
+        pytest.param("badcrc", len(PACKAGES.originals) - 1, "package-broken", marks=pytest.mark.thorough),
         pytest.param("short", len(PACKAGES.originals) - 4, "missing-instances", marks=pytest.mark.thorough),
     ],
     ids=["badcrc", "short"],

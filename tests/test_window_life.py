@@ -20,6 +20,7 @@ STUDY = chest_ct(slices=12, size=64, seed=11)
 
 
 @needs_browser
+@pytest.mark.thorough
 def test_two_windows_show_the_same(tmp_path):
     with (
         World(site.ShdcSite(STUDY)) as world,

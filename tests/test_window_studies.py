@@ -47,6 +47,7 @@ def test_the_first_image_needs_one_file_of_each_series(tmp_path):
         expect(page.locator(".bl")).to_have_text("1 / 1", timeout=PATIENCE_MS)
 
 
+@pytest.mark.thorough
 def test_an_older_study_gets_planes_and_tags_once_all_files_are_read(tmp_path):
     fetch(tmp_path, chest_ct(slices=SLICES, size=64, seed=5))
     with window(tmp_path) as started, browser_page(started.address) as page:

@@ -28,6 +28,7 @@ async def test_case(case, via, tmp_path):
         assert not world.unexpected
 
 
+@pytest.mark.thorough
 async def test_what_the_server_has_lost_is_named_and_the_rest_is_kept(tmp_path):
     """Two slices, and the one object of a series: the list names it, and not whose it is."""
     site = JnrmyySite(lacking=2)
