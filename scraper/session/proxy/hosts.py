@@ -58,7 +58,7 @@ class Hosts:
     _refused: set[str] = field(default_factory=set)
 
     def is_decrypted(self, host: str) -> bool:
-        """Whether a new connection to a host is decrypted; an unnamed one never is."""
+        """Whether a host's connection is decrypted, and what passes on one still looked at; an unnamed host's never is."""
         if not host or is_untouched(host) or host in self._refused:
             return False
         if site_of(host) in self._sites:
@@ -67,10 +67,6 @@ class Hosts:
         if seen is None:
             return True
         return seen.exchanges < FIRST_LOOK_EXCHANGES and self.clock() - seen.since < FIRST_LOOK_S
-
-    def is_recorded(self, host: str) -> bool:
-        """Whether an exchange of a connection that is decrypted already is still looked at."""
-        return self.is_decrypted(host)
 
     def refuse(self, host: str) -> None:
         """A client did not take our certificate for it: it is left alone."""

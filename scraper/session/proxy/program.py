@@ -111,7 +111,7 @@ class Recorder:
     def _is_of_interest(self, flow: Any) -> bool:
         host, size = flow.request.pretty_host.lower(), flow.response.headers.get("content-length", "")
         self._hosts.note(host)
-        if not self._hosts.is_recorded(host):
+        if not self._hosts.is_decrypted(host):
             return False
         kind = flow.request.headers.get("sec-fetch-dest", "")
         is_program = (kind == "script" or "javascript" in flow.response.headers.get("content-type", "")) and (
@@ -162,7 +162,7 @@ class Recorder:
     def websocket_message(self, flow: Any) -> None:
         """Hand over a message of a socket."""
         host = flow.request.pretty_host.lower()
-        if not self._hosts.is_recorded(host):
+        if not self._hosts.is_decrypted(host):
             return
         message = flow.websocket.messages[-1]
         del flow.websocket.messages[:-1]  # it would hold every message until the socket closes
