@@ -1,4 +1,4 @@
-"""Twenty viewers by another hand: whole, or an honest code; never a success that is not whole, never other pixels."""
+"""Viewers by another hand: whole, or an honest code; never a success that is not whole, never other pixels."""
 
 import pytest
 
