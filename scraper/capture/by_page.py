@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum, auto
 from typing import Final
@@ -234,15 +235,20 @@ class ByPage(Strategy):
     def _of_rule(self, rule: Rule) -> dict[str, str]:
         return {key: uid for key, uid in self._received.items() if key in rule.records}
 
-    def _matched(self, arrays: Iterable[Sequence[str]], examination: Examination) -> dict[str, str]:
+    def _matched(self, arrays: Collection[Sequence[str]], examination: Examination) -> dict[str, str]:
         """The reply of each call: also where the page had asked ahead, and an array's calls and its series are as many."""
         objects, found = examination.observations.objects, dict(self._received)
+        by_series: dict[str, list[str]] = defaultdict(list)
+        for uid in sorted(objects, key=lambda name: objects[name].header.instance_number or 0):
+            by_series[objects[uid].header.series_instance_uid].append(uid)
         for keys in arrays:
             series = {objects[found[key]].header.series_instance_uid for key in keys if found.get(key) in objects}
-            ours = [uid for uid, item in objects.items() if item.header.series_instance_uid in series]
-            free = sorted(
-                set(ours).difference(found.values()), key=lambda uid: objects[uid].header.instance_number or 0
-            )
+            if not series:  # all of it was shown before: the only series of its size of which no call is known
+                replied = {objects[uid].header.series_instance_uid for uid in found.values() if uid in objects}
+                series = {name for name in by_series.keys() - replied if len(by_series[name]) == len(keys)}
+                if sum(len(keys) == len(other) and not found.keys() & set(other) for other in arrays) > 1:
+                    continue
+            free = [uid for name in series for uid in by_series[name] if uid not in found.values()]
             left = [key for key in keys if key not in found]
             if len(series) == 1 and len(free) == len(left):
                 found |= dict(zip(left, free, strict=True))
