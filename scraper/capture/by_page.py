@@ -138,6 +138,7 @@ class ByPage(Strategy):
 
     async def _find(self, examination: Examination) -> bool:
         """Try the functions that may load an image, until one does."""
+        await _settled(examination)
         exchanges = examination.session.traffic.exchanges
         addresses = dict.fromkeys(exchange.url for exchange in exchanges if exchange.ok)
         found = page_functions.candidates(self._looks, examination.observations, addresses)
@@ -153,7 +154,6 @@ class ByPage(Strategy):
             if rule.count - len(_uids(examination)) < LEAST or len(left) < LEAST:
                 continue
             self._asked |= set(replies)
-            await _settled(examination)
             begin = len(exchanges)
             inner = sorted(left, key=_ends(rule).__contains__)
             if await self._ask(function, inner[0], examination) and await self._ask(function, inner[1], examination):
@@ -170,14 +170,17 @@ class ByPage(Strategy):
         if function is None:
             return None
         model = page_functions.again(function.model, examination.observations)
-        silent = 0
+        silent, ends = 0, _ends(model.rule)
         for key in _ends_last(model.rule):
             if key in self._received or key in self._asked:
                 continue
-            if not is_sound(model.rule, self._of_rule(model.rule), examination.observations):
-                self._rejected.add(model.rule.template)  # what came by now says so
-                self._function = None
-                return await self._plan(examination) if await self._find(examination) else None
+            if key in ends:
+                await _settled(examination)
+                ends = frozenset[str]()
+                if not is_sound(model.rule, {}, examination.observations, self._asked | function.seen):
+                    self._rejected.add(model.rule.template)  # what came by now says so
+                    self._function = None
+                    return await self._plan(examination) if await self._find(examination) else None
             silent = 0 if await self._ask(function, key, examination) else silent + 1
             if self._refused >= MAX_REFUSED:
                 self._state = _State.OVER
@@ -232,9 +235,6 @@ class ByPage(Strategy):
         self._refused += not new and any(item.status in REFUSED for item in made)
         return bool(new)
 
-    def _of_rule(self, rule: Rule) -> dict[str, str]:
-        return {key: uid for key, uid in self._received.items() if key in rule.records}
-
     def _matched(self, arrays: Collection[Sequence[str]], examination: Examination) -> dict[str, str]:
         """The reply of each call: also where the page had asked ahead, and an array's calls and its series are as many."""
         objects, found = examination.observations.objects, dict(self._received)
@@ -281,8 +281,8 @@ def _ends_last(rule: Rule) -> list[str]:
     return sorted(rule.records, key=_ends(rule).__contains__)
 
 
-def _ends(rule: Rule) -> set[str]:
-    return {key for keys in rule.addresses.values() for key in (keys[0], keys[-1])}
+def _ends(rule: Rule) -> frozenset[str]:
+    return frozenset(key for keys in rule.addresses.values() for key in (keys[0], keys[-1]))
 
 
 async def _settled(examination: Examination) -> None:

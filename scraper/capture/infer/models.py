@@ -102,7 +102,9 @@ def is_sound(rule: Rule, replies: Mapping[str, str], observations: Observations,
         asked: requests of which it is not known what they gave.
     """
     is_counted = any(name in counted.PLACES for name, _ in rule.template.blanks)
-    if is_counted and (len(set(replies.values())) < len(replies) or _is_shifted(rule, replies, asked, observations)):
+    if is_counted and (
+        len(set(replies.values())) < len(replies) or _is_shifted(rule, {*replies, *asked}, observations)
+    ):
         return False
     several = False
     for addresses in rule.addresses.values():
@@ -116,7 +118,7 @@ def is_sound(rule: Rule, replies: Mapping[str, str], observations: Observations,
     return several or len(replies) <= len(rule.addresses)
 
 
-def _is_shifted(rule: Rule, replies: Mapping[str, str], asked: Collection[str], observations: Observations) -> bool:
+def _is_shifted(rule: Rule, asked: Collection[str], observations: Observations) -> bool:
     """Whether a rule counts places from 0 where the Instance Numbers say that it must be from 1, or the other way round.
 
     A few requests from the middle of a series fit both; a wrong one may end the site's session.
@@ -127,14 +129,8 @@ def _is_shifted(rule: Rule, replies: Mapping[str, str], asked: Collection[str], 
     step = -1 if any(name == counted.FROM_0 for name, _ in rule.template.blanks) else 1
     as_counted = otherwise = 0
     for addresses in rule.addresses.values():
-        unknown = set[int]()
-        for place, address in enumerate(addresses, 1):
-            item = observations.objects.get(replies.get(address, ""))
-            if item is not None:
-                as_counted += item.header.instance_number == place
-                otherwise += item.header.instance_number == place + step
-            elif address in asked:
-                unknown.add(place)
-        as_counted += max((len(unknown & some) for some in numbers.values()), default=0)
-        otherwise += max((len({place + step for place in unknown} & some) for some in numbers.values()), default=0)
+        places = {place for place, address in enumerate(addresses, 1) if address in asked}
+        others = {place + step for place in places}
+        as_counted += max((len(places & some) for some in numbers.values()), default=0)
+        otherwise += max((len(others & some) for some in numbers.values()), default=0)
     return otherwise > as_counted
