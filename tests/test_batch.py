@@ -32,6 +32,7 @@ from fixtures.world import World
 from scraper.batch.ledger import Ledger, LedgerTooNew, LedgerUnreadable, State
 from scraper.batch.workers.protocol import Outcome
 from scraper.core.errors import ExitCode
+from scraper.testing import first_of
 from tests import aurora
 from tests.many import Ends, Many, up
 from tests.test_cli import cloudfilm, command, documents, environment, photo, site_of
@@ -169,7 +170,7 @@ def test_an_incomplete_one_is_gone_on_with_and_a_deleted_one_fetched_anew(tmp_pa
 
 
 @POSIX
-@pytest.mark.parametrize("after", [1, 5])
+@pytest.mark.parametrize("after", first_of([1, 5]))
 def test_killed_in_the_middle_and_run_again(tmp_path, after):
     many = Many(8, latency_s=0.05)
     links = listed(tmp_path, *map(many.link, range(8)))
@@ -411,7 +412,7 @@ class _Page(HTMLParser):
         self.words += data
 
 
-@pytest.mark.parametrize(("lang", "word"), [("en", "incomplete"), ("zh", "不完整")])
+@pytest.mark.parametrize(("lang", "word"), first_of([("en", "incomplete"), ("zh", "不完整")]))
 def test_the_page_opens_offline_and_shows_each_series(tmp_path, lang, word):
     many = Many(3)
     many.ends[1] = Ends.INCOMPLETE

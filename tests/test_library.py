@@ -234,6 +234,7 @@ def test_the_examples_of_the_page(site, tmp_path):
     )
 
 
+@pytest.mark.thorough
 def test_the_notebook_runs(site, tmp_path, monkeypatch):
     """docs/notebook.ipynb from its first cell to its last, in a kernel of its own: where an event loop runs already."""
     import nbformat

@@ -247,7 +247,9 @@ def as_csv(path: Path, rows: list[list[str]]) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("write", "heading"), [(as_csv, "study_uid"), (as_workbook, "检查 UID"), (as_csv, "文件夹")])
+@pytest.mark.parametrize(
+    ("write", "heading"), first_of([(as_csv, "study_uid"), (as_workbook, "检查 UID"), (as_csv, "文件夹")], 2)
+)
 def test_values_by_a_column_of_a_list(write, heading, folder, tmp_path):
     key = STUDY.study_instance_uid if "uid" in heading.lower() else folder.name
     rows = [
@@ -453,7 +455,7 @@ class StowHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-@pytest.mark.parametrize("plan", [[503, 429], [None], [502]], ids=str)
+@pytest.mark.parametrize("plan", first_of([[503, 429], [None], [502]], 2), ids=str)
 async def test_stow_a_service_that_is_busy_or_drops_the_line_is_tried_again(plan, folder):
     with StowService(plan) as service:
         result = await sent(folder, service.url)

@@ -103,8 +103,11 @@ def _shape(row: Any) -> Shape:
     for text in (name, *schemes, *routes, *marks, *hosts, *behind, saved_page, saved_from, module):
         if not isinstance(text, str):
             raise TypeError(text)
-    several = (tuple(texts) for texts in (schemes, routes, marks, hosts, behind))
-    return Shape(name, *several, saved_page, saved_from, on_any_host is True, module)
+    hosts, behind = tuple(hosts), tuple(behind)
+    whether = on_any_host is True
+    return Shape(
+        name, tuple(schemes), tuple(routes), tuple(marks), hosts, behind, saved_page, saved_from, whether, module
+    )
 
 
 def _write(folder: Path, key: str, current: tuple[Shape, ...]) -> None:
