@@ -140,7 +140,7 @@ def disguised(secret: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("form", list(disguised(SECRET)))
-@pytest.mark.parametrize("way", first_of(["query", "form", "json", "header", "request"], 2))
+@pytest.mark.parametrize("way", ["query", "form", "json", "header", "request"])
 async def test_hostile_2_no_answer_goes_where_a_page_names_another_host(tmp_path, form, way):
     seen: list[bytes] = []
     async with server(recording(seen)) as port, talking(tmp_path, port) as session:
