@@ -237,7 +237,7 @@ async def test_hostile_3_the_browser_goes_by_the_users_proxy(tmp_path, scheme, t
         sites = {"film.test:80": port, "film.test:443": secure.sockets[0].getsockname()[1]}
         proxy = Proxy(sites, tunnels_to, wants_password=True)
         async with running(proxy, of_tls("127.0.0.1") if scheme == "https" else None) as at:
-            settings = Settings(proxy=address(scheme, at, password=True), insecure=True, timeout_s=20)
+            settings = Settings(proxy=address(scheme, at, password=True), insecure=True, timeout_s=60)
             async with Browser(settings, tmp_path / "spool") as browser:
                 window = await browser.window(door=Door(settings))
                 await window.open("http://film.test/page")
