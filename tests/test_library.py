@@ -223,7 +223,7 @@ def test_the_examples_of_the_page(site, tmp_path):
         encoding="utf-8",
         cwd=tmp_path,
         env=variables,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.splitlines()[:2] == ["complete", "0"]

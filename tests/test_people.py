@@ -250,7 +250,7 @@ def test_verdicts_29_every_command_ends_with_its_own_code(study, tmp_path, encod
                 command(*given, *chinese),
                 capture_output=True,
                 cwd=ROOT,
-                timeout=120,
+                timeout=600,
                 env=environment(PYTHONIOENCODING=encoding, PYTHONUTF8="0", PYTHONWARNDEFAULTENCODING="0"),
             )
             assert done.returncode == expected, (given, done.stderr)
@@ -363,7 +363,7 @@ def interrupted(running: subprocess.Popen[bytes], *, times: int = 1) -> str:
             os.killpg(running.pid, signal.SIGINT)
         except ProcessLookupError:
             break
-    _, complaints = running.communicate(timeout=30)
+    _, complaints = running.communicate(timeout=60)  # the silent site would be waited for longer
     assert running.returncode == 130, complaints
     assert b"Traceback" not in complaints
     assert b"Exception" not in complaints

@@ -363,7 +363,7 @@ def test_killed_at_any_moment_each_instance_is_there_once(folder, tmp_path):
                 with reached:
                     assert reached.wait_for(lambda: len(set(uids(archive))) >= count, 60)  # noqa: B023  waited for at once
                 process.send_signal(signal.SIGKILL)
-        done = subprocess.run(words, env=variables, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(words, env=variables, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["instances"]["before"] + document["instances"]["sent"] == len(ALL)
