@@ -75,7 +75,11 @@ class Driver:
         for way in ways:
             async for step in way():
                 yield step
-        if self._observations.size and not self._scroller.works and not await self._is_all():
+        if (
+            self._observations.size
+            and not self._scroller.works
+            and not _is_all(await self._total(), self.shown, self._observations.size)
+        ):
             async for step in self._scroll():
                 yield step
 
@@ -98,11 +102,6 @@ class Driver:
         fitting = (item for item in shown if MORE.search(item.words) and not _is_of_earlier(item))
         button = next((item for item in fitting if is_page or not NEXT_PAGE.search(item.words)), None)
         return None if button is None or button.is_disabled else button
-
-    async def _is_all(self) -> bool:
-        """Whether as many images came as the page says that there are."""
-        total = await self._total()
-        return total is not None and self._observations.size >= max(total, self.shown.stated, sum(self.shown.entries))
 
     async def _show_listed(self) -> Steps:
         """Show the series of a list, one after another."""
@@ -311,6 +310,11 @@ class Driver:
     async def _total(self) -> int | None:
         """The viewer's own count of the series that it shows, where it says one; of several, the largest."""
         return max(stated_counts.totals(await elements.text(self._window)), default=None)
+
+
+def _is_all(total: int | None, shown: Shown, came: int) -> bool:
+    """Whether as many images came as the page says that there are."""
+    return total is not None and came >= max(total, shown.stated, sum(shown.entries))
 
 
 def _is_of_earlier(element: PageElement) -> bool:
