@@ -15,8 +15,9 @@ from scraper.export.gather import LeftOut, Listed
 from scraper.send.run import Copies, Progress, Wishes
 from scraper.send.target import DicomTarget
 from scraper.session.dimse.reach import Peer
-from scraper.session.dimse.send import DUPLICATE, MOST_CONTEXTS, Pair, Sender
+from scraper.session.dimse.send import DUPLICATE, MOST_CONTEXTS, Sender
 from scraper.session.dimse.status import SUCCESS, describe_store_status
+from scraper.session.dimse.store_line import Pair
 from scraper.session.door.door import connected_to
 
 PLAIN: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")  # what is refused as it is may be taken so
