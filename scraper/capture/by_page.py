@@ -150,7 +150,7 @@ class ByPage(Strategy):
                 continue
             rule, replies = function.model.rule, dict(function.model.replies)
             known = {*replies, *self._asked, *function.seen}
-            left = [key for key in reversed(rule.records) if key not in known]
+            left = [key for key in reversed(list(rule.records)) if key not in known]
             if rule.count - len(_uids(examination)) < LEAST or len(left) < LEAST:
                 continue
             self._asked |= set(replies)
