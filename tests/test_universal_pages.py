@@ -2,6 +2,7 @@
 
 import pytest
 
+from fixtures.sites.generic_arc import site as arc
 from fixtures.sites.generic_package import site as packages
 from fixtures.sites.generic_socket import site as sockets
 from fixtures.sites.generic_wado import site as wado
@@ -15,6 +16,7 @@ from scraper.testing import Case, check, rows, run
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 
 PACKAGES, SOCKETS, LISTS = packages.GenericPackage(), sockets.GenericSocket(), wado.GenericWado()
+ARC = arc.GenericArc()
 FILM, VIEW = f"https://{packages.HOST}/film/", f"https://{sockets.HOST}/view/"
 
 
@@ -26,7 +28,7 @@ def opens(name: str, site, link: str, origin: str = "original") -> Case:
 
 def case(name: str, link: str, **more) -> Case:
     ways = (Via.BROWSER,)
-    in_every_run = name in ("package icon", "list weasis")
+    in_every_run = name in ("package icon", "list weasis", "arc rendered")
     return Case(name, link, **more, **({"ways": ways} if in_every_run else {"ways": (), "thorough": ways}))
 
 
@@ -49,12 +51,16 @@ CASES = (
         opens(f"list {kind}", LISTS, f"{wado.LINK}/viewer/{kind}/index.html")
         for kind in ("local", "bare", "escaped", "pictures", "weasis", "uids")
     ),
+    opens("arc rendered", ARC, ARC.link("rendered")),
+    opens("arc wado", ARC, ARC.link("wado")),
+    case("arc gateway", ARC.link("gateway"), series=ARC.shown, origin="original"),
+    case("arc closed", ARC.link("closed"), raises=NotOriginalDicom),
 )
 
 
 @pytest.fixture(scope="module")
 def world():
-    with World(PACKAGES, SOCKETS, LISTS) as running:
+    with World(PACKAGES, SOCKETS, LISTS, ARC) as running:
         yield running
 
 

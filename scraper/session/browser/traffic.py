@@ -173,21 +173,16 @@ class Traffic:
         """Add an exchange and wake whoever waits."""
         self.exchanges.append(exchange)
         if exchange.size >= NEWS_BYTES and exchange.ok:
-            self._weigh(exchange)
+            is_image = sniff(exchange.read(HEAD)) in IMAGES
+            self.image_bytes += exchange.size if is_image and exchange.kind not in OF_PAGE else 0
+            look = (exchange.url.partition("?")[0], exchange.size)
+            if look not in self._known:
+                self._known.add(look)
+                self.on_news(is_image)
         if self._is_heartbeat(exchange):
             self._arrived.set()
         else:
             self.touch()
-
-    def _weigh(self, exchange: Exchange) -> None:
-        """Count what may be an image; call ``on_news`` where it was not seen before."""
-        is_image = sniff(exchange.read(HEAD)) in IMAGES
-        if is_image and exchange.kind not in OF_PAGE:
-            self.image_bytes += exchange.size
-        look = (exchange.url.partition("?")[0], exchange.size)
-        if look not in self._known:
-            self._known.add(look)
-            self.on_news(is_image)
 
     def note_bytes(self, size: int) -> None:
         """Count bytes of a large body as they arrive; only whole megabytes are progress."""
