@@ -68,7 +68,9 @@ HEADERS = {
 }
 
 
-@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize(
+    "header", [pytest.param(name, marks=() if name == "size" else pytest.mark.thorough) for name in HEADERS]
+)
 @pytest.mark.parametrize("kind", FRAMES)
 async def test_a_frame_behind_a_header_is_paired(kind, header, tmp_path):
     listed = json.dumps({"images": [TAGS]}).encode()

@@ -6,6 +6,7 @@ from fixtures.sites.generic_arc import site as arc
 from fixtures.sites.generic_package import site as packages
 from fixtures.sites.generic_socket import site as sockets
 from fixtures.sites.generic_wado import site as wado
+from fixtures.sites.generic_wire import site as wire
 from fixtures.world import World
 from providers.universal import Universal
 from scraper.core.errors import CorruptInstance, DownloadNotPermitted, LinkExpired, NotOriginalDicom, SiteBusy
@@ -16,7 +17,7 @@ from scraper.testing import Case, check, rows, run
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 
 PACKAGES, SOCKETS, LISTS = packages.GenericPackage(), sockets.GenericSocket(), wado.GenericWado()
-ARC = arc.GenericArc()
+ARC, WIRE = arc.GenericArc(), wire.GenericWire()
 FILM, VIEW = f"https://{packages.HOST}/film/", f"https://{sockets.HOST}/view/"
 
 
@@ -54,13 +55,14 @@ CASES = (
     opens("arc rendered", ARC, ARC.link("rendered")),
     opens("arc wado", ARC, ARC.link("wado")),
     case("arc gateway", ARC.link("gateway"), series=ARC.shown, origin="original"),
+    *(opens(f"wire {kind}", WIRE, WIRE.link(kind)) for kind in wire.TYPES),
     case("arc closed", ARC.link("closed"), raises=NotOriginalDicom),
 )
 
 
 @pytest.fixture(scope="module")
 def world():
-    with World(PACKAGES, SOCKETS, LISTS, ARC) as running:
+    with World(PACKAGES, SOCKETS, LISTS, ARC, WIRE) as running:
         yield running
 
 
