@@ -152,6 +152,7 @@ async def test_hostile_7_a_viewer_that_holds_many_images_is_not_ended(tmp_path):
     assert peak.size > MOST_BROWSER_BYTES
 
 
+@pytest.mark.thorough
 async def test_hostile_7_an_ordinary_window_is_far_below_the_bound(tmp_path):
     settings = Settings(timeout_s=20)
     with peak_of_all_processes() as peak:
