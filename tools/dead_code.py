@@ -112,8 +112,8 @@ def main() -> int:
         path = Path(item.filename).resolve().relative_to(ROOT).as_posix()
         print(f"{path}:{item.first_lineno}: {item.message}")
     modules = _unmentioned_modules()
-    for path in modules:
-        print(f"{path.relative_to(ROOT).as_posix()}: no other file mentions this module")
+    for module in modules:
+        print(f"{module.relative_to(ROOT).as_posix()}: no other file mentions this module")
     spare = sorted(ALLOWED.keys() - {str(item.name) for item in unused})
     for name in spare:
         print(f"tools/dead_code.py: {name} is used again, or gone: take it off ALLOWED")

@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from scraper.capture.infer.claims import Claims
 from scraper.capture.infer.tallies import COUNT, EARLIER, STUDY_KEY
 from scraper.capture.infer.templates import Record, records
 from scraper.capture.observe.received import Manifest, Observations, text
@@ -229,23 +228,6 @@ def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) ->
             )
         )
     return absent
-
-
-def unasked(study: str, claimed: Claims, known: Collection[str]) -> list[Series]:
-    """The series that a list names by ids of its own and of which nothing came.
-
-    Args:
-        study: the link's.
-        claimed: what such lists say.
-        known: every value by which something came, is asked for, or is missing already.
-    """
-    lost, seen, found = (Problem("missing-series"),), set(known), list[Series]()
-    for values, count in claimed.absent:
-        if not values.intersection(seen) and not any(_UID.fullmatch(value) for value in values):
-            seen |= values
-            key = f"claimed-{len(found) + 1}"
-            found.append(Series(study, "", key=key, expected=count, problems=lost, evidence=Evidence.MANIFEST))
-    return found
 
 
 def are_received(sizes: Sequence[int | None], entries: int, received: Sequence[Series]) -> bool:
