@@ -22,6 +22,7 @@ from scraper.capture.observe.received import Manifest
 from scraper.session.browser.traffic import Exchange
 
 _SERIES: Final = re.compile(r"series|xulie|xl\b|序列", re.IGNORECASE)
+_PARTS: Final = re.compile(r"series|im(a?g|age)|inst|slice|影像|图|序列", re.IGNORECASE)  # of a study: ``reportImages``
 _OF_STUDIES: Final = re.compile(
     r"stud(y|ies)|exam|check|report|prior|histor|previous|earlier|patient|visit|检查|历史", re.IGNORECASE
 )
@@ -31,9 +32,8 @@ _STUDY_FIELD: Final = re.compile(
     re.IGNORECASE,
 )
 
-Absent = tuple[
-    frozenset[str], int | None
-]  # the values by which an entry may be known, and how many images it says it has
+# The values by which an entry of a list may be known, and how many images it says it has.
+Absent = tuple[frozenset[str], int | None]
 
 
 @dataclass(slots=True)
@@ -152,7 +152,7 @@ class _List:
     def is_of_studies(self) -> bool:
         """Whether a list is one of examinations: other ones are not expected."""
         steps = [step for step in self.entries[0].shape if isinstance(step, str) and step != "*"]
-        return bool(steps) and _OF_STUDIES.search(steps[-1]) is not None
+        return bool(steps) and _OF_STUDIES.search(steps[-1]) is not None and not _PARTS.search(steps[-1])
 
     @property
     def is_earlier(self) -> bool:
