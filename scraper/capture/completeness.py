@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from scraper.capture.infer.tallies import COUNT, EARLIER, STUDY_KEY
+from scraper.capture.infer.tallies import COUNT, EARLIER, STUDY_KEY, parse_count
 from scraper.capture.infer.templates import Record, records
 from scraper.capture.observe.received import Manifest, Observations, text
 from scraper.core.evidence import Evidence
@@ -300,9 +300,9 @@ def _count(column: Sequence[Record], name: str, heads: Mapping[str, Header], fou
         frames[head.series_instance_uid] += head.frames or 1
     for field_name in sorted({item for record in column for item in record.own if COUNT.search(item)}):
         counts = {
-            record.fields[name]: int(record.fields[field_name])
+            record.fields[name]: count
             for record in column
-            if record.fields.get(field_name, "").isdecimal()
+            if (count := parse_count(record.fields.get(field_name, ""))) is not None
         }
         if any(count < came[uid] for uid, count in counts.items() if uid in came):
             continue

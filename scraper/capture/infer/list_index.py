@@ -48,7 +48,7 @@ class Group:
     def count(self, entry: Record) -> int | None:
         """How many images an entry states, or lists below it; None where neither."""
         for name in sorted(name for name in entry.own if tallies.COUNT.search(name)):
-            if (count := tallies.number(entry.fields[name])) is not None:
+            if (count := tallies.parse_count(entry.fields[name])) is not None:
                 return count
         return self.below.get(entry.place)
 

@@ -283,7 +283,7 @@ def _is_alike(record: Record, ours: Iterable[Record], study: str) -> bool:
 
 def _is_count(name: str, value: str) -> bool:
     is_named = COUNT.search(name) is not None and not name.lower().endswith(("size", "length", "files"))
-    return is_named and tallies.number(value) is not None
+    return is_named and tallies.parse_count(value) is not None
 
 
 def _count(record: Record) -> int | None:

@@ -30,7 +30,7 @@ _PLACE: Final = re.compile(r"(num|number|no)$", re.IGNORECASE)  # an image's own
 MOST_DIGITS: Final = 9  # of a count
 
 
-def number(value: str) -> int | None:
+def parse_count(value: str) -> int | None:
     """A whole number written in digits; None for any other text."""
     return int(value) if value.isdecimal() and len(value) <= MOST_DIGITS else None
 
@@ -53,7 +53,7 @@ def tallies(manifests: Sequence[Manifest]) -> Iterator[list[int]]:
             if is_of_studies(array):
                 continue
             for name in sorted(name for name in names if COUNT.search(name)):
-                counts = [number(record.fields.get(name, "")) for record in array]
+                counts = [parse_count(record.fields.get(name, "")) for record in array]
                 if None not in counts:
                     yield [count for count in counts if count]
                     break
@@ -65,7 +65,7 @@ def falls_short(rule: Rule) -> bool:
     for name in sorted({name for record in entries for name in record.own}):
         if not COUNT.search(name) or _FRAMES.search(name):
             continue
-        counts = [number(record.fields[name]) for record in entries if name in record.own]
+        counts = [parse_count(record.fields[name]) for record in entries if name in record.own]
         numbers = sorted(count for count in counts if count is not None)
         if len(numbers) < len(counts):
             continue
