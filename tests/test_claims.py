@@ -158,6 +158,22 @@ def test_verdicts_1_a_count_below_what_came_is_another_kind_of_count(is_late):
     assert claimed(value, sources, heads, is_late) == ({}, [None])
 
 
+@either
+def test_verdicts_1_a_value_that_all_entries_share_excuses_no_absent_one(is_late):
+    value = {"series": [{"sid": key, "hospital": "H000021"} for key, _ in KEYS]}
+    request = f"{IMAGE}a1b2c3&hospital=H000021&no="
+    heads = [head(f"{SCOUT}.{n}") for n in (1, 2)]
+    sources = {f"{request}{n}": instance.sop_instance_uid for n, instance in enumerate(heads)}
+    assert claimed(value, sources, heads, is_late) == ({}, [None, None])
+
+
+@either
+def test_verdicts_1_a_count_of_thousands_of_digits_is_none(is_late):
+    value = [{"id": key, "imageCount": "9" * 5000} for key, _ in KEYS]
+    _, absent = claimed(value, {IMAGE + "a1b2c3": ONE.sop_instance_uid}, [ONE], is_late)
+    assert absent == []
+
+
 @pytest.mark.parametrize(
     ("rows", "short"),
     [
