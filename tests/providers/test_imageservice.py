@@ -92,3 +92,9 @@ def test_any_host_is_recognised(url):
 async def test_the_same_by_another_hand(shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
         await check_listing(Imageservice, CASES[0], world, tmp_path)
+
+
+async def test_a_service_that_says_why_it_lists_nothing(tmp_path):
+    with World(Reshaped(SITE, lambda _: {"code": "500", "message": "检查不存在"})) as world:
+        case = Case("", SITE.list_link(), raises=NoSuchStudy, says="检查不存在")
+        await check(Imageservice, case, world, tmp_path)

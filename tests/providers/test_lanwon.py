@@ -100,3 +100,19 @@ def test_any_host_is_recognised(case):
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
         await check_listing(Lanwon, case, world, tmp_path)
+
+
+async def test_keys_in_other_capitals(tmp_path):
+    def lower(value):
+        if isinstance(value, dict):
+            return {name.lower(): lower(item) for name, item in value.items()}
+        return [lower(item) for item in value] if isinstance(value, list) else value
+
+    with World(Reshaped(SITE, lower)) as world:
+        await check(Lanwon, CASES[0], world, tmp_path)
+
+
+async def test_the_phones_later_address_below_a_path(tmp_path):
+    link = f"{site.PREFIXED.origin}{site.BASE}/viewer/mobile.html?studyId={SITE.study.study_instance_uid}"
+    with World(SITE) as world:
+        await check(Lanwon, opens("", link), world, tmp_path)
