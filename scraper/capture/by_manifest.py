@@ -13,10 +13,10 @@ from typing import Final
 from scraper.capture import completeness
 from scraper.capture.drive import entries
 from scraper.capture.examination import Examination
-from scraper.capture.infer import claims, templates
+from scraper.capture.infer import templates
 from scraper.capture.infer.models import RequestModel, candidate_models
 from scraper.capture.infer.preparation import staging
-from scraper.capture.infer.tallies import STUDY_KEY
+from scraper.capture.infer.tallies import STUDY_KEY, falls_short
 from scraper.capture.infer.templates import Rule, Template
 from scraper.capture.observe.received import with_instances
 from scraper.capture.plan import By, Plan, Strategy
@@ -77,7 +77,7 @@ class ByManifest(Strategy):
             return False  # the viewer shows more series than are listed so far: a list of its own for each
         observations = examination.observations
         gives_less = observations.copies.gives_less(model.replies, observations.objects)
-        if gives_less or claims.falls_short(rule):
+        if gives_less or falls_short(rule):
             self._rejected.add(rule.template)
             return False
         return True

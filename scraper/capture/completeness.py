@@ -13,8 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from scraper.capture.infer.claims import Claims
-from scraper.capture.infer.tallies import COUNT, EARLIER, STUDY_KEY
+from scraper.capture.infer.tallies import COUNT, EARLIER, STUDY_KEY, parse_count
 from scraper.capture.infer.templates import Record, records
 from scraper.capture.observe.received import Manifest, Observations, text
 from scraper.core.evidence import Evidence
@@ -221,23 +220,6 @@ def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) ->
     return absent
 
 
-def unasked(study: str, claimed: Claims, known: Collection[str]) -> list[Series]:
-    """The series that a list names by ids of its own and of which nothing came.
-
-    Args:
-        study: the link's.
-        claimed: what such lists say.
-        known: every value by which something came, is asked for, or is missing already.
-    """
-    lost, seen, found = (Problem("missing-series"),), set(known), list[Series]()
-    for values, count in claimed.absent:
-        if not values.intersection(seen) and not any(_UID.fullmatch(value) for value in values):
-            seen |= values
-            key = f"claimed-{len(found) + 1}"
-            found.append(Series(study, "", key=key, expected=count, problems=lost, evidence=Evidence.MANIFEST))
-    return found
-
-
 def are_received(sizes: Sequence[int | None], entries: int, received: Sequence[Series]) -> bool:
     """Whether entries of a list are the series that came, where the page's own list counts these and no others.
 
@@ -308,9 +290,9 @@ def _count(column: Sequence[Record], name: str, heads: Mapping[str, Header], fou
         frames[head.series_instance_uid] += head.frames or 1
     for field_name in sorted({item for record in column for item in record.own if COUNT.search(item)}):
         counts = {
-            record.fields[name]: int(record.fields[field_name])
+            record.fields[name]: count
             for record in column
-            if record.fields.get(field_name, "").isdecimal()
+            if (count := parse_count(record.fields.get(field_name, ""))) is not None
         }
         if any(count < came[uid] for uid, count in counts.items() if uid in came):
             continue
