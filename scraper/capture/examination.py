@@ -54,6 +54,11 @@ class Examination:
         new = await self.observations.take(self.session.traffic.exchanges)
         return new + await asyncio.to_thread(self._frame_replies.resolve)
 
+    async def take_rest(self) -> None:
+        """Take in what came, where taking in may have been broken off."""
+        await self.observations.ready()
+        await self.take()
+
     @property
     def exchanges(self) -> list[Exchange]:
         """What came since this examination was turned to."""

@@ -91,12 +91,12 @@ class Capture:
 
     async def so_far(self) -> list[Series]:
         """What was captured until now, where the capture is ended before its own end."""
-        await self.observations.ready()
+        await self._first.examination.take_rest()
         if not self._found:
             return self._first.series()
         if self._next is None:
             return self._found
-        await self._next.examination.observations.ready()
+        await self._next.examination.take_rest()
         more = self._next.series()
         patients = self._first.examination.patient_id(), self._next.examination.patient_id()
         known = {series.study_instance_uid for series in self._found}

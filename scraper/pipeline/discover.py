@@ -17,11 +17,13 @@ from scraper.core.edge import reading_lists
 from scraper.core.errors import (
     BrowserMissing,
     CloudfilmError,
+    ForeignHost,
     NeedsBrowser,
     NoSuchStudy,
     NothingNew,
     SessionLapsed,
     SiteChanged,
+    SiteUnreachable,
     UnknownViewer,
     UnsafeRedirect,
 )
@@ -274,14 +276,25 @@ class Discoverer:
         opens = owner.provider if owner.provider.has_viewer() else universal
         watches = owner.provider if owner.provider.watches() and not is_universal else universal
         window = await session.window()
-        async with window.guard(owner.link.host):
-            if watches.name == universal.name:
-                await window.look_into_memory()
-                await window.leave()
-            async with session.patience.bounded():
-                with reading_lists(owner.link.host):
-                    await opens.open_viewer(owner.link, session)
-            return await _all_of(watches, watches.watch(owner.link, session), session)
+        found: list[object] = []
+        try:
+            async with window.guard(owner.link.host):
+                if watches.name == universal.name:
+                    await window.look_into_memory()
+                    await window.leave()
+                async with session.patience.bounded():
+                    with reading_lists(owner.link.host):
+                        await opens.open_viewer(owner.link, session)
+                return await _all_of(watches, watches.watch(owner.link, session), session, found)
+        except (SiteChanged, SiteUnreachable) as err:
+            if not window.has_ended or isinstance(err, ForeignHost):
+                raise
+            # the page crashed, the browser took too much memory, or somebody closed its window: what came by then stays
+            found += await session.patience.rest()
+            if not found:
+                raise
+            session.patience.end_listing(err)
+            return checked(watches, found)
 
 
 async def _removed(spool: Path) -> None:
@@ -309,13 +322,21 @@ async def listed(provider: Provider, share: ShareLink, session: Session) -> list
     return await _all_of(provider, provider.discover(share, session), session)
 
 
-async def _all_of(provider: Provider, given: Given, session: Session) -> list[Discovered]:
+async def _all_of(
+    provider: Provider, given: Given, session: Session, found: list[object] | None = None
+) -> list[Discovered]:
     """Collect what a provider yields; if it yields nothing new for too long, what it yielded until then.
+
+    Args:
+        provider: whose objects are checked.
+        given: what it yields.
+        session: the link's.
+        found: where it is collected, for a caller that wants it after another error, too.
 
     Raises:
         NothingNew: it yielded nothing at all.
     """
-    found: list[object] = []
+    found = [] if found is None else found
     with reading_lists(session.link.host):
         try:
             async with session.patience.bounded():
@@ -329,12 +350,14 @@ async def _all_of(provider: Provider, given: Given, session: Session) -> list[Di
         return checked(provider, found)
 
 
-def cut_short(error: NothingNew) -> Problem:
+def cut_short(error: CloudfilmError) -> Problem:
     """The problem that says: the listing was ended, and the study may have more."""
-    return Problem("given-up", values={"give_up_s": error.values.get("give_up_s", "?")})
+    if isinstance(error, NothingNew):
+        return Problem("given-up", values={"give_up_s": error.values.get("give_up_s", "?")})
+    return Problem("viewer-ended", values={"why": error.cause})
 
 
-def _marked(found: Sequence[Discovered], error: NothingNew | None) -> list[Discovered]:
+def _marked(found: Sequence[Discovered], error: CloudfilmError | None) -> list[Discovered]:
     """Add ``cut_short`` to the first item of each study, if the listing was ended."""
     if error is None:
         return list(found)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from scraper.core.errors import NothingNew
+from scraper.core.errors import CloudfilmError, NothingNew
 from scraper.core.reasons import Reason
 from scraper.core.settings import MOST_BUSY_TIMES, MOST_LISTING_TIMES
 
@@ -33,7 +33,7 @@ class Patience:
         self._new_bytes = 0
         self._open: set[asyncio.Timeout] = set()
         self._rest: Callable[[], Awaitable[Sequence[object]]] | None = None
-        self.ended: NothingNew | None = None  # what ended the listing, where something was listed until then
+        self.ended: CloudfilmError | None = None  # what ended the listing, where something was listed until then
 
     def renew(self, also_s: float = 0.0) -> None:
         """Note progress, or the begin of a wait of ``also_s`` that has its own bound."""
@@ -98,7 +98,7 @@ class Patience:
         """What was found until the listing ended, and not yielded yet."""
         return await self._rest() if self._rest is not None else ()
 
-    def end_listing(self, error: NothingNew) -> None:
+    def end_listing(self, error: CloudfilmError) -> None:
         """Note that the listing ended, and that fetching what it found begins."""
         self.ended = error
         self.listed()

@@ -3,7 +3,11 @@
 import asyncio
 import importlib
 import json
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 
@@ -14,6 +18,7 @@ from scraper.core.model import Result, Status
 from scraper.core.settings import MOST_BUSY_TIMES, BrowserUse, ConnectTo, Settings
 from scraper.pipeline.run import Run
 from scraper.session.browser import find_browser
+from scraper.session.browser.memory import browser_processes
 from scraper.store.place import REPORT
 from scraper.testing import Silent, nobody
 from tests.aurora import LINK, Site, serving
@@ -115,6 +120,33 @@ PAGE = """<!doctype html><title>viewer</title><canvas width=600 height=600></can
   for (let n = 0; ; n++) { await fetch("/poll?n=" + n); await new Promise(done => setTimeout(done, 200)); }
 })();
 </script>"""
+
+
+@pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the browser's processes in /proc")
+async def test_hostile_7_a_viewer_whose_browser_ends_keeps_what_was_captured(study, tmp_path):
+    files = {str(n): item.data for n, item in enumerate(study.instances[:4])}
+
+    async def pages(head: bytes, writer: asyncio.StreamWriter) -> None:
+        path = head.split(b" ")[1].decode()
+        if path.startswith("/image/"):
+            writer.write(answer(files[path.removeprefix("/image/")], "Content-Type: application/dicom"))
+        elif path.startswith("/poll?n=9"):
+            for pid in browser_processes()[1:]:  # the driver lives on
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        elif path.startswith("/poll"):
+            writer.write(answer(b"not yet"))
+        else:
+            writer.write(answer((PAGE % ",".join(f'"{name}"' for name in files)).encode(), "Content-Type: text/html"))
+
+    async with server(pages) as port:
+        rows = (ConnectTo.parse(f"viewer.test::127.0.0.1:{port}"),)
+        options = {"browser": BrowserUse.AUTO, "give_up_s": ENDS_S, "provider": "universal"}
+        result = await run(tmp_path, rows, "http://viewer.test/v/1", 2 * ENDS_S, **options)
+    assert (result.status, result.exit_code, result.error) == (Status.INCOMPLETE, ExitCode.INCOMPLETE, None)
+    assert result.counts.saved == len(files) == len(list(tmp_path.rglob("*.dcm")))
+    assert "viewer-ended" in codes(result)
 
 
 @pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")

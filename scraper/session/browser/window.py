@@ -104,6 +104,11 @@ class Window:
         return tuple(self._pages)
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the browser or the page ended by itself."""
+        return self._lost is not None
+
+    @property
     def is_waiting(self) -> bool:
         """Whether the page waits for data from its site."""
         return any(item.resource_type in DATA for item in self._asked)
