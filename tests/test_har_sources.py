@@ -139,6 +139,44 @@ def test_list_shows_what_a_recording_holds(tmp_path, capsys):
     assert [(row["uid"], row["expected"]) for row in document["series"]] == [(CT.uid, 4)]
 
 
+THICK_AND_THIN = chest_ct(slices=4, thin=4, size=32, localizers=0, dose_report=False)
+
+
+def in_blocks(*starts: int) -> list[dict]:
+    """A viewer that gets three images of a series at a time, from one on; a series' last one comes alone."""
+    listed = {
+        "studyInstanceUID": THICK_AND_THIN.study_instance_uid,
+        "series": [
+            {
+                "seriesInstanceUID": series.uid,
+                "instances": [{"sopInstanceUID": item.sop_instance_uid} for item in series.instances],
+            }
+            for series in THICK_AND_THIN.series
+        ],
+    }
+    rows = [entry("https://film.aurora.test/api/list", {"text": json.dumps(listed)}, "application/json")]
+    for series in THICK_AND_THIN.series:
+        for start in starts:
+            images = series.instances[start : start + 3]
+            block = b"".join(len(item.data).to_bytes(8, "little") + item.data for item in images)
+            row = entry("https://film.aurora.test/blocks", as_base64(block), "application/octet-stream")
+            asked = json.dumps({"after": images[0].sop_instance_uid})
+            row["request"] |= {"method": "POST", "postData": {"text": asked}}
+            rows.append(row)
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("starts", "code", "count"), [((0, 1, 2, 3), 0, 8), ((0, 3), 0, 8), ((1, 2, 3), 7, 6), ((3,), 7, 2)]
+)
+def test_images_that_came_in_blocks_have_their_places_in_the_list(tmp_path, capsys, starts, code, count):
+    path = tmp_path / "film.har"
+    path.write_bytes(har(in_blocks(*starts)))
+    found, document = run(capsys, "grab", path, "-o", tmp_path / "out")
+    assert (found, document["instances"]["saved"], document["instances"]["expected"]) == (code, count, 8), document
+    assert len(saved(tmp_path / "out")) == count
+
+
 # ---- as Chromium records it
 
 
