@@ -7,6 +7,9 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 # Without bytecode every program that a test starts compiles itself anew, a second each time.
 unexport PYTHONPATH PYTHONSAFEPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
+# what is run of the tests: `make thorough TESTS=tests/providers`
+TESTS ?= tests
+
 # what the tests say of each row, for tools/figures.py
 JUNIT = build/tests/$(1).xml
 PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --junit-xml=$(call JUNIT,$(1))
@@ -66,15 +69,15 @@ checked:
 	@$(MAKE) --no-print-directory check >build/checks.txt 2>&1
 
 tested:
-	$(call PYTEST,test)
+	$(call PYTEST,test) $(TESTS)
 
 thorough:
 	@$(PYTHON) tools/setup.py test
-	$(call PYTEST,thorough) -m "not soak"
+	$(call PYTEST,thorough) -m "not soak" $(TESTS)
 
 soak:
 	@$(PYTHON) tools/setup.py test
-	$(call PYTEST,soak) -m soak
+	$(call PYTEST,soak) -m soak $(TESTS)
 
 figures: $(BIN)/python
 	@$(BIN)/python -m tools.figures $(wildcard build/tests/*.xml)

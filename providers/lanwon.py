@@ -96,7 +96,7 @@ class Lanwon(Provider):
     marks = (
         r"(?:/[^?#]*)?/clinicWebPacsView(?:Pc|Mobile)/[^#]*#.+",
         r"(?:/[^?#]*)?/html/report\.html\?(?:[^#]*&)?reportToken=.+",
-        r"/viewer/mobile\.html\?(?:[^#]*&)?study(?:Id|uid)=[\d.]++.*",
+        r"(?:/[^?#]*)?/viewer/mobile\.html\?(?:[^#]*&)?study(?:Id|uid)=[\d.]++.*",
         r"/quickLogin/?(?:[?#].*)?",
     )
     behind = (r"[^/]+/(?:[^?#]*/)?(?:clinicWebPacsView(?:Pc|Mobile)/|html/report\.html).*",)
@@ -106,7 +106,7 @@ class Lanwon(Provider):
 
     @route(
         r"(?P<base>(?:/[^?#]*)?)/clinicWebPacsView(?:Pc|Mobile)/[^#]*#(?P<marks>.+)",
-        r"(?P<base>)/viewer/mobile\.html\?(?:[^#]*&)?study(?:Id|uid)=(?P<marks>[\d.]++).*",
+        r"(?P<base>(?:/[^?#]*)?)/viewer/mobile\.html\?(?:[^#]*&)?study(?:Id|uid)=(?P<marks>[\d.]++).*",
     )
     async def by_viewer(self, link: ShareLink, session: Session) -> list[Series]:
         """The study's UID and the user stand in the link, in either order."""

@@ -36,7 +36,7 @@ class FileReply(Reply):
         return [path for path in dict.fromkeys((self.wan, self.lan)) if path]
 
     def instance(self, link: ShareLink) -> Instance:
-        first, *others = map(link.join, self.originals)
+        first, *others = (link.join(re.sub(r"^(?i:ws/)", "/ws/", path)) for path in self.originals)  # below the site
         return Instance("", WadoUri(first, fallback="".join(others)), key=self.originals[0])
 
 

@@ -72,7 +72,7 @@ class SeriesReply(Reply):
     series_id: str
     series_number: Number = None
     description: str = ""
-    source_folder: str
+    source_folder: str = ""
     names: str = ""
 
 

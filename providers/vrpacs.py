@@ -82,8 +82,8 @@ def _instances(link: ShareLink, listed_at: str, series: SeriesReply) -> Iterator
     """The objects; a multi-frame one stands in the list with each of its frames."""
     paths = (re.sub(r"(?:(?<=\?)|&)frame=\d+&?", "", name.removeprefix("wadouri:")) for name in series.images)
     for path in dict.fromkeys(paths):
-        base = link.origin if path.startswith(AT_VIEWER) else listed_at
-        yield Instance("", WadoUri(urljoin(base, path)), key=path)
+        base = link.origin if path.startswith(AT_VIEWER) else ShareLink(listed_at).origin
+        yield Instance("", WadoUri(urljoin(base + "/", path)), key=path)
 
 
 def _asked(link: ShareLink) -> dict[str, object]:

@@ -185,7 +185,18 @@ class Provider:
         hosts = tuple(row.host for row in cls.deployments)
         given = (cls.route,) if isinstance(cls.route, str) else cls.route
         routes = given or [pattern for pattern, _ in cls._ways]
-        return Shape(cls.name, tuple(cls.schemes), tuple(map(_expression, routes)), tuple(cls.marks), hosts)
+        return Shape(
+            cls.name,
+            tuple(cls.schemes),
+            tuple(map(_expression, routes)),
+            tuple(cls.marks),
+            hosts,
+            tuple(cls.behind),
+            cls.saved_page,
+            cls.saved_from,
+            cls.on_any_host,
+            cls.__module__,
+        )
 
     @classmethod
     def owns(cls, link: ShareLink) -> ShareLink | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from scraper.registry import catalogue
 
 ROOT = Path(__file__).parent.parent
-TIMEOUT_S = 120
+TIMEOUT_S = 600  # what hangs is ended; a busy machine takes minutes for what takes seconds
 CAN_FORK = hasattr(os, "fork") and hasattr(socket, "AF_UNIX") and sys.platform == "linux"
 MODULES = (  # what ``grab``, ``list``, ``decode`` and ``verify`` load when they are run; the providers come with them
     "scraper.cli.commands",

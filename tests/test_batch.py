@@ -32,6 +32,7 @@ from fixtures.world import World
 from scraper.batch.ledger import Ledger, LedgerTooNew, LedgerUnreadable, State
 from scraper.batch.workers.protocol import Outcome
 from scraper.core.errors import ExitCode
+from scraper.testing import first_of
 from tests import aurora
 from tests.many import Ends, Many, up
 from tests.test_cli import cloudfilm, command, documents, environment, photo, site_of
@@ -169,7 +170,7 @@ def test_an_incomplete_one_is_gone_on_with_and_a_deleted_one_fetched_anew(tmp_pa
 
 
 @POSIX
-@pytest.mark.parametrize("after", [1, 5])
+@pytest.mark.parametrize("after", first_of([1, 5]))
 def test_killed_in_the_middle_and_run_again(tmp_path, after):
     many = Many(8, latency_s=0.05)
     links = listed(tmp_path, *map(many.link, range(8)))
@@ -209,7 +210,7 @@ def test_stopped_by_the_user_it_says_how_to_go_on(tmp_path):
         signal.signal(signal.SIGINT, before)
         until(lambda: many.images[1] > 0)
         running.send_signal(signal.SIGINT)
-        _, stderr = running.communicate(timeout=60)
+        _, stderr = running.communicate(timeout=600)
         assert running.returncode == ExitCode.INTERRUPTED
         assert "Run the same command again" in stderr
         assert "Traceback" not in stderr
@@ -226,7 +227,7 @@ def test_two_processes_share_the_work(tmp_path):
     links = listed(tmp_path, *map(many.link, range(10)))
     with up(many):
         both = [started(many, links, tmp_path / "out", "--json", "-q") for _ in range(2)]
-        ended = [process.communicate(timeout=100) for process in both]
+        ended = [process.communicate(timeout=600) for process in both]
     for process, (out, stderr) in zip(both, ended, strict=True):
         assert process.returncode == 0, stderr
         assert len(out.splitlines()) == 10, "each tells of all, whoever did it"
@@ -372,7 +373,7 @@ def test_a_browser_that_dies_costs_its_own_source_only(tmp_path):
             if "chrom" in child.name() and not any(word.startswith("--type=") for word in child.cmdline())
         ]
         killed[0].kill()
-        out, stderr = running.communicate(timeout=150)
+        out, stderr = running.communicate(timeout=600)
         assert running.returncode == ExitCode.SITE, stderr
         assert sorted(json.loads(line)["exit_code"] for line in out.splitlines()) == [0, 9]
         again = cloudfilm(*words, "--retry-failed")
@@ -411,7 +412,7 @@ class _Page(HTMLParser):
         self.words += data
 
 
-@pytest.mark.parametrize(("lang", "word"), [("en", "incomplete"), ("zh", "不完整")])
+@pytest.mark.parametrize(("lang", "word"), first_of([("en", "incomplete"), ("zh", "不完整")]))
 def test_the_page_opens_offline_and_shows_each_series(tmp_path, lang, word):
     many = Many(3)
     many.ends[1] = Ends.INCOMPLETE

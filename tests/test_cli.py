@@ -175,7 +175,7 @@ def cloudfilm(*words: object, text: str = "", **more: str) -> subprocess.Complet
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=600,
         env=environment(**more),
         cwd=Path(__file__).parent.parent,
     )
@@ -224,7 +224,7 @@ def test_exit_1_a_bug_leaves_a_diagnostic_without_the_link(tmp_path):
         command("grab", "http://film.dusk.test/dusk/s3cr3tt0ken"),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         env=environment(
             PYTHONPATH=os.pathsep.join(map(str, (Path(__file__).parent / "plugins", Path(__file__).parents[1])))
         ),
@@ -374,7 +374,7 @@ def test_exit_10_a_disk_that_takes_no_more(tmp_path):
             [sys.executable, "-c", limited, *words],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             env=environment(),
             cwd=Path(__file__).parent.parent,
         )

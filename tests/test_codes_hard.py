@@ -76,13 +76,13 @@ def test_codes_bars_of_a_screen_are_no_code(tmp_path):
 # ---- 3: no grid agrees, washed out, steep
 
 
-@pytest.mark.parametrize(("kind", "seed"), first_of([("steep", 1), ("steep", 5), ("washed out", 2), ("smeared", 4)], 2))
+@pytest.mark.parametrize(("kind", "seed"), first_of([("steep", 1), ("steep", 5), ("washed out", 2), ("smeared", 4)]))
 def test_codes_3_what_the_first_look_misses(read, kind, seed):
     taken = shot(kind, seed)
     assert taken.link in texts(read(taken.pixels))
 
 
-@pytest.mark.parametrize("width", [2.6, 3.0])
+@pytest.mark.parametrize("width", first_of([2.6, 3.0]))
 def test_codes_3_a_blur_of_more_than_half_a_module_is_undone(width):
     taken = shot("plain", 3)
     (code,) = zxing(taken.pixels).found

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pydicom
+import pytest
 
 from scraper.core.settings import Settings
 from scraper.source import film_codes
@@ -20,9 +21,10 @@ def test_the_photograph_holds_the_hospitals_link():
     assert any("weixin" in code.text for code, _ in found.codes) or found.link
 
 
+@pytest.mark.thorough
 def test_the_demo_ends_with_a_verified_study(tmp_path):
     words = [sys.executable, "-m", "fixtures.demo", "-o", str(tmp_path / "out")]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", timeout=240)
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     (report,) = (tmp_path / "out").glob("*/study.json")
     document = json.loads(report.read_text(encoding="utf-8"))

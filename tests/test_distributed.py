@@ -161,7 +161,7 @@ def test_a_worker_is_killed_in_the_middle(tmp_path, s3):
             )
         many.hold = frozenset()
         os.kill(pid, signal.SIGKILL)
-        _, complaints = run.communicate(timeout=60)
+        _, complaints = run.communicate(timeout=600)
     assert run.returncode == 0, complaints + work.logs
     assert dict(many.entered) == {0: 2, 1: 1, 2: 1, 3: 1}
     assert states(home) == {"done": 4}
@@ -185,7 +185,7 @@ def test_a_source_over_which_worker_after_worker_is_lost(tmp_path):
             [topic] = [name for name in named if name.startswith("cloudfilm-")]
             for _ in range(2):  # as the second and the third worker would say when they begin
                 client.log_event(topic, keys[0])
-            _, complaints = run.communicate(timeout=60)
+            _, complaints = run.communicate(timeout=600)
             assert client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)) == 0
             assert topic not in client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.worker_plugins))
     assert run.returncode == ExitCode.SITE, complaints

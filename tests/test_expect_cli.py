@@ -220,7 +220,7 @@ def test_verdicts_1_a_person_at_the_terminal_is_asked_how_many(tmp_path, monkeyp
 
     reader = Thread(target=read, daemon=True)
     reader.start()
-    assert running.communicate(timeout=60)[0].strip() == "[21, None, None]"
+    assert running.communicate(timeout=600)[0].strip() == "[21, None, None]"
     reader.join(10)
     os.close(near)
     assert "多少幅" in b"".join(lines).decode("utf-8", "replace")

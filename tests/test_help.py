@@ -99,7 +99,7 @@ def test_a_shell_completes_commands_and_options():
             "COMP_WORDS": words,
             "COMP_CWORD": str(words.count(" ")),
         }
-        done = subprocess.run(program, env=environment, capture_output=True, text=True, check=True, timeout=60)
+        done = subprocess.run(program, env=environment, capture_output=True, text=True, check=True, timeout=600)
         assert done.stdout.split() == [expected]
 
 

@@ -223,7 +223,7 @@ def test_the_examples_of_the_page(site, tmp_path):
         encoding="utf-8",
         cwd=tmp_path,
         env=variables,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.splitlines()[:2] == ["complete", "0"]
@@ -234,6 +234,7 @@ def test_the_examples_of_the_page(site, tmp_path):
     )
 
 
+@pytest.mark.thorough
 def test_the_notebook_runs(site, tmp_path, monkeypatch):
     """docs/notebook.ipynb from its first cell to its last, in a kernel of its own: where an event loop runs already."""
     import nbformat

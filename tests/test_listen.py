@@ -457,6 +457,7 @@ def test_what_the_browser_receives_is_the_study_that_a_live_capture_gives(world,
 @needs_browser
 @needs_proxy
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT to one process")
+@pytest.mark.thorough
 def test_ctrl_c_ends_it_with_what_came(world, tmp_path):
     with Listening(tmp_path / "listened", *world.options) as listening, tab(listening) as page:
         look_through(page, "wado", is_whole=False)

@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 FILM = "https://ylyyx.shdc.org.cn/code.html?appid=demo&share_id=0b6c&ctype=5"
 ONE = (Shape("aurora", ("https",), (r"/s/\w+",), (r"/aurora/.*",), ("film.aurora.test", "*.lakeside.test")),)
 
+REST = [[], "", "", False, ""]
+
 
 @pytest.fixture
 def rebuilt_index(tmp_path, monkeypatch):
@@ -40,6 +42,8 @@ def links() -> set[str]:
 
 def test_the_index_gives_the_same_owner_as_the_providers(rebuilt_index, monkeypatch):
     monkeypatch.setattr(catalogue, "_load_shapes", None)  # the providers are not asked
+    every = catalogue.known().by_name.values()
+    assert catalogue.shapes() == tuple(provider.shape() for provider in every)
     owned = 0
     for address in links():
         try:
@@ -47,6 +51,8 @@ def test_the_index_gives_the_same_owner_as_the_providers(rebuilt_index, monkeypa
         except UnusableLink:
             continue
         owner = catalogue.find(share)
+        asked = [p for p in every if p.owns(share)] or [p for p in every if p.recognises(share)]
+        assert (owner and type(owner.provider)) == next(iter(asked), None), address
         assert catalogue.owner_of(share) == (owner and owner.provider.name), address
         owned += owner is not None
     assert owned > len(catalogue.known().by_name)
@@ -61,8 +67,12 @@ def test_the_index_gives_the_same_owner_as_the_providers(rebuilt_index, monkeypa
         lambda path: path.write_text("[" * 100_000),
         lambda path: path.write_text("[]"),
         lambda path: path.write_text(json.dumps({"key": "of another version", "shapes": []})),
-        lambda path: path.write_text(json.dumps({**json.loads(path.read_text()), "shapes": [["x", 1, 2, 3, 4]]})),
-        lambda path: path.write_text(json.dumps({**json.loads(path.read_text()), "shapes": [["x", [], "", [5], []]]})),
+        lambda path: path.write_text(
+            json.dumps({**json.loads(path.read_text()), "shapes": [["x", 1, 2, 3, 4, *REST]]})
+        ),
+        lambda path: path.write_text(
+            json.dumps({**json.loads(path.read_text()), "shapes": [["x", [], "", [5], [], *REST]]})
+        ),
         lambda path: path.write_bytes(bytes(index.MAX_BYTES + 1)),
         lambda path: (path.unlink(), path.mkdir()),
     ],
@@ -127,3 +137,17 @@ def test_reading_a_photo_loads_no_recipe_and_no_heavy_library(tmp_path):
     assert lines[0][0] == lines[1][0]
     assert json.loads(lines[1][0])["codes"][0]["provider"] == "shdc"
     assert lines[1][1] == "0 [] []"
+
+
+def test_a_link_loads_its_own_provider_and_no_other(tmp_path):
+    program = (
+        "import sys; from scraper.registry import catalogue; from scraper.core.link import parse_url; "
+        "print(catalogue.find(parse_url(sys.argv[1])).provider.name); catalogue.refuse_page_behind_link(parse_url(sys.argv[1])); "
+        "print(sorted(name for name in sys.modules if name.startswith('providers.')))"
+    )
+    environment = {**os.environ, "CLOUDFILM_DATA": str(tmp_path / "data"), "PYTHONPATH": str(ROOT)}
+    for loads_all in (True, False):  # the first run makes the index
+        words = [sys.executable, "-c", program, FILM]
+        shown = subprocess.run(words, env=environment, capture_output=True, text=True, cwd=tmp_path).stdout.splitlines()
+        assert shown[0] == "shdc"
+        assert ("providers.lanwon" in shown[1]) is loads_all

@@ -1,8 +1,8 @@
-"""Numbers as sites write them."""
+"""Numbers and keys as sites write them."""
 
 import pytest
 
-from scraper.core.schema import parse_int
+from scraper.core.schema import Field, Reply, parse_int
 
 CASES = (
     ("60", 60),
@@ -23,3 +23,22 @@ CASES = (
 @pytest.mark.parametrize(("text", "number"), CASES)
 def test_a_whole_number(text, number):
     assert parse_int(text) == number
+
+
+class SpeltReply(Reply):
+    uid: str = Field("", alias="data.studyUid")
+    name: str = ""
+
+
+KEYS = (
+    ({"data": {"studyUid": "1.2"}, "name": "a"}, ("1.2", "a")),
+    ({"Data": {"studyUID": "1.2"}, "NAME": "a"}, ("1.2", "a")),
+    ({"data": {"studyuid": "1.9", "studyUid": "1.2"}, "Name": "b", "name": "a"}, ("1.2", "a")),
+    ({"data": {"study_uid": "1.2"}, "names": "a"}, ("", "")),
+)
+
+
+@pytest.mark.parametrize(("value", "read"), KEYS)
+def test_a_key_in_any_capitals_the_exact_one_first(value, read):
+    reply = SpeltReply.model_validate(value)
+    assert (reply.uid, reply.name) == read

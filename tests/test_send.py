@@ -169,10 +169,18 @@ async def test_a_line_that_breaks_is_taken_up_again(folder):
 
 
 async def test_an_archive_that_is_full_ends_the_run_and_the_next_one_goes_on(folder):
-    full = [True]
-    with SmallArchive(status=lambda place: 0xA700 if full[0] and place == 3 else 0) as archive:
+    full, refused = [True], []
+
+    def status(place):
+        if full[0] and place == 3:
+            refused.append(place)
+            return 0xA700
+        return 0
+
+    with SmallArchive(status=status) as archive:
         result = await sent(folder, archive.link)
         assert (result.exit_code, result.sent) == (ExitCode.SITE, 3)
+        assert refused == [3]
         assert "full" in json.dumps(result.to_dict())
         full.clear()
         full.append(False)
@@ -247,7 +255,9 @@ def as_csv(path: Path, rows: list[list[str]]) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("write", "heading"), [(as_csv, "study_uid"), (as_workbook, "检查 UID"), (as_csv, "文件夹")])
+@pytest.mark.parametrize(
+    ("write", "heading"), first_of([(as_csv, "study_uid"), (as_workbook, "检查 UID"), (as_csv, "文件夹")], 2)
+)
 def test_values_by_a_column_of_a_list(write, heading, folder, tmp_path):
     key = STUDY.study_instance_uid if "uid" in heading.lower() else folder.name
     rows = [
@@ -341,6 +351,67 @@ async def test_nobody_there_and_a_wrong_title(folder):
     assert (result.exit_code, result.sent) == (ExitCode.SITE, 0)
 
 
+NONSENSE = {
+    "an acceptance of four gigabytes": b"\x02\0\xff\xff\xff\xff",
+    "an acceptance of nothing": b"\x02\0\0\0\0\x04abcd",
+    "an acceptance that is cut off": b"\x02\0\0\0\0\x60" + b"\0\x01" + bytes(66) + b"\x21\0\xff\xff" + bytes(24),
+    "a refusal of nothing": b"\x03\0\0\0\0\0",
+    "another protocol": b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+    "nothing": b"",
+}
+
+
+async def test_what_is_no_archive_ends_the_run_at_once(folder):
+    for answer in NONSENSE.values():
+        with socket.create_server(("127.0.0.1", 0)) as server:
+
+            def serve(server=server, answer=answer):
+                while True:
+                    try:
+                        line, _ = server.accept()
+                    except OSError:
+                        return
+                    with line:
+                        line.recv(1 << 16)
+                        line.sendall(answer)
+
+            thread = threading.Thread(target=serve, daemon=True)
+            thread.start()
+            result = await sent(folder, f"pacs://ARCHIVE@127.0.0.1:{server.getsockname()[1]}")
+            server.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+        assert (result.exit_code, result.sent) == (ExitCode.SITE, 0), answer
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are POSIX")
+@pytest.mark.parametrize("way", first_of(["C-STORE", "STOW-RS"]))
+def test_a_ledger_that_finds_no_room_ends_the_run_and_the_next_one_goes_on(way, folder):
+    """The ledger may not grow beyond a few rows, which the system reports as it reports a full disk."""
+    limited = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000));"
+    )
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    program = "from scraper.cli.commands import main; main()"
+    with SmallArchive() as archive, StowService() as service:
+        target, stored = (archive.link, archive.stored) if way == "C-STORE" else (service.url, service.stored)
+        documents = []
+        for code in (limited + program, program):
+            words = [sys.executable, "-c", code, "send", str(folder), target, "--json"]
+            done = subprocess.run(words, env=variables, capture_output=True, text=True, timeout=120)
+            documents.append(json.loads(done.stdout))
+            if len(documents) == 1:
+                had = len(stored)
+        first, second = documents
+        assert (first["exit_code"], second["exit_code"]) == (ExitCode.STORE, ExitCode.COMPLETE)
+        assert "sent.sqlite" in first["problems"][-1]["message"]
+        noted = first["instances"]["sent"]
+        assert 0 < noted < had <= len(ALL)
+        assert second["instances"]["before"] == noted
+        assert sorted({row[0] if way == "C-STORE" else row for row in stored}) == ALL
+        assert len(stored) == had + len(ALL) - noted  # the one that it could not note goes again, and is there once
+
+
 @pytest.mark.thorough
 def test_killed_at_any_moment_each_instance_is_there_once(folder, tmp_path):
     """The process is killed after each instance in turn; in the end the archive has all, and at most one twice a kill."""
@@ -361,7 +432,7 @@ def test_killed_at_any_moment_each_instance_is_there_once(folder, tmp_path):
                 with reached:
                     assert reached.wait_for(lambda: len(set(uids(archive))) >= count, 60)  # noqa: B023  waited for at once
                 process.send_signal(signal.SIGKILL)
-        done = subprocess.run(words, env=variables, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(words, env=variables, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["instances"]["before"] + document["instances"]["sent"] == len(ALL)
@@ -453,7 +524,7 @@ class StowHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-@pytest.mark.parametrize("plan", [[503, 429], [None], [502]], ids=str)
+@pytest.mark.parametrize("plan", first_of([[503, 429], [None], [502]], 2), ids=str)
 async def test_stow_a_service_that_is_busy_or_drops_the_line_is_tried_again(plan, folder):
     with StowService(plan) as service:
         result = await sent(folder, service.url)

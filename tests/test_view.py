@@ -317,6 +317,7 @@ def test_the_command(tmp_path):
     assert again.returncode == 0
 
 
+@pytest.mark.thorough
 async def test_a_zip_and_a_cd_hold_the_page(tmp_path):
     study = chest_ct(slices=5, size=SIZE, localizers=0)
     folder = saved(study, tmp_path / "study")
@@ -331,6 +332,7 @@ async def test_a_zip_and_a_cd_hold_the_page(tmp_path):
         assert await page.inner_text(".bl") == "3 / 5"
 
 
+@pytest.mark.thorough
 async def test_a_page_without_a_name(tmp_path):
     study = chest_ct(slices=5, size=SIZE, localizers=0, dose_report=False)
     made = await export(

@@ -360,7 +360,7 @@ def test_a_second_call_shows_the_first_window(tmp_path):
     with window(tmp_path) as started:
         variables = environment(CLOUDFILM_DATA=str(started.home), BROWSER="true")
         words = command("app", "--lang", "en", "-o", tmp_path / "out")
-        second = subprocess.run(words, capture_output=True, text=True, env=variables, timeout=60)
+        second = subprocess.run(words, capture_output=True, text=True, env=variables, timeout=600)
         assert second.returncode == 0
         assert "open already" in second.stderr
         assert (started.home / "window.json").stat().st_mode & 0o077 == 0
@@ -387,6 +387,6 @@ def test_it_ends_quietly_under_an_open_page(tmp_path):
         connection.request("GET", f"/{address.rstrip('/').rpartition('/')[2]}/events")
         assert connection.getresponse().readline().startswith(b"data: ")
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=600)
         connection.close()
     assert "Traceback" not in errors

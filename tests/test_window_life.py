@@ -44,6 +44,7 @@ def test_two_windows_show_the_same(tmp_path):
 
 
 @needs_browser
+@pytest.mark.thorough
 def test_a_reload_in_the_middle_then_stop_and_go_on(tmp_path):
     served = site_of(STUDY)
     stuck = next(series for series in STUDY.series if series.number == 2).instances[-1]

@@ -134,6 +134,7 @@ def test_the_camera_takes_the_photo(tmp_path):
         says(page, ".doing", "需要您填写")  # its code was read
 
 
+@pytest.mark.thorough
 def test_without_a_camera_it_says_so(tmp_path):
     with window(tmp_path) as started, browser_page(started.address) as page:
         page.click("#camera")

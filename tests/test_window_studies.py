@@ -2,13 +2,18 @@
 
 import base64
 import json
+from io import BytesIO
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
+from pydicom import dcmread
 
 from fixtures.dicom import chest_ct
 from scraper.session.browser import find_browser
 from tests.test_send import STUDY, StowService
+from tests.test_view import LUNG, is_near, windowed
 from tests.test_window import PATIENCE_MS, browser_page, fetch, says, window
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
@@ -18,6 +23,24 @@ SLICES = 30
 def look(page):
     page.click(".study .row button.main")
     page.wait_for_selector("#viewer canvas[data-shown]")
+
+
+def canvas_of(page, size):
+    """What the canvas shows in the lung's window, one pixel for one pixel, as (rows, columns, 3)."""
+    page.select_option("#viewer .bar select", "lung")
+    canvas, view = page.locator("#viewer .pane canvas"), page.viewport_size
+    odd = canvas.evaluate("canvas => [canvas.width % 2, canvas.height % 2]")  # or the picture lies between two pixels
+    page.set_viewport_size({"width": view["width"] + odd[0], "height": view["height"] + odd[1]})
+    page.wait_for_function(
+        "() => [document.querySelector('#viewer .pane canvas')].every(({ width, height }) => !(width % 2 || height % 2))"
+    )
+    canvas.focus()
+    page.keyboard.press("0")
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    data = base64.b64decode(canvas.evaluate("canvas => canvas.toDataURL('image/png')").partition(",")[2])
+    picture = np.asarray(Image.open(BytesIO(data)).convert("RGB"))
+    top, left = (picture.shape[0] - size) // 2, (picture.shape[1] - size) // 2
+    return picture[top : top + size, left : left + size]
 
 
 def rows_of(output):
@@ -34,12 +57,15 @@ def test_the_first_image_needs_one_file_of_each_series(tmp_path):
         for path in files:
             if path != files[len(files) // 2]:
                 path.write_bytes(b"")  # whoever reads it finds nothing
+    middle = next(files[len(files) // 2] for files in rows_of(tmp_path / "out") if len(files) == SLICES)
     with window(tmp_path) as started, browser_page(started.address) as page:
         # what all files say comes when this lets it
         page.route("**/whole.json", lambda route: None)
         look(page)
         expect(page.locator(".bl")).to_have_text(f"{SLICES // 2 + 1} / {SLICES}", timeout=PATIENCE_MS)
         expect(page.locator(".tr")).to_have_text("")
+        ds = dcmread(middle)
+        assert is_near(canvas_of(page, 64), windowed(ds.pixel_array * ds.RescaleSlope + ds.RescaleIntercept, LUNG))
         says(page, ".notice", "正在读取其余文件")
         assert page.locator('[data-name="mpr"]').is_disabled()
     with window(tmp_path) as started, browser_page(started.address) as page:

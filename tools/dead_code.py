@@ -61,7 +61,6 @@ ALLOWED: Final = {
     "preamble": "pydicom reads it",
     "LOAD_TRUNCATED_IMAGES": "Pillow reads it",
     "LOG_HANDLER_LEVEL": "pynetdicom reads it",
-    "STORE_SEND_CHUNKED_DATASET": "pynetdicom reads it",
     "LEAVE_OUT": "a user's choice (--burned-in leave-out)",
     "acse_timeout": "pynetdicom reads it",
     "connection_timeout": "pynetdicom reads it",

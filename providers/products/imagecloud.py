@@ -6,6 +6,7 @@ facts: fixtures/sites/mtywcloud/README.md, fixtures/sites/medapi/README.md
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -29,6 +30,20 @@ from scraper.protocols import ciphers
 
 KEY, IV = b"561382DAD3AE48A89AC3003E15D75CC0", b"1234567890000000"  # AES-256-CBC; last seen to work 2026-03
 SECTIONS = "SM"  # a modality whose objects another service has
+# What is listed beside images and is none, by the name that its list gives it → its modality (PS3.3 C.7.3.1.1.1)
+DOCUMENTS = {
+    "KO": "KO",
+    "KOS": "KO",
+    "PR": "PR",
+    "ECG": "ECG",
+    "心电图": "ECG",
+    "PDF": "DOC",
+    "DOC": "DOC",
+    "SM": SECTIONS,
+}
+DOCUMENTS |= {"病理": SECTIONS, "病理切片": SECTIONS, "切片": SECTIONS}
+DOCUMENT_CLASSES = {"88.59": "KO", "11.": "PR", "9.": "ECG", "104.": "DOC", "77.1.6": SECTIONS}  # PS3.4 B.5
+DOCUMENT_FILE = re.compile(r"(?i)\.(?:pdf|docx?|xml|html?)$")
 
 
 class ServiceReply(CheckedReply):
@@ -44,6 +59,8 @@ class ImageReply(Reply):
     series_uid: str = Field("", alias="seriesinstanceuid")
     study_uid: str = Field("", alias="studyinstanceuid")
     path: str = Field(alias="imagepath")
+    sop_class: str = Field("", alias="sopclassuid")
+    modality: str = ""
     device: str = Field("", alias="deviceid")
     tenancy: str = Field("", alias="tenancyid")
     number: Number = Field(None, alias="instancenumber")
@@ -57,7 +74,22 @@ class SeriesReply(Reply):
     order: Number = Field(None, alias="seriesnumber")
     description: str = Field("", alias="seriesdescription")
     modality: str = ""
+    count: Number = Field(None, alias="imagecount")
     images: tuple[ImageReply, ...] = Field((), alias="imagelist")
+
+    @property
+    def unlisted(self) -> int:
+        """Images that the series counts and does not list."""
+        return max((self.count or 0) - len(self.images), 0)
+
+    def document(self, image: ImageReply) -> str:
+        """The modality of an object that is no image, by what the list says of it or of its series; else empty."""
+        for name in (image.modality, self.modality, self.description.strip()):
+            if kind := DOCUMENTS.get(name.upper(), ""):
+                return kind
+        tail = image.sop_class.removeprefix("1.2.840.10008.5.1.4.1.1.")
+        by_class = (kind for root, kind in DOCUMENT_CLASSES.items() if tail.startswith(root))
+        return next(by_class, "DOC" if DOCUMENT_FILE.search(image.path) else "")
 
 
 class StudyReply(Reply):
@@ -143,26 +175,31 @@ def describe(listed: list[StudyReply], source: Callable[[StudyReply, ImageReply]
     found = []
     for place, study in enumerate(listed):
         for at, series in enumerate(sorted(study.series, key=lambda item: rank(item.order))):
-            images = _objects(series)
-            study_uid = images[0].study_uid if images else ""
             named, date = f"{key}/{place}" if place else key, study.when or study.date
-            described = Series(
-                study_instance_uid=study_uid,
-                series_instance_uid=images[0].series_uid if images else "",
-                key=f"{place}/{at}/{series.number}",
-                number=series.order,
-                description=series.description,
-                modality=series.modality or study.modality,
-                expected=len(images),
-                study=Study(study_uid, date, study.modality, study.description, study.patient, named),
-                instances=tuple(
-                    Instance(image.uid, source(study, image), key=image.path, number=image.number) for image in images
-                ),
-            )
-            if series.modality == SECTIONS:
-                names = [image.uid or image.path for image in images]
-                described = replace(described, expected=None, instances=()).without(names, Reason.PATHOLOGY_SECTIONS)
-            found.append(described)
+            kinds: dict[str, list[ImageReply]] = {} if series.images else {"": []}
+            for image in _objects(series):
+                kinds.setdefault(series.document(image), []).append(image)
+            for kind, images in kinds.items():
+                study_uid = images[0].study_uid if images else ""
+                described = Series(
+                    study_instance_uid=study_uid,
+                    series_instance_uid=images[0].series_uid if images else "",
+                    key=f"{place}/{at}/{series.number}{kind}",
+                    number=series.order,
+                    description=series.description,
+                    modality=kind or series.modality or study.modality,
+                    expected=len(images) + (0 if kind else series.unlisted),
+                    study=Study(study_uid, date, study.modality, study.description, study.patient, named),
+                    instances=tuple(
+                        Instance(image.uid, source(study, image), key=image.path, number=image.number)
+                        for image in images
+                    ),
+                )
+                if kind == SECTIONS:
+                    names = [image.uid or image.path for image in images]
+                    described = replace(described, expected=None, instances=())
+                    described = described.without(names, Reason.PATHOLOGY_SECTIONS)
+                found.append(described)
     return found
 
 

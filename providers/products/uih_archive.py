@@ -20,6 +20,7 @@ from scraper.contract import (
     SiteChanged,
     Study,
     WadoUri,
+    gone,
     with_query,
 )
 
@@ -50,15 +51,17 @@ class HeadReply(Reply):
 
 
 class TreeReply(Reply):
-    upper: HeadReply = Field(default_factory=HeadReply.empty, alias="PatientInfo")
-    lower: HeadReply = Field(default_factory=HeadReply.empty, alias="patientInfo")
+    head: HeadReply = Field(default_factory=HeadReply.empty, alias="PatientInfo")
+    msg: str = ""
+    message: str = ""
 
     @property
     def studies(self) -> tuple[StudyReply, ...]:
-        """The studies below the head, in either spelling; raises SiteChanged where there is no head."""
-        if not self.model_fields_set:
-            raise SiteChanged(what=Reason.NO_SERIES_LIST_OF_STUDY)
-        return self.upper.studies or self.lower.studies
+        """The studies below the head; raises what the service says, or SiteChanged, where there is no head."""
+        if "head" not in self.model_fields_set:
+            message = self.message or self.msg
+            raise gone(message) if message else SiteChanged(what=Reason.NO_SERIES_LIST_OF_STUDY)
+        return self.head.studies
 
 
 def described(

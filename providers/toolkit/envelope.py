@@ -17,8 +17,9 @@ LONGEST_MESSAGE = 160  # characters of a page that is a message and nothing else
 
 
 def nested(value: object, reply: type[R], url: str) -> R:
-    """A value inside an answer, given as JSON or as the text of JSON; raises SiteChanged."""
-    return read((value if isinstance(value, str) else json.dumps(value)).encode(), reply, url)
+    """A value inside an answer, given as JSON or as the text of JSON; nothing at all is an empty object. Raises SiteChanged."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return read((b"{}" if text.strip() in ("", "null") else text.encode()), reply, url)
 
 
 def visible_message(response: Response) -> str:

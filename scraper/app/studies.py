@@ -72,7 +72,7 @@ class OpenStudies:
         if view is None or not 0 <= number < len(view.frames):
             return b""
         at = view.frames[number]
-        return (await self._frames.apart(pack_frames, str(at.path), at.frame, 1) or [b""])[0]
+        return (await self._frames.apart(pack_frames, str(at.path), at.frame, 1, as_is=True) or [b""])[0]
 
     async def thumbnail(self, path: Path) -> bytes:
         """A small JPEG of an instance; nothing where it can't be drawn."""

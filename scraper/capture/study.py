@@ -19,12 +19,13 @@ from scraper.capture.drive.download_button import PackageDownload
 from scraper.capture.drive.driver import Driver
 from scraper.capture.drive.entrance import Entrance
 from scraper.capture.drive.steps import Glance, Pause, Settle, Step, Steps
-from scraper.capture.drive.wording import EXPIRED, NEVER, PHONE_ONLY
+from scraper.capture.drive.wording import EXPIRED, LONGEST_MESSAGE, NEVER, PHONE_ONLY
 from scraper.capture.examination import Examination
 from scraper.capture.plan import By, Plan, Strategy
 from scraper.capture.series import series_of
 from scraper.core.errors import CloudfilmError, CorruptInstance, LinkExpired, NotOriginalDicom, UnknownViewer
 from scraper.core.model import Series
+from scraper.core.refusals import is_over
 
 if TYPE_CHECKING:
     from scraper.session.browser import Window
@@ -73,7 +74,8 @@ class StudyCapture:
         """Every series of the study.
 
         Raises:
-            NotOriginalDicom: only pictures were shown. UnknownViewer: nothing was. LinkExpired: the page says so.
+            NotOriginalDicom: only pictures were shown. UnknownViewer: nothing was. LinkExpired, ShareCancelled,
+            NoSuchStudy: the page says so.
             CredentialsRequired, CredentialsRefused: its form asks for more.
         """
         refusal = await self._drive()
@@ -207,6 +209,9 @@ class StudyCapture:
             return LinkExpired(host=link.host)
         if refusal is not None:
             return refusal
+        message = " ".join(page.split())
+        if len(message) <= LONGEST_MESSAGE and (kind := is_over(message)) is not None:
+            return kind(message, host=link.host)
         if self._observations.broken:
             return CorruptInstance(what=self._observations.broken[0])
         if await self._shows_pictures(page, window):

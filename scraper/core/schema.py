@@ -50,6 +50,8 @@ class Reply(BaseModel):
     ``false``), as many do with the data of a refusal. So write ``name: str = ""``, ``rows: tuple[Row, ...] = ()``,
     ``count: Number = None``, and ``study: Study = Field(default_factory=Study.empty)`` for a reply inside a reply.
 
+    A key is found in any capitals (``studyUid``, ``StudyUID``), the exact spelling first: sites mix them from call to call.
+
     An alias with dots is a path: ``uid: str = Field("", alias="data.studies.0.uid")``; no model is needed for the levels between.
 
     Attributes:
@@ -77,8 +79,9 @@ class Reply(BaseModel):
     def _defaults_for_empties(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if isinstance(value, list) and cls.bare_list:
             value = {cls.bare_list: value}
-        if isinstance(value, Mapping) and (paths := _paths(cls)):
-            value = {**value, **{path: found for path in paths if (found := _inside(value, path)) is not None}}
+        if isinstance(value, Mapping):
+            missing = [name for name in _keys(cls) if name not in value]
+            value = {**value, **{name: found for name in missing if (found := _inside(value, name)) is not None}}
         try:
             return handler(value)
         except ValidationError as err:
@@ -98,24 +101,27 @@ class Reply(BaseModel):
 
 
 @cache
-def _paths(reply: type[Reply]) -> tuple[str, ...]:
-    """The aliases that are paths."""
-    aliases = (field_info.alias or "" for field_info in reply.model_fields.values())
-    return tuple(alias for alias in aliases if "." in alias)
+def _keys(reply: type[Reply]) -> tuple[str, ...]:
+    """The keys and paths that its fields are read from."""
+    return tuple(field_info.alias or name for name, field_info in reply.model_fields.items())
 
 
 def _inside(value: Any, path: str) -> Any:
-    """The value at ``a.b.0.c``, or None."""
-    if path in value:
-        return value[path]
+    """The value at ``a.b.0.c`` in any capitals, or None."""
     for step in path.split("."):
         if isinstance(value, Mapping):
-            value = value.get(step)
+            value = value[step] if step in value else value.get(_spelling(value, step))
         elif isinstance(value, list) and step.isdigit():
             value = value[int(step)] if int(step) < len(value) else None
         else:
             return None
     return value
+
+
+def _spelling(value: Mapping[str, Any], name: str) -> str | None:
+    """The key of a mapping that is ``name`` but for its capitals."""
+    folded = name.casefold()
+    return next((key for key in value if len(key) == len(name) and key.casefold() == folded), None)
 
 
 def _is_empty(value: object) -> bool:

@@ -16,6 +16,11 @@ class Shape:
     routes: tuple[str, ...]
     marks: tuple[str, ...]
     hosts: tuple[str, ...]
+    behind: tuple[str, ...] = ()
+    saved_page: str = ""
+    saved_from: str = ""
+    on_any_host: bool = False
+    module: str = ""  # that holds the provider
 
     def owns(self, link: ShareLink) -> ShareLink | None:
         """The link with the route's named groups, where host and route are this platform's; else None."""

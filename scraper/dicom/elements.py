@@ -13,6 +13,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final
 
 import pydicom
@@ -20,6 +21,7 @@ from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.log import Silence
@@ -94,7 +96,12 @@ def dataset(layout: structure.Layout, tags: list[int | str | tuple[int, int]] | 
 
 
 def _tags(tags: list[int | str | tuple[int, int]] | None) -> list[Any] | None:
-    return None if tags is None else [pydicom.tag.Tag(tag) for tag in tags]
+    return None if tags is None else list(map(_tag, tags))
+
+
+@lru_cache
+def _tag(tag: int | str | tuple[int, int]) -> BaseTag:
+    return pydicom.tag.Tag(tag)
 
 
 def raw_texts(layout: structure.Layout, ds: Dataset) -> list[bytes]:

@@ -354,6 +354,15 @@ def _meta(data: Buffer, start: int) -> tuple[dict[int, Element], int]:
     return found, pos
 
 
+def end_of_meta(data: Buffer) -> int:
+    """Where the data set of a Part 10 file begins.
+
+    Raises:
+        CorruptInstance: truncated in its file meta.
+    """
+    return _meta(data, 132)[1]
+
+
 def layout_of(data: Buffer, bounds: Bounds = FULL) -> Layout:
     """The layout of a Part 10 file, or of a data set that lacks preamble and file meta (its ``meta`` is empty then).
 

@@ -8,6 +8,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
@@ -89,13 +90,13 @@ def known() -> Catalogue:
 def _modules(path: Iterable[str]) -> list[str]:
     """Modules below ``providers`` that may hold a provider: single files, and ``provider`` of a platform's package."""
     found = [info for info in pkgutil.iter_modules(path) if info.name not in SHARED]
-    return sorted(f"{info.name}.provider" if info.ispkg else info.name for info in found)
+    return sorted(f"providers.{info.name}{'.provider' if info.ispkg else ''}" for info in found)
 
 
 def _providers_in(module: str) -> Iterable[type[Provider]]:
     from scraper.contract import Provider
 
-    loaded = importlib.import_module(f"providers.{module}")
+    loaded = importlib.import_module(module)
     for value in vars(loaded).values():
         if (
             isinstance(value, type)
@@ -121,14 +122,26 @@ def about(provider: type[Provider]) -> dict[str, str]:
 
 def owners(link: ShareLink) -> list[Owner]:
     """Every provider whose host and route the link has; a test holds that there is never more than one."""
-    found = [(provider, provider.owns(link)) for provider in known().by_name.values()]
-    return [Owner(provider(), matched) for provider, matched in found if matched is not None]
+    return _owners((shape, shape.owns(link)) for shape in shapes())
 
 
 def recognised(link: ShareLink) -> list[Owner]:
     """Every provider whose marks are in the link, on a host that no deployment lists."""
-    found = [(provider, provider.recognises(link)) for provider in known().by_name.values()]
-    return [Owner(provider(), matched, listed=False) for provider, matched in found if matched is not None]
+    return _owners(((shape, shape.recognises(link)) for shape in shapes()), listed=False)
+
+
+def _owners(found: Iterable[tuple[Shape, ShareLink | None]], *, listed: bool = True) -> list[Owner]:
+    matched = [(_provider(shape), link) for shape, link in found if link is not None]
+    return [Owner(provider(), link, listed) for provider, link in matched if provider is not None]
+
+
+def _provider(shape: Shape) -> type[Provider] | None:
+    """The provider with this shape, without the others; None where it no longer loads."""
+    with suppress(ImportError, SyntaxError):
+        for provider in _providers_in(shape.module):
+            if provider.name == shape.name:
+                return provider
+    return known().by_name.get(shape.name)
 
 
 def find(link: ShareLink, name: str = "") -> Owner | None:
@@ -144,7 +157,7 @@ def find(link: ShareLink, name: str = "") -> Owner | None:
         WrongOverride: the provider's local override can't be used.
     """
     if name:
-        chosen = from_file(Path(name)) if name.endswith(".py") else known().by_name.get(name)
+        chosen = from_file(Path(name)) if name.endswith(".py") else named(name)
         if chosen is None:
             raise UsageError(f"--provider {name}: {', '.join(sorted(known().by_name))}")
         matched = chosen.owns(link) or chosen.reads(link)
@@ -153,6 +166,11 @@ def find(link: ShareLink, name: str = "") -> Owner | None:
         return _in_use(Owner(universal() if chosen.name == UNIVERSAL else chosen(), matched))
     found = next(iter(owners(link) or recognised(link)), None)
     return None if found is None else _in_use(found)
+
+
+def named(name: str) -> type[Provider] | None:
+    """The provider of that name, without the others."""
+    return next((_provider(shape) for shape in shapes() if shape.name == name), None)
 
 
 def _in_use(owner: Owner) -> Owner:
@@ -168,7 +186,7 @@ def refuse_page_behind_link(link: ShareLink) -> None:
         PageBehindLink: it is.
     """
     address = f"{link.host}{link.target}"
-    if any(re.fullmatch(shown, address) for provider in known().by_name.values() for shown in provider.behind):
+    if any(re.fullmatch(shown, address) for shape in shapes() for shown in shape.behind):
         raise PageBehindLink(link=link.redacted)
 
 
@@ -204,9 +222,9 @@ def from_file(path: Path) -> type[Provider]:
 
 def saved_page(html: str) -> ShareLink | None:
     """The link for a viewer's page that a person saved by hand, if some provider knows such pages."""
-    for provider in known().by_name.values():
-        if provider.saved_page and re.search(provider.saved_page, html):
-            return replace(parse_url(provider.saved_from), saved=html)
+    for shape in shapes():
+        if shape.saved_page and re.search(shape.saved_page, html):
+            return replace(parse_url(shape.saved_from), saved=html)
     return None
 
 
@@ -214,7 +232,8 @@ def universal() -> Universal:
     """The last resort, with the providers that know a viewer by the calls it makes."""
     from providers.universal import Universal
 
-    return Universal([provider() for provider in known().by_name.values() if provider.on_any_host])
+    found = [_provider(shape) for shape in shapes() if shape.on_any_host]
+    return Universal([provider() for provider in found if provider is not None])
 
 
 @dataclass(frozen=True, slots=True)

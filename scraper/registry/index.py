@@ -1,4 +1,4 @@
-"""Cache the link shapes of all providers between runs, so that a photo is decoded without loading any provider.
+"""Cache the link shapes of all providers between runs: a photo is decoded without any provider, a link loads its own alone.
 
 The cache is valid only for the exact files it was built from: the providers' contents, the modules that build shapes,
 and the installed plug-ins. Otherwise it is rebuilt.
@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -98,18 +99,22 @@ def _read(path: Path, key: str) -> tuple[Shape, ...] | None:
 
 
 def _shape(row: Any) -> Shape:
-    name, schemes, routes, marks, hosts = row
-    for text in (name, *routes, *schemes, *marks, *hosts):
+    name, schemes, routes, marks, hosts, behind, saved_page, saved_from, on_any_host, module = row
+    for text in (name, *schemes, *routes, *marks, *hosts, *behind, saved_page, saved_from, module):
         if not isinstance(text, str):
             raise TypeError(text)
-    return Shape(name, tuple(schemes), tuple(routes), tuple(marks), tuple(hosts))
+    hosts, behind = tuple(hosts), tuple(behind)
+    whether = on_any_host is True
+    return Shape(
+        name, tuple(schemes), tuple(routes), tuple(marks), hosts, behind, saved_page, saved_from, whether, module
+    )
 
 
 def _write(folder: Path, key: str, current: tuple[Shape, ...]) -> None:
     """Whole or not at all; another process may be doing the same."""
     import tempfile
 
-    rows = [[shape.name, shape.schemes, shape.routes, shape.marks, shape.hosts] for shape in current]
+    rows = [astuple(shape) for shape in current]
     folder.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=folder, suffix=".part")
     try:

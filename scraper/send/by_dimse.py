@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Final
 
-from scraper.core.errors import ArchiveFull, NotRegistered, SiteUnreachable
+from scraper.core.errors import ArchiveFull, CorruptInstance, NotRegistered, SiteUnreachable, UnknownCalledTitle
 from scraper.core.log import Silence
 from scraper.core.model import Problem
 from scraper.core.reasons import Cause, Reason
@@ -16,15 +15,16 @@ from scraper.export.gather import LeftOut, Listed
 from scraper.send.run import Copies, Progress, Wishes
 from scraper.send.target import DicomTarget
 from scraper.session.dimse.reach import Peer
-from scraper.session.dimse.send import DUPLICATE, MOST_CONTEXTS, Pair, Sender
+from scraper.session.dimse.send import DUPLICATE, MOST_CONTEXTS, Sender
 from scraper.session.dimse.status import SUCCESS, describe_store_status
+from scraper.session.dimse.store_line import Pair
 from scraper.session.door.door import connected_to
 
 PLAIN: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")  # what is refused as it is may be taken so
 TRIES: Final = 3  # associations in a row in which nothing is stored
 COMMIT_S: Final = 60.0  # for Storage Commitment's answer, where this computer listens for it
 # On the association that asked, an archive answers at once or never: Orthanc opens one of its own (PS3.4 J.3.3 allows both).
-COMMIT_HERE_S: Final = 5.0
+COMMIT_HERE_S: Final = 2.0
 NOT_AUTHORIZED: Final = 0x0124
 
 
@@ -99,6 +99,8 @@ class _Line:
                         await self._one(left[0])
                         left.pop(0)
                         tries = 0
+                except ArchiveFull:  # it is no emptier for being asked again
+                    raise
                 except SiteUnreachable:
                     tries += 1
                     if tries >= TRIES:
@@ -126,13 +128,19 @@ class _Line:
                 path.unlink(missing_ok=True)
                 return
         try:
-            status = await asyncio.to_thread(self._sender.store, path)
-            self._judge(item, path, status, was_converted=wanted != own)
+            size = path.stat().st_size
+            status = await asyncio.to_thread(
+                self._sender.store, path, (sop_class, wanted), item.header.sop_instance_uid
+            )
+        except (OSError, CorruptInstance):
+            self._refuse(item, Reason.UNREADABLE_FILE)
+            return
         finally:
             if is_copy:
                 path.unlink(missing_ok=True)
+        self._judge(item, size, status, was_converted=wanted != own)
 
-    def _judge(self, item: Listed, path: Path, status: int, *, was_converted: bool) -> None:
+    def _judge(self, item: Listed, size: int, status: int, *, was_converted: bool) -> None:
         is_warning = 0xB000 <= status <= 0xBFFF
         if status in (SUCCESS, DUPLICATE) or is_warning:
             uid = item.header.sop_instance_uid
@@ -142,7 +150,7 @@ class _Line:
                 self._progress.changed.add(uid)
             if is_warning:
                 self._progress.warned.append(LeftOut(item.name, describe_store_status(status), is_loss=False))
-            self._progress.took(item, path.stat().st_size)
+            self._progress.took(item, size)
             return
         why = describe_store_status(status)
         if status == NOT_AUTHORIZED:
@@ -170,7 +178,7 @@ class _Line:
         patience_s = min(COMMIT_S if self._peer.listen else COMMIT_HERE_S, self._peer.timeout_s)
         try:
             answer = await asyncio.to_thread(self._sender.commit, asked, patience_s)
-        except SiteUnreachable:
+        except (SiteUnreachable, NotRegistered, UnknownCalledTitle):
             answer = None
         if answer is None:
             progress.problems.append(Problem("commitment-unanswered", fatal=False))

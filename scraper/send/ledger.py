@@ -15,9 +15,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from scraper.core.errors import NotWritable
+from scraper.core.disk import as_store_error, keep_reserve
+from scraper.core.errors import DiskFull, NotWritable, StoreError
 
 NAME: Final = "sent.sqlite"
+# full, or a write, a growth or a flush that the system refuses: on a network's disk and under a quota the same
+_NO_ROOM: Final = frozenset(
+    (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_FSYNC)
+)
 _TABLE: Final = (
     "CREATE TABLE IF NOT EXISTS sent (target TEXT, uid TEXT, file TEXT, is_committed INTEGER DEFAULT 0, "
     "PRIMARY KEY (target, uid)) WITHOUT ROWID"
@@ -39,11 +44,13 @@ class Ledger:
         target: the archive, as it may be shown; only its hash is written.
 
     Raises:
-        NotWritable: it can't be written.
+        NotWritable: it can't be written. DiskFull: there is no room for it.
     """
 
     def __init__(self, folder: Path, target: str) -> None:
         self._target = hashlib.sha256(target.encode()).hexdigest()[:32]
+        self._path = folder / NAME
+        keep_reserve(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.close(os.open(folder / NAME, os.O_CREAT | os.O_WRONLY, 0o600))  # what SQLite puts beside it is the same
@@ -53,7 +60,7 @@ class Ledger:
             self._db.execute(_TABLE)
             (folder / NAME).chmod(0o600)
         except (OSError, sqlite3.Error) as err:
-            raise NotWritable(path=str(folder)) from err
+            raise self._refused(err) from err
 
     def __enter__(self) -> Self:
         return self
@@ -84,4 +91,11 @@ class Ledger:
         try:
             self._db.execute(words, (self._target, *values))
         except sqlite3.Error as err:
-            raise NotWritable(path=NAME) from err
+            raise self._refused(err) from err
+
+    def _refused(self, error: OSError | sqlite3.Error) -> StoreError:
+        """What SQLite or the system says of the disk; what stands in the ledger by then is whole."""
+        if isinstance(error, OSError):
+            return as_store_error(error, self._path)
+        kind = DiskFull if error.sqlite_errorcode in _NO_ROOM else NotWritable
+        return kind(path=str(self._path))

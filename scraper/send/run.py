@@ -48,12 +48,9 @@ class Wishes:
 
     def changes_of(self, item: Listed) -> dict[str, str]:
         """Keyword → value for one instance."""
-        folders = [self.by_folder[parent.name] for parent in item.path.parents if parent.name in self.by_folder]
-        return {
-            **self.changes,
-            **(folders[0] if folders else {}),
-            **self.by_uid.get(item.header.study_instance_uid, {}),
-        }
+        parents = item.path.parents if self.by_folder else ()
+        own = next((self.by_folder[parent.name] for parent in parents if parent.name in self.by_folder), {})
+        return {**self.changes, **own, **self.by_uid.get(item.header.study_instance_uid, {})}
 
 
 @dataclass(slots=True)

@@ -178,7 +178,7 @@ def _overrides(language: Language) -> Iterator[Finding]:
     from scraper.registry import catalogue, overrides
 
     for name in overrides.names():
-        title, kind = f"override {name}", catalogue.known().by_name.get(name)
+        title, kind = f"override {name}", catalogue.named(name)
         try:
             found = overrides.saved(kind) if kind is not None else None
         except WrongOverride as err:

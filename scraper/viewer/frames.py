@@ -22,29 +22,31 @@ from scraper.viewer.pack import packed
 
 MOST_WINDOWS: Final = 6  # of one frame
 _MOST_ENTRIES: Final = 1 << 16  # of a VOI LUT (PS3.3 C.11.2.1.1: 0 means so many)
+_MOST_AS_IS: Final = 1 << 20  # samples
 _STEPS: Final = (1 << 16) - 1
 
 
-def pack_frames(path: str, start: int, count: int) -> list[bytes]:
+def pack_frames(path: str, start: int, count: int, *, as_is: bool = False) -> list[bytes]:
     """Some frames of a Part 10 file, each packed; an empty one stands for a frame that can't be decoded.
 
     Args:
         path: of the file.
         start: the first frame that is wanted, from 0.
         count: how many; fewer come where the file ends.
+        as_is: grey ones of a usual size are not compressed: for a viewer on this computer.
     """
     made: list[bytes] = []
     try:
         with quiet():
             ds = read_file(Path(path))
             for offset, samples in enumerate(decoded(ds, list(range(start, start + count)))):
-                made.append(_frame(ds, samples, start + offset))
+                made.append(_frame(ds, samples, start + offset, as_is=as_is))
     except (*PYDICOM_ERRORS, CorruptInstance, RuntimeError, OSError):
         return made + [b""] * (count - len(made))
     return made + [b""] * (count - len(made))
 
 
-def _frame(ds: Dataset, samples: NDArray[Any], frame: int) -> bytes:
+def _frame(ds: Dataset, samples: NDArray[Any], frame: int, *, as_is: bool) -> bytes:
     ratio = aspect(ds, frame)
     header: dict[str, object] = {"aspect": ratio if 0.05 < ratio < 20 else 1.0}
     if not is_grey(ds):
@@ -76,7 +78,7 @@ def _frame(ds: Dataset, samples: NDArray[Any], frame: int) -> bytes:
     width: Any = np.uint8 if samples.dtype.itemsize == 1 and not is_signed else np.uint16
     if is_signed and samples.dtype.itemsize == 1:
         samples = samples.astype(np.int16)
-    return packed(np.ascontiguousarray(samples).view(width), header)
+    return packed(np.ascontiguousarray(samples).view(width), header, as_is=as_is and samples.size <= _MOST_AS_IS)
 
 
 def _sixteen_bits(samples: NDArray[Any], slope: float, intercept: float) -> tuple[NDArray[Any], float, float]:

@@ -62,7 +62,7 @@ def reasons(result: Result) -> list[str]:
             Manners(refuses=("series",)),
             Manners(refuses=("instances", "metadata")),
         ],
-        4,
+        2,
     ),
     ids=str,
 )
@@ -73,13 +73,15 @@ async def test_verdicts_11_what_a_capped_list_leaves_out_is_found_elsewhere(mann
 
 @pytest.mark.parametrize(
     "manners",
-    [
-        Manners(cap=5, capped=LISTS),
-        Manners(cap=5, capped=LISTS, pages=True),
-        Manners(cap=5, refuses=("study", "metadata")),
-        Manners(cap=5, capped=("instances", "study"), refuses=("metadata",), pages=True),
-        Manners(hides=5),
-    ],
+    first_of(
+        [
+            Manners(cap=5, capped=LISTS),
+            Manners(cap=5, capped=LISTS, pages=True),
+            Manners(cap=5, refuses=("study", "metadata")),
+            Manners(cap=5, capped=("instances", "study"), refuses=("metadata",), pages=True),
+            Manners(hides=5),
+        ]
+    ),
     ids=str,
 )
 async def test_verdicts_11_what_stays_short_of_the_count_is_incomplete(manners, tmp_path):
@@ -124,8 +126,8 @@ def many_frames(count: int = 40):
     return study.with_data(instance.sop_instance_uid, out.getvalue())
 
 
-@pytest.mark.parametrize("breaks_off", ["cut", "206"])
-@pytest.mark.parametrize("named", [True, False], ids=["named", "unnamed"])
+@pytest.mark.parametrize("breaks_off", first_of(["cut", "206"]))
+@pytest.mark.parametrize("named", first_of([True, False]), ids=["named", "unnamed"])
 async def test_verdicts_12_frames_that_came_are_used_and_the_rest_asked_for_singly(breaks_off, named, tmp_path):
     study = many_frames()
     manners = Manners(refuses=("file",), breaks_off=breaks_off, named=named)
@@ -138,7 +140,7 @@ async def test_verdicts_12_frames_that_came_are_used_and_the_rest_asked_for_sing
         assert service.asked.count("frames") < 40
 
 
-@pytest.mark.parametrize("breaks_off", ["file", "file 206"])
+@pytest.mark.parametrize("breaks_off", first_of(["file", "file 206"]))
 async def test_verdicts_12_a_file_that_always_breaks_off_is_taken_from_its_frames(breaks_off, tmp_path):
     study = chest_ct(slices=2, localizers=0, size=32, seed=167)
     result = await grabbed(AwkwardService(study, Manners(breaks_off=breaks_off)), tmp_path)
@@ -180,6 +182,7 @@ async def test_verdicts_13_pictures_beside_a_file_are_a_loss(tmp_path):
 # ---- 20: metadata of static creators, and problems that are equal
 
 
+@pytest.mark.thorough
 async def test_verdicts_20_metadata_of_one_object_is_read(tmp_path):
     manners = Manners(refuses=("file",), whole=("SR",), lone=True)
     result = await grabbed(AwkwardService(STUDY, manners), tmp_path)
@@ -239,7 +242,7 @@ def test_verdicts_20_equal_problems_without_instances_are_counted():
 
 
 @pytest.mark.parametrize(
-    "frames", first_of([10**9, "1000000000", "abc", "frames text", -1, [1], {"a": 1}, True, 1e300], 3)
+    "frames", first_of([10**9, "1000000000", "abc", "frames text", -1, [1], {"a": 1}, True, 1e300])
 )
 async def test_hostile_7_frames_are_a_number_and_never_an_allocation(frames, tmp_path):
     manners = Manners(
@@ -256,7 +259,7 @@ async def test_hostile_7_frames_are_a_number_and_never_an_allocation(frames, tmp
 
 
 @pytest.mark.parametrize("tag", first_of(["00280010", "00280100", "0020000D", "00200032"]))
-@pytest.mark.parametrize("value", [None, "abc", 10**30, -5, {}, "1" * 5000], ids=lambda v: str(v)[:12])
+@pytest.mark.parametrize("value", first_of([None, "abc", 10**30, -5, {}, "1" * 5000]), ids=lambda v: str(v)[:12])
 async def test_hostile_10_an_element_of_any_shape_is_no_crash(tag, value, tmp_path):
     study = chest_ct(slices=1, localizers=0, size=32, seed=166, dose_report=False)
     manners = Manners(refuses=("file",), changed={tag: {"vr": "UN", "Value": [value]}})
@@ -278,7 +281,7 @@ ODD = (
 )
 
 
-@pytest.mark.parametrize("tag", first_of(["0020000D", "0020000E", "00080018", "00201209", "00200011", "00100010"], 2))
+@pytest.mark.parametrize("tag", first_of(["0020000D", "0020000E", "00080018", "00201209", "00200011", "00100010"]))
 async def test_hostile_10_a_row_of_any_shape_is_no_crash(tag, tmp_path):
     study = chest_ct(slices=1, localizers=0, size=32, seed=168, dose_report=False)
     service = AwkwardService(study, Manners())

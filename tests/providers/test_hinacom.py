@@ -25,12 +25,11 @@ from scraper.registry.catalogue import find
 from scraper.testing import Case, check, rows, run
 
 QUICK = Timings(site_scale=0.01)
-BOTH = (Via.DIRECT, Via.BROWSER)
 BROWSER = (Via.BROWSER,)
 OPEN = {"password": site.PASSWORD}
 REBUILT = Origin.REBUILT
 CASES = (
-    Case("A: a share with its password", site.SHARE, answers=OPEN, origin=REBUILT, left_out=1, ways=BOTH),
+    Case("A: a share with its password", site.SHARE, answers=OPEN, origin=REBUILT, left_out=1, thorough=BROWSER),
     Case("A: a doubled slash", site.SHARE_DOUBLE_SLASH, answers=OPEN, origin=REBUILT, left_out=1),
     Case("A: Beijing 114, its port kept", site.BEIJING_SHARE, answers=OPEN, origin=REBUILT, left_out=1),
     Case("A: asks for the password", site.SHARE, raises=CredentialsRequired, thorough=BROWSER),

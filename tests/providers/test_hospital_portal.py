@@ -26,7 +26,6 @@ from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.testing import Case, check, first_of, rows, run
 
-BOTH = (Via.DIRECT, Via.BROWSER)
 BROWSER = (Via.BROWSER,)
 SITE = HospitalPortal()
 CHEST = {series.uid: len(series.instances) for series in SITE.study.series}
@@ -37,7 +36,7 @@ WRONG_PASSWORD = {**KNOWN, "password": "x"}
 TRIES = "账号或密码错误，还可尝试4次"
 BESIDE = 4  # of one zip: DICOMDIR, a preview, a viewer, an autorun file
 CASES = (
-    Case("every examination", ROOT, KNOWN, CHEST | HEAD, left_out=2 * BESIDE + 2, ways=BOTH),
+    Case("every examination", ROOT, KNOWN, CHEST | HEAD, left_out=2 * BESIDE + 2, thorough=BROWSER),
     Case("by the login page", LOGIN, KNOWN, CHEST | HEAD, left_out=2 * BESIDE + 2),
     Case("one examination", DETAIL, KNOWN, CHEST, left_out=BESIDE, thorough=BROWSER),
     Case("another maker's", OTHER, KNOWN, CHEST, left_out=BESIDE, thorough=BROWSER),

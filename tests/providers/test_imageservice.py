@@ -11,7 +11,7 @@ from scraper.core.errors import LinkExpired, NeedsBrowser, NoSuchStudy, PageBehi
 from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, check_listing, rows
+from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITE, GUARDED = site.ImageServiceSite(), site.ImageServiceSite(guarded=True, lower_head=True, prefix="/vna/image")
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
@@ -88,7 +88,13 @@ def test_any_host_is_recognised(url):
     assert (found.provider.name, found.listed) == ("imageservice", False)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", first_of(SHAPES))
 async def test_the_same_by_another_hand(shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
         await check_listing(Imageservice, CASES[0], world, tmp_path)
+
+
+async def test_a_service_that_says_why_it_lists_nothing(tmp_path):
+    with World(Reshaped(SITE, lambda _: {"code": "500", "message": "检查不存在"})) as world:
+        case = Case("", SITE.list_link(), raises=NoSuchStudy, says="检查不存在")
+        await check(Imageservice, case, world, tmp_path)

@@ -21,6 +21,7 @@ from fixtures.sites.kayicloud_share.site import (
 from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World, hosts
 from providers.kayicloud_share.provider import KayicloudShare
+from providers.universal import Universal
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, NoSuchStudy, ShareCancelled
 from scraper.core.link import parse_url
 from scraper.core.model import Via
@@ -87,6 +88,20 @@ async def test_a_page_of_other_manners(case, via, tmp_path):
             assert len(asked) == 1
 
 
+UNDESCRIBED = (
+    Case("no password", SITE.link(FREE), series=SERIES),
+    Case("an old link", SITE.old_link(), series=SERIES),
+    Case("another name", SITE.other_link(), series=SERIES),
+    Case("a password that nobody gives", SITE.link(OPEN), raises=CredentialsRequired),
+    Case("cancelled", SITE.link(CANCELLED), raises=ShareCancelled, says="分享已被取消"),
+)
+
+
+@pytest.mark.parametrize("case", first_of(UNDESCRIBED), ids=str)
+async def test_the_page_without_its_provider(case, world, tmp_path):
+    await check(Universal, case, world, tmp_path, Via.BROWSER)
+
+
 async def test_an_image_that_is_counted_and_not_listed_is_missing(world, tmp_path):
     SITE.unlisted = 1
     row = Case("counted", SITE.other_link(), series=SERIES, lacks="missing-instances")
@@ -142,7 +157,7 @@ def test_not_ours(link):
     assert KayicloudShare.recognises(parse_url(link)) is None
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", first_of(SHAPES))
 @pytest.mark.parametrize("case", first_of(CASES), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     SITE.woken.clear()

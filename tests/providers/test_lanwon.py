@@ -95,8 +95,24 @@ def test_any_host_is_recognised(case):
     assert (found.provider.name, found.listed) == ("lanwon", False)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", first_of(SHAPES))
 @pytest.mark.parametrize("case", first_of((CASES[0], CASES[10])), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
         await check_listing(Lanwon, case, world, tmp_path)
+
+
+async def test_keys_in_other_capitals(tmp_path):
+    def lower(value):
+        if isinstance(value, dict):
+            return {name.lower(): lower(item) for name, item in value.items()}
+        return [lower(item) for item in value] if isinstance(value, list) else value
+
+    with World(Reshaped(SITE, lower)) as world:
+        await check(Lanwon, CASES[0], world, tmp_path)
+
+
+async def test_the_phones_later_address_below_a_path(tmp_path):
+    link = f"{site.PREFIXED.origin}{site.BASE}/viewer/mobile.html?studyId={SITE.study.study_instance_uid}"
+    with World(SITE) as world:
+        await check(Lanwon, opens("", link), world, tmp_path)

@@ -42,7 +42,7 @@ async def test_addresses_that_lapse_are_asked_for_anew(tmp_path):
         assert len(world.requests(path="/nwservice/")) == 2
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", first_of(SHAPES))
 @pytest.mark.parametrize("case", first_of(CASES), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(site.LjjkSite(), SHAPES[shape])) as world:

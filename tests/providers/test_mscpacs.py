@@ -1,5 +1,8 @@
 """mscpacs: the originals next to the pictures, two cases on one page, a list as text or as an object, links that are over."""
 
+import json
+from dataclasses import replace
+
 import pydicom
 import pytest
 
@@ -7,6 +10,7 @@ from fixtures.sites.mscpacs import site
 from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.mscpacs import Mscpacs
+from providers.universal import Universal
 from scraper.core.errors import LinkExpired, NoSuchStudy
 from scraper.core.link import parse_url
 from scraper.core.model import Via
@@ -59,8 +63,28 @@ def test_any_host_is_recognised():
     assert (found.provider.name, found.listed) == ("mscpacs", False)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", first_of(SHAPES))
 @pytest.mark.parametrize("case", first_of(CASES), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(SITES["object"], SHAPES[shape])) as world:
         await check_listing(Mscpacs, case, world, tmp_path)
+
+
+async def test_an_original_below_the_origin_without_a_slash(tmp_path):
+    def relative(value):
+        return json.loads(json.dumps(value).replace('"/ws/getfile', '"ws/getfile'))
+
+    with World(Reshaped(SITES["object"], relative)) as world:
+        await check(Mscpacs, CASES[0], world, tmp_path)
+        assert world.unexpected == []
+
+
+async def test_a_list_that_is_the_text_of_nothing(tmp_path):
+    with World(Reshaped(SITES["object"], lambda _: {"d": "null"})) as world:
+        await check(Mscpacs, Case("", LINK(), raises=NoSuchStudy), world, tmp_path)
+
+
+@pytest.mark.parametrize("case", first_of(CASES[1:]), ids=str)
+async def test_a_message_in_vietnamese_without_the_provider(case, tmp_path):
+    with World(SITES["text"]) as world:
+        await check(Universal, replace(case, says=""), world, tmp_path, Via.BROWSER)

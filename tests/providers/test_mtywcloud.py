@@ -3,6 +3,7 @@
 import pytest
 
 from fixtures.sites.mtywcloud import site
+from fixtures.sites.reshaped import Reshaped
 from fixtures.world import World
 from providers.mtywcloud import Mtywcloud
 from scraper.core.errors import LinkExpired, NoSuchStudy, StudyGone
@@ -71,3 +72,36 @@ def test_a_hospitals_own_copy_is_recognised():
     found = find(parse_url(OWN_COPY))
     assert found is not None
     assert (found.provider.name, found.listed) == ("mtywcloud", False)
+
+
+def _named_otherwise(value):
+    """Documents known by their description, their SOP Class or the name of their file, and not by a modality."""
+    names = {
+        "KO": {"SeriesDescription": "KOS"},
+        "ECG": {"SeriesDescription": "心电图"},
+        "SM": {"SeriesDescription": "病理切片"},
+    }
+    for study in value.get("Data") or ():
+        for series in study["SeriesList"]:
+            if modality := series.pop("Modality", ""):
+                series.update(names.get(modality, {}))
+                if modality == "DOC":
+                    series["ImageList"][0]["SOPClassUID"] = "1.2.840.10008.5.1.4.1.1.104.1"
+    return value
+
+
+async def test_documents_by_what_the_list_calls_them(tmp_path):
+    with World(Reshaped(site.MtywcloudSite(documents=True), _named_otherwise)) as world:
+        case = Case("", site.share(site.BY_URL), series=SERIES, left_out=len(site.DOCUMENTS))
+        await check(Mtywcloud, case, world, tmp_path)
+
+
+async def test_images_that_are_counted_and_not_listed_are_missing(tmp_path):
+    def counts_more(value):
+        for study in value.get("Data") or ():
+            study["SeriesList"][0]["ImageCount"] += 2
+        return value
+
+    with World(Reshaped(SITE, counts_more)) as world:
+        case = Case("", site.share(site.BY_URL), series=SERIES, lacks="missing-instances")
+        await check(Mtywcloud, case, world, tmp_path)

@@ -64,7 +64,7 @@ def listen() -> int:
     return free_port()
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=first_of(KINDS))
 def foreign(request, listen) -> Iterator[ForeignArchive]:
     skip_if_missing(request.param)
     with request.param(PLAIN, LATER, stations={"CLOUDFILM": listen}) as running:
@@ -78,6 +78,7 @@ async def test_verdicts_18_a_foreign_archive_sends_what_it_stores(foreign, liste
 
 
 @BOTH_WAYS
+@pytest.mark.thorough
 async def test_verdicts_18_several_studies_of_a_patient(foreign, listen, way, tmp_path):
     result = await grabbed(foreign.link(f"PatientID={SAME_PATIENT}&get={way}&listen={listen}"), tmp_path)
     assert_whole(result, tmp_path, PLAIN, LATER)
@@ -114,6 +115,7 @@ async def test_verdicts_18_qrscp_sends_compressed_series(way, listen, tmp_path):
     first_of([(["+xt"], "get"), (["-xt"], "move"), (["-xt"], "get")]),
     ids=["it takes JPEG-LS", "it sends JPEG-LS", "it sends JPEG-LS by C-MOVE alone"],
 )
+@pytest.mark.thorough
 async def test_verdicts_18_dcmqrscp_sends_compressed_series_among_plain_ones(options, way, listen, tmp_path):
     skip_if_missing(DcmQrScp)
     with DcmQrScp(IN_ONE_SYNTAX, PLAIN, stations={"CLOUDFILM": listen}, options=options) as archive:
@@ -143,13 +145,14 @@ async def test_verdicts_18_what_an_archive_can_not_send_is_missing_for_its_own_r
 
 
 @pytest.mark.parametrize(
-    "withheld", [("SOPClassUID",), ("SOPClassUID", "Modality", "AvailableTransferSyntaxUID")], ids=str
+    "withheld", first_of([(("SOPClassUID",),), (("SOPClassUID", "Modality", "AvailableTransferSyntaxUID"),)]), ids=str
 )
 async def test_verdicts_18_an_archive_that_tells_no_class(withheld, tmp_path):
     with Archive(PLAIN, LATER, habits=Habits(withholds=withheld)) as archive:
         assert_whole(await grabbed(archive.link(study(PLAIN)), tmp_path), tmp_path, PLAIN)
 
 
+@pytest.mark.thorough
 async def test_verdicts_18_a_modality_that_does_not_fit_the_class(tmp_path):
     odd = LATER
     for instance in LATER.instances:

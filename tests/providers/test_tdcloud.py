@@ -10,7 +10,7 @@ from scraper.contract import CaptchaRequired, CredentialsRefused, LinkExpired
 from scraper.core.errors import NeedsBrowser
 from scraper.core.link import parse_url
 from scraper.core.model import Origin, Via
-from scraper.testing import Case, check, rows
+from scraper.testing import Case, check, first_of, rows
 
 SITE = TdcloudSite()
 SERIES = {series.uid: len(series.images) for series in SITE.study.series if series.images}
@@ -101,7 +101,7 @@ async def test_a_browser_is_needed(world, tmp_path):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", first_of(SHAPES))
 async def test_the_same_by_another_hand(shape, tmp_path):
     SITE.raw_only, SITE.tries, SITE.node = False, 0, None
     with World(Reshaped(SITE, SHAPES[shape])) as world:

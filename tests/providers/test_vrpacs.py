@@ -1,5 +1,7 @@
 """vrpacs: the service on the viewer's port and on one of its own, ids of both origins, Vietnamese names, links that are over."""
 
+import json
+
 import pydicom
 import pytest
 
@@ -65,8 +67,17 @@ def test_any_host_is_recognised():
     assert (found.provider.name, found.listed) == ("vrpacs", False)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", first_of(SHAPES))
 @pytest.mark.parametrize("case", first_of(CASES[:4]), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
         await check_listing(Vrpacs, case, world, tmp_path)
+
+
+async def test_an_image_id_below_the_origin_without_a_slash(tmp_path):
+    def relative(value):
+        return json.loads(json.dumps(value).replace("wadouri:/vrpacs-file/", "wadouri:vrpacs-file/"))
+
+    with World(Reshaped(SITE, relative)) as world:
+        await check(Vrpacs, CASES[0], world, tmp_path)
+        assert world.unexpected == []

@@ -80,7 +80,7 @@ async def test_a_firewall_is_called_one(world, tmp_path):
     assert result.error.values["what"] == Reason.FIREWALL
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", first_of(SHAPES))
 @pytest.mark.parametrize("case", first_of([case for case in CASES if Via.DIRECT in case.ways]), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     SITE.refuses, SITE.other_hand = False, True

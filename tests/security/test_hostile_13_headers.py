@@ -78,7 +78,7 @@ def test_hostile_13_what_unfolds_to_much_is_read_in_a_child(kind, tmp_path: Path
         assert reading.names_itself(path)
 
 
-@pytest.mark.parametrize("size", [0, 40 * MB])
+@pytest.mark.parametrize("size", first_of([0, 40 * MB]))
 def test_hostile_13_a_long_file_has_the_header_that_it_had(size, tmp_path):
     path = tmp_path / "a.dcm"
     path.write_bytes(deflated(size))

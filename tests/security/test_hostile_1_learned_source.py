@@ -232,6 +232,7 @@ def assert_harmless(source: str) -> None:
             assert not (node.id if isinstance(node, ast.Name) else node.attr).startswith("_")
 
 
+@pytest.mark.thorough
 def test_hostile_1_five_thousand_texts_in_every_place_of_a_provider_run_nothing():
     rng = random.Random(61)
     places, written, mild = (24, 0, ["patientId", "a/b", "url", "imageList", 'he said "x"', "back\\", "{x}", "测试"])

@@ -119,6 +119,7 @@ async def test_hostile_7_what_fills_the_browser_ends_its_window_alone(kind, tmp_
     assert browser_processes() == []
 
 
+@pytest.mark.thorough
 async def test_hostile_7_an_ordinary_window_is_far_below_the_bound(tmp_path):
     settings = Settings(timeout_s=20)
     with peak_of_all_processes() as peak:

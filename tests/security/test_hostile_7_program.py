@@ -8,7 +8,7 @@ from scraper.core.errors import ExitCode
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from scraper.pipeline.run import Run
 from scraper.session.browser import find_browser
-from scraper.testing import Silent, nobody
+from scraper.testing import Silent, first_of, nobody
 from tests.security.memory import MB, MOST, peak_of_all_processes
 from tests.security.test_hostile_addresses import answer, server
 
@@ -30,7 +30,7 @@ async def send_lists(writer: asyncio.StreamWriter, *, has_length: bool) -> None:
     writer.write(b"" if has_length else b"0\r\n\r\n")
 
 
-@pytest.mark.parametrize("has_length", [True, False], ids=["its length said", "in chunks"])
+@pytest.mark.parametrize("has_length", first_of([True, False]), ids=["its length said", "in chunks"])
 @pytest.mark.parametrize(
     ("link", "use"),
     [

@@ -201,7 +201,7 @@ OBJECTS = {
 }
 
 
-@pytest.mark.parametrize("kind", OBJECTS)
+@pytest.mark.parametrize("kind", first_of(OBJECTS))
 async def test_hostile_9_an_object_that_says_it_is_giant_is_a_problem_of_its_own(kind, tmp_path):
     path, sound = tmp_path / "a.dcm", tmp_path / "b.dcm"
     path.write_bytes(OBJECTS[kind]())

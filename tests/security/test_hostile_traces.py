@@ -21,6 +21,7 @@ import pytest
 
 from fixtures.dicom import chest_ct
 from scraper.session.browser.discovery import find_browser
+from scraper.testing import first_of
 from tests import aurora
 from tests.aurora import Fault
 from tests.test_cli import command, environment, site_of, up
@@ -118,7 +119,7 @@ class Home:
 
     def run(self, *words: object, code: int, **more: str) -> bytes:
         running = self.start(*words, **more)
-        out, err = running.communicate(timeout=120)
+        out, err = running.communicate(timeout=600)
         assert running.returncode == code, err
         assert not found_in(out, SECRETS), out
         assert not found_in(err, SECRETS + self.of_the_patient), err
@@ -193,11 +194,11 @@ def test_hostile_11_after_success(site, home):
     assert list(home.temporary.iterdir()) == []
 
 
-@pytest.mark.parametrize("answers", [given(ANSWER[::-1] + "1"), []])
+@pytest.mark.parametrize("answers", first_of([given(ANSWER[::-1] + "1"), []]))
 def test_hostile_11_after_a_refusal(site, home, answers):
     refused = ANSWER[::-1] + "1"
     running = home.start("grab", LINK, *answers, *words(site, "-o", home.output, "-v", "--json"))
-    out, err = running.communicate(timeout=120)
+    out, err = running.communicate(timeout=600)
     assert running.returncode == 5
     assert not found_in(out + err, (CODE, str(TOKEN)))
     home.check()
@@ -323,7 +324,7 @@ def test_hostile_11_what_record_and_learn_write(command_name):
         running = home.start(
             command_name, link, "-o", made, "--answer", f"password={lists.PASSWORD}", *world.options, **more
         )
-        out, err = running.communicate(timeout=300)
+        out, err = running.communicate(timeout=600)
         assert running.returncode == 0, err
         assert made.stat().st_size > 500
         for body in (out, err):

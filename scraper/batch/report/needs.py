@@ -52,5 +52,5 @@ def write(path: Path, rows: Sequence[tuple[Row, str]], language: Language) -> No
 
 
 def _asked(provider: str) -> list[str]:
-    found = catalogue.known().by_name.get(provider)
+    found = catalogue.named(provider)
     return [question.name for question in found.asks] if found is not None and found.asks else ["password"]

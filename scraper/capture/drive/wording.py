@@ -42,8 +42,10 @@ WAITING = re.compile(
     re.IGNORECASE,
 )
 EXPIRED = re.compile(
-    r"(链接|分享|二维码|页面)?.{0,4}(已失效|已过期|已经过期|已到期)|(link|share) has expired", re.IGNORECASE
+    r"(链接|分享|二维码|页面)?.{0,4}(已失效|已过期|已经过期|已到期)|(link|share) has expired|đã (hết|quá) hạn",
+    re.IGNORECASE,
 )
+LONGEST_MESSAGE = 200  # a page with more text is more than a message
 
 
 def is_never(text: str) -> bool:

@@ -13,6 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote, quote_plus, urljoin
 
@@ -302,7 +303,8 @@ def _blanks(fields: Mapping[str, str], own: frozenset[str], address: str) -> lis
     return blanks
 
 
-def spellings(value: str) -> dict[str, int]:
+@lru_cache(maxsize=MAX_RECORDS)
+def spellings(value: str) -> Mapping[str, int]:
     """How a value may stand in a request → the way of writing it; the plainest where several agree."""
     found: dict[str, int] = {}
     for way, write in enumerate(ENCODINGS):
@@ -313,7 +315,7 @@ def spellings(value: str) -> dict[str, int]:
 
 def places(address: str, text: str) -> Iterator[int]:
     """Where the text stands in the address as a whole word."""
-    if len(text) < MIN_VALUE:
+    if len(text) < MIN_VALUE or text not in address:  # as a rule it is not, and that is soon known
         return
     for match in re.finditer(re.escape(text), address):
         before, after = address[match.start() - 1 : match.start()], address[match.end() : match.end() + 1]

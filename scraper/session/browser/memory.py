@@ -12,15 +12,16 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 LOOK_EVERY_S: Final = 0.05  # a page fills some 2 GB in a second
 COUNT_EVERY: Final = 7  # looks until the processes are found again: a new one takes that long to start
 DRIVER: Final = b"run-driver"  # in the command line of the library's own process
-_SHORT: Final = 2048  # bytes of a command line that are looked at
+_SHORT: Final = 4096  # bytes of such a file that are looked at; only a command line is longer
 
 
 class MemoryWatch:
@@ -48,10 +49,11 @@ class MemoryWatch:
         self._ended.set()
 
     def _look(self) -> None:
-        looks, found = 0, list[int]()
+        looks, found, parents = 0, list[int](), dict[int, int]()
         while not self._ended.wait(LOOK_EVERY_S):
             if looks % COUNT_EVERY == 0:
-                found = browser_processes()
+                parents = _parents(parents)
+                found = browser_processes(parents)
             looks += 1
             grown = max(0, _taken(os.getpid()) - self._own)
             # memory that processes share is counted for each at the quick look, and once at the exact one
@@ -61,23 +63,29 @@ class MemoryWatch:
                 return
 
 
-def browser_processes() -> list[int]:
-    """The driver's and the browser's processes, where this process started them; nearest first."""
-    children = _children()
-    drivers = [pid for pid in children.get(os.getpid(), ()) if DRIVER in _command(pid)]
+def browser_processes(parents: Mapping[int, int] | None = None) -> list[int]:
+    """The driver's and the browser's processes, where this process started them; nearest first.
+
+    Args:
+        parents: each process's parent; by default they are looked up.
+    """
+    children: dict[int, list[int]] = {}
+    for pid, parent in (_parents() if parents is None else parents).items():
+        children.setdefault(parent, []).append(pid)
+    drivers = [pid for pid in children.get(os.getpid(), ()) if DRIVER in _start_of(f"/proc/{pid}/cmdline")]
     return [pid for driver in drivers for pid in (driver, *_descendants(driver, children))]
 
 
-def _children() -> dict[int, list[int]]:
-    """Map each process to its children."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError, ValueError, IndexError):
+def _parents(known: Mapping[int, int] = MappingProxyType({})) -> dict[int, int]:
+    """Map each process to its parent; of those ``known``, who runs on is not asked again."""
+    parents: dict[int, int] = {}
+    for name in os.listdir("/proc"):  # noqa: PTH208  # several times a second: a path for each would cost most of it
+        if name.isdigit():
+            pid = int(name)
+            with suppress(ValueError, IndexError):
                 # the name, in brackets, may hold anything
-                parent = int((entry / "stat").read_bytes().rpartition(b")")[2].split()[1])
-                children.setdefault(parent, []).append(int(entry.name))
-    return children
+                parents[pid] = known.get(pid) or int(_start_of(f"/proc/{pid}/stat").rpartition(b")")[2].split()[1])
+    return parents
 
 
 def _descendants(pid: int, children: dict[int, list[int]]) -> Iterator[int]:
@@ -88,10 +96,18 @@ def _descendants(pid: int, children: dict[int, list[int]]) -> Iterator[int]:
         waiting.extend(children.get(found, ()))
 
 
-def _command(pid: int) -> bytes:
-    with suppress(OSError), Path(f"/proc/{pid}/cmdline").open("rb") as stream:
-        return stream.read(_SHORT)
-    return b""
+def _start_of(path: str) -> bytes:
+    """The beginning of a file of ``/proc``; nothing of a process that has ended."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return b""
+    try:
+        return os.read(descriptor, _SHORT)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
 
 
 def _taken(pid: int) -> int:
@@ -106,10 +122,7 @@ def _share(pid: int) -> int:
 
 def _sum_of(path: str, names: tuple[bytes, ...]) -> int:
     """Sum of fields that the system gives in kB, in bytes; 0 for a process that has ended."""
-    try:
-        lines = Path(path).read_bytes().splitlines()
-    except OSError:
-        return 0
+    lines = _start_of(path).splitlines()
     return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(names))
 
 

@@ -55,6 +55,10 @@ FLAGS = (
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
     "--ignore-gpu-blocklist",  # WebGL, no GPU
+    # a page is put together by the processor itself: an emulated GPU takes several times as long for what WebGL does not draw
+    "--disable-gpu-compositing",
+    "--disable-gpu-rasterization",
+    "--disable-accelerated-2d-canvas",
     f"--js-flags=--max-old-space-size={MOST_SCRIPT_MEGABYTES}",  # a page whose scripts hold more ends, and not the others
 )
 CLOSE_S = 10.0  # a browser that has not closed by then is killed

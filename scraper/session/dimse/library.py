@@ -8,8 +8,3 @@ def keep_data_sets_out_of_logs() -> None:
     _config.LOG_HANDLER_LEVEL = "none"
     _config.LOG_REQUEST_IDENTIFIERS = False
     _config.LOG_RESPONSE_IDENTIFIERS = False
-
-
-def send_files_unchanged() -> None:
-    """Have the library send a file's bytes as they are, in pieces."""
-    _config.STORE_SEND_CHUNKED_DATASET = True

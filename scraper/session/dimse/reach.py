@@ -42,19 +42,33 @@ class Peer:
         return NotRegistered("calling", host=self.host, calling=self.calling, listen=self.listen, why=why)
 
 
-def reach(peer: Peer) -> None:
-    """Is there anybody; says why not, which the library keeps to itself.
+def connect(peer: Peer) -> socket.socket:
+    """A connection to the archive, over TLS where it wants that.
 
     Raises:
         SiteUnreachable: nobody, or no TLS with a certificate that can be trusted.
     """
     try:
-        with socket.create_connection(peer.address, timeout=peer.timeout_s) as plain:
-            if peer.tls is not None:
-                with peer.tls.context().wrap_socket(plain, server_hostname=peer.host):
-                    pass
+        plain = socket.create_connection(peer.address, timeout=peer.timeout_s)
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a message ends with a short piece
+            if peer.tls is None:
+                return plain
+            return peer.tls.context().wrap_socket(plain, server_hostname=peer.host)
+        except BaseException:
+            plain.close()
+            raise
     except (OSError, UnicodeError) as err:  # an SSLError is an OSError
         raise SiteUnreachable(host=peer.host, why=reason_of(err)) from err
+
+
+def reach(peer: Peer) -> None:
+    """Is there anybody; says why not, which the library keeps to itself.
+
+    Raises:
+        SiteUnreachable: as ``connect``.
+    """
+    connect(peer).close()
 
 
 def associate(
@@ -93,12 +107,12 @@ def associate(
     except (OSError, UnicodeError) as err:
         raise SiteUnreachable(host=peer.host, why=reason_of(err)) from err
     if not association.is_established:
-        raise _why_not(peer, came)
+        raise refusal(peer, came)
     return association
 
 
-def _why_not(peer: Peer, came: Mapping[str, Any]) -> CloudfilmError:
-    """The error that a refused association means (PS3.8 9.3.4)."""
+def refusal(peer: Peer, came: Mapping[str, Any]) -> CloudfilmError:
+    """The error that a refused association means (PS3.8 9.3.4); ``came``: the PDUs that came, by the library's names."""
     if ABORT in came:
         return peer.not_registered(Reason.ASSOCIATION_ABORTED)
     refusal = came.get(REJECT)

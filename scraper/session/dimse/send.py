@@ -1,4 +1,7 @@
-"""Objects to an archive by C-STORE (PS3.4 B), each in the Transfer Syntax that its file has, and Storage Commitment (PS3.4 J)."""
+"""Objects to an archive by C-STORE (PS3.4 B), each in the Transfer Syntax that its file has, and Storage Commitment (PS3.4 J).
+
+Commitment is asked for on an association of its own, which PS3.4 J.3.1 leaves open.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +20,18 @@ from pynetdicom import AE, build_context, evt
 from scraper.core.errors import SiteUnreachable
 from scraper.core.reasons import Reason
 from scraper.dicom.elements import quiet
-from scraper.session.dimse.library import keep_data_sets_out_of_logs, send_files_unchanged
-from scraper.session.dimse.reach import ABORT, ACCEPT, Peer, associate, reach
+from scraper.session.dimse.library import keep_data_sets_out_of_logs
+from scraper.session.dimse.reach import Peer, associate
 from scraper.session.dimse.status import SUCCESS
+from scraper.session.dimse.store_line import Pair, StoreLine
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
 
 COMMITMENT, COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"  # PS3.4 J.3
+COMMITS: Final = (COMMITMENT, "1.2.840.10008.1.2")  # its presentation context
 MOST_CONTEXTS: Final = 128 - 1  # PS3.8 9.3.2.2; one is for Storage Commitment
 DUPLICATE: Final = 0x0111  # PS3.7 C.5.4: it has this SOP instance already
-Pair = tuple[str, str]  # SOP Class UID, Transfer Syntax UID
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class Commitment:
 
 
 class Sender:
-    """One association to an archive that takes objects; every method blocks, and belongs in a thread of its own.
+    """What stores in an archive and asks it to keep; every method blocks, and belongs in a thread of its own.
 
     Args:
         peer: the archive; where ``listen`` is not 0, Storage Commitment's answer may come to that port.
@@ -48,13 +52,11 @@ class Sender:
 
     def __init__(self, peer: Peer, pairs: Sequence[Pair]) -> None:
         keep_data_sets_out_of_logs()
-        send_files_unchanged()
         self._peer = peer
-        self._pairs = pairs
-        self._open: Association | None = None
+        self._line = StoreLine(peer, [*pairs, COMMITS])
         self._answers: dict[str, Commitment] = {}  # by Transaction UID
         self._answered = threading.Condition()
-        self._last_pdus: dict[str, Any] = {}
+        self.offers_commitment = False
 
     def open(self) -> frozenset[Pair]:
         """Associate; gives the pairs that the archive takes.
@@ -62,61 +64,25 @@ class Sender:
         Raises:
             SiteUnreachable, SiteBusy, NotRegistered, UnknownCalledTitle: it does not speak to us.
         """
-        contexts = [build_context(sop_class, syntax) for sop_class, syntax in self._pairs]
-        contexts.append(build_context(COMMITMENT))
-        entity = AE(self._peer.calling)
-        entity.acse_timeout = entity.dimse_timeout = entity.connection_timeout = self._peer.timeout_s
-        entity.network_timeout = None
-        self._last_pdus.clear()
+        accepted = self._line.open()
+        self.offers_commitment = COMMITS in accepted
+        return accepted - {COMMITS}
 
-        def note(event: evt.Event) -> None:
-            self._last_pdus[type(event.pdu).__name__] = event.pdu
-
-        handlers: list[Any] = [(evt.EVT_PDU_RECV, note), (evt.EVT_N_EVENT_REPORT, self._report)]
-        reach(self._peer)
-        try:
-            self._open = associate(entity, self._peer, contexts, handlers, self._last_pdus)
-        except SiteUnreachable:
-            if ACCEPT not in self._last_pdus:
-                raise
-            return frozenset()  # it takes none of them, and the library ends such an association
-        return frozenset(
-            (str(context.abstract_syntax), str(context.transfer_syntax[0]))
-            for context in self._open.accepted_contexts
-            if context.abstract_syntax != COMMITMENT
-        )
-
-    @property
-    def offers_commitment(self) -> bool:
-        """Whether the archive took Storage Commitment's presentation context."""
-        contexts = self._open.accepted_contexts if self._open is not None else []
-        return any(context.abstract_syntax == COMMITMENT for context in contexts)
-
-    def store(self, path: Path) -> int:
+    def store(self, path: Path, pair: Pair, sop_instance_uid: str) -> int:
         """Send one Part 10 file; gives the archive's status (PS3.4 B.2.3).
 
         Raises:
             SiteUnreachable: the connection was lost, or the archive is silent.
+            OSError, CorruptInstance: the file can't be read any more.
         """
-        if self._open is None:
-            raise SiteUnreachable(host=self._peer.host, why=Reason.CONNECTION_LOST_DURING.of(step="C-STORE"))
-        with self._line("C-STORE"):
-            answer = self._open.send_c_store(path)
-        status = answer.get("Status")
-        if status is None:
-            self.close()
-            aborted = ABORT in self._last_pdus
-            why = Reason.ASSOCIATION_ABORTED_BY_IT if aborted else Reason.CONNECTION_LOST_DURING.of(step="C-STORE")
-            raise SiteUnreachable(host=self._peer.host, why=why)
-        return int(status)
+        return self._line.store(path, pair, sop_instance_uid)
 
     def commit(self, instances: Mapping[str, str], patience_s: float) -> Commitment | None:
         """Ask whether the archive keeps these for good (SOP Instance UID → SOP Class UID); None: no answer came in time.
 
         Raises:
-            SiteUnreachable: the connection was lost.
+            SiteUnreachable, SiteBusy, NotRegistered, UnknownCalledTitle: the association for it failed.
         """
-        assert self._open is not None  # noqa: S101  # asked of an open association alone
         asked = Dataset()
         asked.TransactionUID = transaction = str(generate_uid(prefix=None))
         items = []
@@ -125,13 +91,39 @@ class Sender:
             item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, uid
             items.append(item)
         asked.ReferencedSOPSequence = DicomSequence(items)
-        with self._listener(), self._line("N-ACTION"):
-            answer, _ = self._open.send_n_action(asked, 1, COMMITMENT, COMMITMENT_INSTANCE)
+        self.close()
+        with self._listener(), self._associated() as association:
+            answer, _ = association.send_n_action(asked, 1, COMMITMENT, COMMITMENT_INSTANCE)
             if answer.get("Status") != SUCCESS:
                 return None
             with self._answered:
                 self._answered.wait_for(lambda: transaction in self._answers, patience_s)
         return self._answers.get(transaction)
+
+    @contextmanager
+    def _associated(self) -> Iterator[Association]:
+        """An association for Storage Commitment.
+
+        Raises:
+            SiteUnreachable, SiteBusy, NotRegistered, UnknownCalledTitle: there is none, or none any more.
+        """
+        entity = AE(self._peer.calling)
+        entity.acse_timeout = entity.dimse_timeout = entity.connection_timeout = self._peer.timeout_s
+        entity.network_timeout = None
+        last_pdus: dict[str, Any] = {}
+
+        def note(event: evt.Event) -> None:
+            last_pdus[type(event.pdu).__name__] = event.pdu
+
+        handlers: list[Any] = [(evt.EVT_PDU_RECV, note), (evt.EVT_N_EVENT_REPORT, self._report)]
+        association = associate(entity, self._peer, [build_context(COMMITMENT)], handlers, last_pdus)
+        try:
+            yield association
+        except (RuntimeError, ValueError, OSError) as err:
+            raise SiteUnreachable(host=self._peer.host, why=Reason.CONNECTION_LOST_DURING.of(step="N-ACTION")) from err
+        finally:
+            if association.is_established:
+                association.release()
 
     def _report(self, event: evt.Event) -> tuple[int, None]:
         """Take the archive's answer (N-EVENT-REPORT), over this association or one of its own."""
@@ -168,23 +160,6 @@ class Sender:
             if server is not None:
                 server.shutdown()
 
-    @contextmanager
-    def _line(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except (RuntimeError, OSError) as err:
-            self.close()
-            raise SiteUnreachable(host=self._peer.host, why=Reason.CONNECTION_LOST_DURING.of(step=what)) from err
-
     def close(self) -> None:
-        """End the association."""
-        association, self._open = self._open, None
-        if association is not None and association.is_established:
-            association.release()
-
-    def abort(self) -> None:
-        """End the association at once; may be called from another thread."""
-        association, self._open = self._open, None
-        if association is not None and association.is_established:
-            association.abort()
-            association.dimse.msg_queue.put((None, None))  # wakes whoever waits for an answer
+        """End the association; from another thread also what is under way."""
+        self._line.close()

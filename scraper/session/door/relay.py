@@ -28,6 +28,8 @@ TLS_PORT = 443  # nothing but TLS is spoken there, which nobody can forward
 HELLO_S = 10.0  # a client that has not said where it wants to go by then is none of ours
 OWN = (
     "accounts.google.com",
+    "android.clients.google.com",
+    "mtalk.google.com",
     "clients1.google.com",
     "clients2.google.com",
     "clients3.google.com",
@@ -48,7 +50,7 @@ OWN = (
     "smartscreen.microsoft.com",
     "msedge.api.cdp.microsoft.com",
 )
-"""Hosts that browsers ask on their own (signing in, updates, warnings, hints): no page of a hospital lives there."""
+"""Hosts that browsers ask on their own (signing in, messages, updates, warnings, hints): no page of a hospital lives there."""
 
 
 def _is_browsers_own(host: str) -> bool:

@@ -117,6 +117,11 @@ function unpredict(low, high, rows, columns, out) {
 async function unpack(bytes) {
   const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
   const image = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
+  if (image.as_is) {
+    const samples = bytes.slice(4 + length);
+    image.samples = image.kind === "grey16" ? new Uint16Array(samples.buffer) : samples;
+    return image;
+  }
   const { rows, columns, kind } = image, size = rows * columns;
   const planes = { grey8: 1, grey16: 2, rgb: 3 }[kind];
   const data = await inflate(bytes.subarray(4 + length), size * planes);
