@@ -15,6 +15,7 @@ from fixtures.sites.generic_viewer.site import HOST, GenericViewer
 from fixtures.world import World
 from scraper.cli import commands
 from scraper.session.browser import find_browser
+from scraper.testing import first_of
 from tests.recorders import by_chromium, by_mitmproxy
 from tests.serving import served
 
