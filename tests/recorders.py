@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -29,13 +31,21 @@ def server_connect(data):
 """
 
 
-def look_through(page: Page, link: str, *, password: str = "", is_whole: bool = True) -> None:
-    """What a person does: each series from its first image to its last."""
+def look_through(
+    page: Page, link: str, *, password: str = "", is_whole: bool = True, awaited: tuple[str, int] = ("", 0)
+) -> None:
+    """What a person does: each series from its first image to its last; else until so many addresses of a shape have come."""
+    finished: list[str] = []
+    page.on("requestfinished", lambda request: finished.append(request.url))
     page.goto(link, wait_until="networkidle")
     if password:
         page.fill("input[type=password]", password)
         page.click("form button")
         page.wait_for_selector("nav button")
+    give_up = time.monotonic() + 180
+    while sum(re.search(awaited[0], url) is not None for url in finished) < awaited[1]:
+        assert time.monotonic() < give_up, finished
+        page.wait_for_timeout(100)
     page.mouse.move(300, 300)
     for button in page.locator("nav button").all() if is_whole else ():
         button.click()
@@ -45,9 +55,7 @@ def look_through(page: Page, link: str, *, password: str = "", is_whole: bool = 
     page.wait_for_load_state("networkidle")
 
 
-def by_chromium(
-    rows: list[str], link: str, folder: Path, *, password: str = "", is_whole: bool = True, name: str = "film.har"
-) -> Path:
+def by_chromium(rows: list[str], link: str, folder: Path, *, name: str = "film.har", **more: Any) -> Path:
     """Chromium's own recording; bodies stand in it, or lie in its zip (``name`` ends with .zip) or beside it (``attach-…``)."""
     rules = [f"MAP {host} {address}" for host, _, address in (row.split(":", 2) for row in rows)]
     path = folder / name
@@ -59,15 +67,13 @@ def by_chromium(
         context = browser.new_context(
             ignore_https_errors=True, record_har_path=path, record_har_content=how, record_har_mode="full"
         )
-        look_through(context.new_page(), link, password=password, is_whole=is_whole)
+        look_through(context.new_page(), link, **more)
         context.close()
         browser.close()
     return path
 
 
-def by_mitmproxy(
-    rows: list[str], link: str, folder: Path, *, password: str = "", is_whole: bool = True, name: str = "film.har"
-) -> Path:
+def by_mitmproxy(rows: list[str], link: str, folder: Path, *, name: str = "film.har", **more: Any) -> Path:
     """What mitmproxy saves of a browser behind it."""
     path = folder / name
     with mitmdump(rows, path) as port, sync_playwright() as playwright:
@@ -75,7 +81,7 @@ def by_mitmproxy(
             executable_path=find_browser(), args=["--no-sandbox"], proxy={"server": f"http://127.0.0.1:{port}"}
         )
         context = browser.new_context(ignore_https_errors=True)
-        look_through(context.new_page(), link, password=password, is_whole=is_whole)
+        look_through(context.new_page(), link, **more)
         context.close()
         browser.close()
     return path
