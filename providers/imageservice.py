@@ -22,7 +22,7 @@ from scraper.contract import (
     route,
 )
 
-LIST_LINK = r"(?i:/(?:[^?#]*/)?Home/ImageService\?(?:[^#]*&)?StudyUID=[\d.]+.*)"
+LIST_LINK = r"(?i:/(?:[^?#]*/)?Home/ImageService\?(?:[^#]*&)?StudyUID=[\d.]++.*)"
 FILM_LINK = r"/film/?(?:index\.html)?#/(?=[A-Za-z]*\d)[\w-]{4,64}/?"
 
 

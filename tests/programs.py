@@ -46,16 +46,22 @@ class WarmProgram:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = dict(environment)
+        self._start()
+        atexit.register(self.close)
+
+    def _start(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._process = subprocess.Popen(
             [sys.executable, "-c", START, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
-            env={**environment, "PYTHONPATH": os.pathsep.join([environment.get("PYTHONPATH", ""), str(ROOT)])},
+            env={
+                **self.environment,
+                "PYTHONPATH": os.pathsep.join([self.environment.get("PYTHONPATH", ""), str(ROOT)]),
+            },
             cwd=ROOT,
         )
         theirs.close()
-        atexit.register(self.close)
 
     def run(
         self, words: list[str], text: str, environment: Mapping[str, str], cwd: Path
@@ -68,7 +74,12 @@ class WarmProgram:
             streams = array.array("i", [given.fileno(), out.fileno(), err.fileno()])
             self._socket.sendmsg([asked], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, streams)])
             self._socket.settimeout(TIMEOUT_S)
-            code = int(self._socket.makefile("r").readline())
+            try:
+                code = int(self._socket.makefile("r").readline())
+            except TimeoutError:
+                self.close()  # its answer to this call must not be taken for the one to the next
+                self._start()
+                raise
             out.seek(0)
             err.seek(0)
             shown = [stream.read().decode().replace("\r\n", "\n") for stream in (out, err)]

@@ -40,7 +40,7 @@ def mapped(port: int, **options) -> Settings:
     return Settings(connect_to=tuple(ConnectTo.parse(f"{name}:80:127.0.0.1:{port}") for name in names), **options)
 
 
-async def wait_until(claim, timeout_s=20.0):
+async def wait_until(claim, timeout_s=120.0):
     async with asyncio.timeout(timeout_s):
         while not await claim():  # noqa: ASYNC110  # a page's title sends no event
             await asyncio.sleep(0.05)

@@ -18,7 +18,7 @@ from scraper.capture.patients import are_same_patient
 from scraper.core.model import Header, Via
 from scraper.core.reasons import Reason
 from scraper.session.browser import find_browser
-from scraper.testing import Case, check
+from scraper.testing import Case, check, first_of
 
 ADDRESS = Address("film.viewer.test")
 BY_POST = "u => fetch('/object', {method: 'POST', body: JSON.stringify({id: u})}).then(a => a.arrayBuffer())"
@@ -174,12 +174,8 @@ WHOLE = ("unmarked", "socket", "post", "wado", "parts", "dicomweb")
 needs_browser = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 
 
-def first_two(kinds):
-    return [pytest.param(kind, marks=[pytest.mark.thorough] if place > 1 else []) for place, kind in enumerate(kinds)]
-
-
 @needs_browser
-@pytest.mark.parametrize("kind", first_two(WHOLE))
+@pytest.mark.parametrize("kind", first_of(WHOLE))
 async def test_verdicts_further_studies_of_the_patient_are_captured(kind, tmp_path):
     site = Viewer(kind)
     with World(site) as world:

@@ -119,6 +119,7 @@ def test_a_bundle_becomes_a_provider_and_a_site_that_answers_as_it_did(viewer, t
 
 
 @needs_browser
+@pytest.mark.thorough
 def test_learn_writes_the_same_files(tmp_path):
     link, site, _ = VIEWERS["a chain of calls"]
     path, folder = tmp_path / "bundle.zip", tmp_path / "checkout"

@@ -26,7 +26,7 @@ from scraper.core.messages import catalogue, describe_problem
 from scraper.core.model import Origin
 from scraper.core.reasons import Reason
 from scraper.core.settings import Language
-from scraper.verify import Checked, Inspector, check_folder, find, instance, series, study
+from scraper.verify import Checked, Inspector, check_folder, find, instance, series, study, unreadable
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom next to the repository")
@@ -540,9 +540,9 @@ async def test_a_worker_that_dies_or_hangs_is_a_problem_and_no_end(tmp_path, mon
         assert await inspector.apart(os._exit, 3) is None
         assert await inspector.apart(os.path.basename, "a/b") == "b"
     async with Inspector(1, timeout_s=0.5) as inspector:
-        assert [p.code for p in (await inspector.inspect(tmp_path / "hangs.dcm", Origin.ORIGINAL)).problems] == [
-            "check-timed-out"
-        ]
+        late = await inspector.inspect(tmp_path / "hangs.dcm", Origin.ORIGINAL)
+        assert [problem.code for problem in late.problems] == ["check-timed-out"]
+        assert unreadable(late).code == "not-checked-in-time"  # and no object that is none
         assert await inspector.apart(time.sleep, 60) is None
     assert not workers()
 

@@ -108,6 +108,7 @@ def test_a_report_names_nothing_outside_its_folder(tmp_path):
         says(page, "dialog", "没有图像")
 
 
+@pytest.mark.thorough
 def test_an_archive_that_asks_who_sends(tmp_path):
     fetch(tmp_path, STUDY)
     basic = "Basic " + base64.b64encode(b"clinic:s3cret-w0rd").decode()

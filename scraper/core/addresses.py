@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from enum import Enum, auto
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from scraper.core.errors import UnusableLink
@@ -26,6 +27,7 @@ _6TO4 = IPv6Network("2002::/16")
 _TEREDO = IPv6Network("2001::/32")
 _COMPATIBLE = IPv6Network("::/96")
 _ISATAP = (0x5EFE, 0x0200_5EFE)  # RFC 5214 6.1: the third quarter of an address
+LONGEST_NAME = 255  # RFC 1035 2.3.4; a longer one leads nowhere, and is remembered nowhere
 _INSIDE_NAMES = (".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa", ".localdomain")
 
 
@@ -57,6 +59,13 @@ def canonical_host(host: str) -> str:
     Raises:
         UnusableLink: no sound host.
     """
+    if len(host) > LONGEST_NAME:
+        raise UnusableLink(link=host[:80] + "…")
+    return _canonical(host)
+
+
+@lru_cache(maxsize=1024)
+def _canonical(host: str) -> str:
     name = host.strip("[]") if host.startswith("[") and host.endswith("]") else host
     if ":" in name:
         try:

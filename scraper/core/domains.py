@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from scraper.core.addresses import address_of, canonical_host
+from scraper.core.addresses import LONGEST_NAME, address_of, canonical_host
 from scraper.core.errors import UnusableLink
 
 if TYPE_CHECKING:
@@ -36,9 +36,13 @@ def _suffixes(top: str) -> PublicSuffixList:
     )
 
 
-@lru_cache(maxsize=4096)
 def site_of(host: str) -> str:
     """The registrable domain of a host (``a.film.example.com.cn`` → ``example.com.cn``); an address or a bare name is its own."""
+    return host.lower() if len(host) > LONGEST_NAME else _site_of(host)
+
+
+@lru_cache(maxsize=4096)
+def _site_of(host: str) -> str:
     try:
         name = canonical_host(host)
     except UnusableLink:

@@ -296,6 +296,10 @@ class CorruptInstance(Incomplete):
     """What arrived is no DICOM, or not a whole one. Values: ``what``."""
 
 
+class NotCheckedInTime(CorruptInstance):
+    """What arrived could not be read within the time allowed, so that nothing is known of it."""
+
+
 class WrongStudy(Incomplete):
     """What arrived belongs to another study or another patient."""
 

@@ -78,6 +78,7 @@ class Reason(StrEnum):
     TAGS_UNREADABLE = auto()
     TAGS_WITHOUT_PIXELS = auto()
     NO_DICOM_OBJECT = auto()
+    CHECK_CRASHED = auto()
     NO_DICOM_OBJECT_CAME = auto()
     NO_DICOM_OBJECT_IN_ZIP = auto()
     ANOTHER_INSTANCE = auto()

@@ -23,7 +23,9 @@ _WORDS: Final[Mapping[type[StudyGone], str]] = {
         không tìm thấy · không tồn tại
     """,
 }
-_GONE: Final = {kind: tuple(re.split(r"\s*[·\n]\s*", words.strip())) for kind, words in _WORDS.items()}
+_GONE: Final = {
+    kind: tuple(word.strip() for word in re.split(r"[·\n]", words.strip())) for kind, words in _WORDS.items()
+}
 # said by services that could not decrypt or verify a request
 _WRONG_KEY = ("签名", "验签", "解密", "invalid signature", "signature mismatch", "padding is invalid", "bad decrypt")
 

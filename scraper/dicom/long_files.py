@@ -12,10 +12,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
-from scraper.core.errors import CorruptInstance
+from scraper.core.errors import CorruptInstance, NotCheckedInTime
 from scraper.core.model import Header
 from scraper.core.reasons import Reason, as_cause
-from scraper.isolation.child import Child, ChildLost, Say, answer_questions
+from scraper.isolation.child import Child, ChildLate, ChildLost, Say, answer_questions
 from scraper.isolation.memory_budget import OF_ALL
 from scraper.isolation.plain import from_plain, to_plain
 
@@ -61,11 +61,14 @@ def _asked(what: str, path: Path) -> bytes:
     """The child's answer about one file.
 
     Raises:
-        CorruptInstance: as the work asked for, or it takes more than the child's memory and time.
+        CorruptInstance: as the work asked for, or it takes more than the child's memory.
+        NotCheckedInTime: it takes more than the child's time.
     """
     with _lock, OF_ALL.share(MEMORY):
         try:
             *_, (answer, made) = _child.ask({"what": what, "path": str(path.absolute())}, longest=LONGEST)
+        except ChildLate as err:
+            raise NotCheckedInTime from err
         except ChildLost as err:
             raise CorruptInstance(what=Reason.DAMAGED_FILE) from err
         finally:

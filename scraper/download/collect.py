@@ -24,7 +24,7 @@ from scraper.download.fetch import Fetched, Fetcher
 from scraper.download.watcher import Watcher
 from scraper.protocols.fidelity import fidelity
 from scraper.store.place import StudyStore
-from scraper.verify import Checked, Inspector, lost_between
+from scraper.verify import Checked, Inspector, lost_between, unreadable
 
 AHEAD = 64  # instances that wait on the disk for their inspection before fetching waits for it
 DOCUMENTS = frozenset(
@@ -318,7 +318,7 @@ class Collector:
         header = checked.header
         if header is None or not header.sop_instance_uid:
             checked.path.unlink(missing_ok=True)
-            self._failed[name] = CorruptInstance(what=Reason.NO_DICOM_OBJECT)
+            self._failed[name] = unreadable(checked)
             return
         if wanted.series.study_instance_uid and header.study_instance_uid != wanted.series.study_instance_uid:
             checked.path.unlink(missing_ok=True)

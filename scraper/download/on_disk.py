@@ -11,7 +11,14 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from scraper.core.disk import disk_errors, keep_reserve
-from scraper.core.errors import CloudfilmError, CorruptInstance, FolderGiven, NoDicomHere, OnlyViewerHere
+from scraper.core.errors import (
+    CloudfilmError,
+    CorruptInstance,
+    FolderGiven,
+    NoDicomHere,
+    NotCheckedInTime,
+    OnlyViewerHere,
+)
 from scraper.core.evidence import Evidence
 from scraper.core.model import Origin, Problem, Series
 from scraper.core.reasons import Reason
@@ -20,7 +27,7 @@ from scraper.dicom.directory import ListedFile, directory_rows
 from scraper.dicom.part10 import normalise
 from scraper.download.collect import Collected
 from scraper.download.package import Contents
-from scraper.verify import Candidate, Checked, Files, Inspector, listing
+from scraper.verify import Candidate, Checked, Files, Inspector, listing, unreadable
 
 MOST_FILES: Final = 200_000
 _PROGRAMS: Final = frozenset((".exe", ".inf", ".dll", ".app", ".jar", ".bat", ".msi", ".ocx"))
@@ -45,9 +52,15 @@ async def contents_of(source: Path, files: Files, inspector: Inspector, folder: 
         if item.header is not None:
             studies.setdefault(item.header.study_instance_uid, []).append((name, item))
     sound = {name for rows in studies.values() for name, _ in rows}
-    broken = tuple(candidate.name for candidate in wanted if candidate.name not in sound)
+    unread = {name: unreadable(item) for name, item in checked if item.header is None}
+    broken = {
+        candidate.name: unread.get(candidate.name) or CorruptInstance(what=Reason.BROKEN_ZIP)
+        for candidate in wanted
+        if candidate.name not in sound
+    }
     if not studies:
-        raise CorruptInstance(what=Reason.DAMAGED_FILE)
+        late = [error for error in unread.values() if isinstance(error, NotCheckedInTime)]
+        raise late[0] if late else CorruptInstance(what=Reason.DAMAGED_FILE)
     directories = await _directories(files, inspector)
     listed = listing.compare(directories, files.names, dict(checked))
     named = frozenset(record.study_instance_uid for rows in directories.values() for record in rows)

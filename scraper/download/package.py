@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scraper.core.errors import CorruptInstance, MissingInstances, NotOriginalDicom
+from scraper.core.errors import CloudfilmError, CorruptInstance, MissingInstances, NotOriginalDicom
 from scraper.core.model import Origin, Package, Problem
 from scraper.core.reasons import Reason
 from scraper.dicom.directory import ListedFile, directory_rows
@@ -24,14 +24,14 @@ class Contents:
     Attributes:
         studies: Study Instance UID → its objects, each with its name in the package.
         left_out: names of what is no DICOM object.
-        broken: names of what could not be taken out whole.
+        broken: names of what could not be taken out or read whole → why.
         listing: what the package's own DICOMDIR names, compared with this.
         listed: the Study Instance UIDs that a DICOMDIR names.
     """
 
     studies: Mapping[str, Sequence[tuple[str, Checked]]]
     left_out: tuple[str, ...]
-    broken: tuple[str, ...]
+    broken: Mapping[str, CloudfilmError]
     listing: Listing
     listed: frozenset[str] = frozenset()
 
@@ -51,7 +51,7 @@ async def fetch_contents(package: Package, fetcher: Fetcher, inspector: Inspecto
     left_out = [
         member.name for member in members if member.path is None and not member.is_broken and member.directory is None
     ]
-    broken = tuple(member.name for member in members if member.is_broken)
+    broken = {member.name: CorruptInstance(what=Reason.BROKEN_ZIP) for member in members if member.is_broken}
     studies: dict[str, list[tuple[str, Checked]]] = {}
     for name, item in checked:
         studies.setdefault(item.header.study_instance_uid if item.header else "", []).append((name, item))
@@ -83,15 +83,12 @@ async def collect_study(contents: Contents, uid: str, package: Package, collecto
         collector.adopt(name, item)
     await collector.keep_earlier()
     collected = collector.collected()
-    lost = {
-        name: CorruptInstance(what=Reason.BROKEN_ZIP) for name in broken
-    }  # which of several studies they belong to is unknown
     return replace(
         collected,
         left_out=contents.left_out,
         problems=(*problems, *collected.problems),
         expected_total=counted,
-        failed={**lost, **collected.failed},
+        failed={**broken, **collected.failed},  # which of several studies they belong to is unknown
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import filecmp
+import hashlib
 import re
 import shutil
 from collections import defaultdict
@@ -96,6 +96,11 @@ def _readable(candidate: Candidate, scratch: Path, number: int) -> tuple[Path, H
     return copy, dicom.normalise(copy)
 
 
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def gather(files: Files, scratch: Path) -> tuple[list[Listed], list[LeftOut]]:
     """Instances of all series, and unreadable files; identical copies are counted once.
 
@@ -104,7 +109,8 @@ def gather(files: Files, scratch: Path) -> tuple[list[Listed], list[LeftOut]]:
         scratch: folder for copies of files that lack Part 10's head.
     """
     found: dict[tuple[str, str], list[tuple[Path, Header, str]]] = defaultdict(list)
-    same_uid: dict[str, list[Path]] = defaultdict(list)
+    first: dict[tuple[str, int], Path] = {}  # of each UID and size; digests only where there is a second
+    digests: dict[tuple[str, int], set[str]] = {}
     left_out = []
     for number, candidate in enumerate(files.candidates):
         if candidate.left_out:
@@ -115,10 +121,13 @@ def gather(files: Files, scratch: Path) -> tuple[list[Listed], list[LeftOut]]:
             why = err.cause if isinstance(err, CorruptInstance) else err.strerror
             left_out.append(LeftOut(candidate.name, why or Reason.UNREADABLE_FILE))
             continue
-        twins = same_uid[header.sop_instance_uid]
-        if any(filecmp.cmp(path, twin, shallow=False) for twin in twins):
-            continue
-        twins.append(path)
+        key = header.sop_instance_uid, path.stat().st_size
+        if first.setdefault(key, path) is not path:
+            known = digests.setdefault(key, {_digest(first[key])})
+            digest = _digest(path)
+            if digest in known:
+                continue
+            known.add(digest)
         found[header.study_instance_uid, header.series_instance_uid].append((path, header, candidate.name))
     return _in_order(list(found.values())), left_out
 

@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from scraper.core.model import Problem
@@ -13,6 +14,7 @@ from scraper.dicom.structure import NATIVE
 from scraper.export.companions import Companions, Entry, sha256_of
 from scraper.export.gather import Listed
 
+_PIECE = 1 << 20  # bytes: a file may have gigabytes
 ROOM = 1 << 20  # bytes of a part for its directory and for what stands beside the images
 
 
@@ -72,5 +74,10 @@ def _parts(listed: Sequence[Listed], made: Path, most_bytes: int) -> list[_Part]
 
 
 def _packed_size(item: Listed) -> int:
-    data = item.path.read_bytes()
-    return (len(zlib.compress(data, 6)) if _method(item) == zipfile.ZIP_DEFLATED else len(data)) + 512
+    size = item.path.stat().st_size
+    if _method(item) == zipfile.ZIP_DEFLATED:
+        packing = zlib.compressobj(6)
+        with item.path.open("rb") as file:
+            size = sum(len(packing.compress(piece)) for piece in iter(partial(file.read, _PIECE), b""))
+        size += len(packing.flush())
+    return size + 512

@@ -20,10 +20,15 @@ from scraper.core.reasons import Reason
 from scraper.dicom import charset, structure
 from scraper.dicom.elements import declared_charset
 from scraper.export.gather import LeftOut, Listed, by_series, problems_of
+from scraper.isolation import other_program
 from scraper.isolation.own_program import NO_CONSOLE
 from scraper.verify import is_image
 
 _TIMEOUT_S: Final = 1800
+# bytes that the converter may have: it holds a whole series, which may be packed, and its compressed volume
+_MEMORY: Final = 512 << 20
+_MEMORY_PER_BYTE: Final = 12
+_MOST_MEMORY: Final = 6000 << 20
 _UNSAFE: Final = re.compile(r"[^\w.\-]+")
 # what it says of the files: how many became a volume, and which it could not use
 _TAKEN: Final = re.compile(r"^Convert (\d+) DICOM", re.MULTILINE)
@@ -81,12 +86,20 @@ def _converted(program: str, members: Sequence[Listed], made: Path, out: Path) -
         for listed in members:
             _link(listed.path, Path(inside) / f"{listed.index:05}.dcm")
         out.mkdir(parents=True)
-        command = [program, "-z", "y", "-b", "y", "-ba", "y", "-f", "%s", "-o", str(out), inside]
+        # "i": it compresses by itself, and starts no other program for that
+        command = [program, "-z", "i", "-b", "y", "-ba", "y", "-f", "%s", "-o", str(out), inside]
+        size = sum(listed.path.stat().st_size for listed in members)
+        memory = min(_MEMORY + _MEMORY_PER_BYTE * size, _MOST_MEMORY)
         why, output = Reason.DCM2NIIX_NO_VOLUME, ""
         try:
-            # the program is ours, the folder is ours, no word comes from a file
+            # the folder is ours, no word comes from a file; what reads the files is a program in C++
             ran = subprocess.run(  # noqa: S603
-                command, capture_output=True, timeout=_TIMEOUT_S, check=False, creationflags=NO_CONSOLE
+                other_program.fenced(command, out, memory),
+                capture_output=True,
+                timeout=_TIMEOUT_S,
+                check=False,
+                env=other_program.environment(out),
+                creationflags=NO_CONSOLE,
             )
             output = ran.stdout.decode("utf-8", "replace")
         except subprocess.TimeoutExpired:

@@ -25,12 +25,17 @@ from scraper.isolation.process import bare_environment, confine
 LONGEST_HEADER: Final = 1 << 20  # bytes of one line; the longest name in a zip has 64 KB
 _LOOK_EVERY_S: Final = 0.5
 
+
 Message = tuple[dict[str, Any], bytes]
 Say = Callable[..., None]
 
 
 class ChildLost(Exception):
     """The process died, took too long, or said what no process of ours says."""
+
+
+class ChildLate(ChildLost):
+    """The process took longer than it may, and was ended."""
 
 
 class Child:
@@ -47,6 +52,7 @@ class Child:
         self._patience_s = patience_s
         self._process: subprocess.Popen[bytes] | None = None
         self._deadline = 0.0
+        self._is_late = False
 
     def ask(
         self,
@@ -65,9 +71,9 @@ class Child:
             may_go_on: looked at twice a second; the process is ended once it says no.
 
         Raises:
-            ChildLost: at any point.
+            ChildLost: at any point. ChildLate: where it took too long.
         """
-        is_over = False
+        is_over = self._is_late = False
         try:
             process = self._running()
             assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101  # made with pipes
@@ -80,7 +86,7 @@ class Child:
                     yield answer
                     self._deadline = time.monotonic() + self._patience_s
         except (OSError, EOFError, ValueError, TypeError, KeyError, RecursionError) as err:
-            raise ChildLost from err
+            raise (ChildLate if self._is_late else ChildLost) from err
         finally:
             if not is_over:  # it is still at work on what nobody wants any more
                 self.close()
@@ -105,7 +111,8 @@ class Child:
 
         def look() -> None:
             while not is_done.wait(_LOOK_EVERY_S):
-                if time.monotonic() > self._deadline or not may_go_on():
+                self._is_late = time.monotonic() > self._deadline
+                if self._is_late or not may_go_on():
                     process.kill()
                     return
 

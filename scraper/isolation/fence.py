@@ -72,6 +72,7 @@ _REFUSED: Final = {  # what no reader of pictures, archives or texts has to call
     "setuid": (105, 146),
     "setgid": (106, 144),
 }
+_BECOMES: Final = ("execve", "execveat")
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | 1  # the call fails with EPERM
 _UNKNOWN: Final = 0x00050000 | 38  # the call fails with ENOSYS
 _CLONE3: Final = 435
@@ -165,14 +166,18 @@ def is_up() -> bool:
     return bool(_raised)
 
 
-def fence_calls() -> bool:
-    """Open no socket, start no program, touch no other process; whether the kernel knows how. All threads at once."""
+def fence_calls(*, may_execute: bool = False) -> bool:
+    """Open no socket, start no program, touch no other process; whether the kernel knows how. All threads at once.
+
+    ``may_execute``: this process may still become another program, which inherits the fence.
+    """
     _raised.append(True)
     machine = _MACHINES.get(platform.machine()) if sys.platform == "linux" else None
     if machine is None or sys.maxsize < 2**32:
         return False
     audit, seccomp, kind = machine
-    numbers = [pair[0 if kind == "x86" else 1] for pair in _REFUSED.values()]
+    allowed = _BECOMES if may_execute else ()
+    numbers = [pair[0 if kind == "x86" else 1] for name, pair in _REFUSED.items() if name not in allowed]
     refused = sorted({number for number in numbers if number is not None})
     program = _filter(audit, refused, is_x86=kind == "x86")
     buffer = ctypes.create_string_buffer(program, len(program))

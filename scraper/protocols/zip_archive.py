@@ -17,14 +17,14 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Literal
 
-from scraper.core.errors import CorruptInstance, DiskFull, NotAnImage
+from scraper.core.errors import CorruptInstance, DiskFull, NotAnImage, NotCheckedInTime
 from scraper.core.leftovers import RunFolder
 from scraper.core.reasons import Cause, Reason
 from scraper.core.settings import RESERVE_BYTES
 from scraper.core.sniff import Kind
 from scraper.dicom.part10 import normalise
 from scraper.dicom.reading import names_itself
-from scraper.isolation.child import Child, ChildLost
+from scraper.isolation.child import Child, ChildLate, ChildLost
 from scraper.isolation.plain import from_plain
 from scraper.protocols.zip_unpack import Entry
 
@@ -267,6 +267,8 @@ def _entries(
         except ChildLost as err:
             if is_full:
                 raise DiskFull(path=str(folder)) from err
+            if isinstance(err, ChildLate):
+                raise NotCheckedInTime from err
             raise CorruptInstance(what=Reason.BROKEN_TAR if how == "tar" else _BROKEN) from err
 
 

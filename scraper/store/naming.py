@@ -80,6 +80,6 @@ def folder_name(template: str, study: Study, label: str) -> str:
         "label": label,
     }
     name = template.format_map({field: safe_name(value) or _EMPTY for field, value in values.items()})
-    name = re.sub(rf"[ _.\-]*{_EMPTY}", _EMPTY, name)
+    name = re.sub(rf"(?<![ _.\-])[ _.\-]*+{_EMPTY}", _EMPTY, name)
     name = re.sub(rf"^{_EMPTY}+[ _.\-]*", "", name).replace(_EMPTY, "")
     return safe_name(name) or study_folder_name(study)

@@ -7,7 +7,6 @@ replaces one assumption after another by what was observed.
 
 from __future__ import annotations
 
-import json
 import re
 import zipfile
 from collections.abc import Mapping
@@ -16,6 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
+
+from scraper.core.edge import UNREADABLE
+from scraper.core.schema import parse_json
 
 NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 MOST_BUNDLE_BYTES: Final = 64 * 2**20  # of bundle.json: thousands of calls are some megabytes
@@ -92,7 +94,7 @@ def new_platform(name: str, bundle: Path | None = None) -> Platform:
                 raise ScaffoldError(f"{bundle} is no bundle of cloudfilm record")
             link = urlsplit(str(document.get("link", "")))
             calls = tuple(_calls(document, archive))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as err:
+    except (OSError, zipfile.BadZipFile, *UNREADABLE) as err:
         raise ScaffoldError(f"{bundle} can't be read as a bundle: {err}") from err
     if not HOST.fullmatch(link.hostname or ""):
         raise ScaffoldError(f"{bundle}: the bundle names no link")
@@ -144,14 +146,14 @@ def _filled(text: str, values: Mapping[str, str]) -> str:
 def _json(archive: zipfile.ZipFile, name: str) -> Any:
     if archive.getinfo(name).file_size > MOST_BUNDLE_BYTES:
         raise ValueError(f"{name} is too large")
-    return json.loads(archive.read(name))
+    return parse_json(archive.read(name))
 
 
 def _keys(archive: zipfile.ZipFile, body: object) -> tuple[str, ...]:
     """The names at the top of a JSON answer."""
     try:
         value = _json(archive, str(body))
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):
         return ()
     names = [str(name) for name in value] if isinstance(value, dict) else []
     return tuple(f"`{name}`" for name in names if KEY.fullmatch(name))[:MOST_KEYS]

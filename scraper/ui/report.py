@@ -193,6 +193,9 @@ def traffic(log: Sequence[Mapping[str, object]], stderr: Console) -> None:
         stderr.print(f"[dim]{markup(words)}[/]", soft_wrap=True, highlight=False)
 
 
+_RATE_EVERY_S = 0.1  # a piece of 16 KB arrives thousands of times a second; nobody reads so fast
+
+
 class _Rate(ProgressColumn):
     """Rate in instances per second."""
 
@@ -227,7 +230,7 @@ class Display:
         self._of: dict[str, TaskID] = {}
         self._overall: TaskID | None = None
         self._bytes = 0
-        self._began = time.monotonic()
+        self._began = self._rate_shown = time.monotonic()
 
     def __enter__(self) -> Display:
         return self  # the bars begin with the first series: an empty display would scroll the terminal
@@ -263,8 +266,10 @@ class Display:
     def received(self, size: int) -> None:
         """Count received bytes; the overall line shows the rate."""
         self._bytes += size
-        if self._overall is not None:
-            rate = self._bytes / max(time.monotonic() - self._began, 0.1) / 1e6
+        now = time.monotonic()
+        if self._overall is not None and not self._bars.disable and now - self._rate_shown >= _RATE_EVERY_S:
+            self._rate_shown = now
+            rate = self._bytes / max(now - self._began, 0.1) / 1e6
             words = say("report.overall", self._language)
             self._bars.update(self._overall, description=f"{words} {self._bytes / 1e6:.0f} MB, {rate:.1f} MB/s")
 

@@ -5,7 +5,7 @@ Returns problems, never raises.
 
 from scraper.verify import listing
 from scraper.verify.folder import Candidate, Files, Report, check_files, check_folder, find, opened
-from scraper.verify.instance import Checked, Facts, instance
+from scraper.verify.instance import Checked, Facts, instance, unreadable
 from scraper.verify.listing import Listing
 from scraper.verify.objects import is_image
 from scraper.verify.series import lost_between, series, study
@@ -29,4 +29,5 @@ __all__ = [
     "opened",
     "series",
     "study",
+    "unreadable",
 ]

@@ -13,7 +13,7 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from scraper.core.errors import CorruptInstance
+from scraper.core.errors import CloudfilmError, CorruptInstance, NotCheckedInTime
 from scraper.core.model import Header, Origin, Problem
 from scraper.core.reasons import Reason
 from scraper.dicom import charset, structure
@@ -40,6 +40,8 @@ _IDENTITY: Final = (
     ("Series Instance UID", "series_instance_uid"),
 )
 _CHUNK: Final = 1 << 20
+TIMED_OUT: Final = "check-timed-out"
+CRASHED: Final = "check-crashed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +242,14 @@ def _instance(path: Path, origin: Origin) -> Checked:
     series = header.series_instance_uid if header else ""
     problems_of_file = tuple(replace(problem, instances=(name,), series_instance_uid=series) for problem in problems)
     return Checked(path, header, digest, size, origin, problems_of_file, facts)
+
+
+def unreadable(checked: Checked) -> CloudfilmError:
+    """The error for a file without a header: broken, or not read to its end by a process that crashed or ran out of time."""
+    codes = {problem.code for problem in checked.problems}
+    if TIMED_OUT in codes:
+        return NotCheckedInTime()
+    return CorruptInstance(what=Reason.CHECK_CRASHED if CRASHED in codes else Reason.NO_DICOM_OBJECT)
 
 
 def failed(path: Path, origin: Origin, code: str) -> Checked:

@@ -40,7 +40,7 @@ from scraper.isolation.process import (
     memory_for,
     question,
 )
-from scraper.verify.instance import Checked, failed, instance
+from scraper.verify.instance import CRASHED, TIMED_OUT, Checked, failed, instance
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -228,8 +228,8 @@ class Inspector:
         try:
             checked = await self._apart(patience_s, partial(instance, path, origin))
         except TimeoutError:
-            return failed(path, origin, "check-timed-out")
-        return checked or failed(path, origin, "check-crashed")
+            return failed(path, origin, TIMED_OUT)
+        return checked or failed(path, origin, CRASHED)
 
     async def apart(self, work: Callable[P, R], *args: P.args, **more: P.kwargs) -> R | None:
         """Call a function of one of our modules in a worker; None where it crashed or did not end."""

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from scraper.core import domains
+from scraper.core.addresses import canonical_host
 from scraper.core.errors import SiteUnreachable, UnsafeRedirect, UnusableLink
 from scraper.core.link import parse_url
 from scraper.core.model import Request
@@ -129,6 +131,17 @@ async def test_hostile_3_no_notation_of_an_inner_address_is_opened(host):
         await door.route(f"http://{host}:8080/x")
     # names that nobody knows are refused as such; whatever is an address is refused for what it is
     assert isinstance(caught.value, UnsafeRedirect) or not host[-1].isdigit()
+
+
+def test_hostile_7_names_of_a_megabyte_are_no_hosts_and_are_not_remembered():
+    """Until now each of them stayed in memory, as the key of what its site is."""
+    before = domains._site_of.cache_info().currsize
+    for number in range(3):
+        name = f"{number}" + "a." * 500_000 + "test"
+        with pytest.raises(UnusableLink):
+            canonical_host(name)
+        assert domains.site_of(name) == name
+    assert domains._site_of.cache_info().currsize == before
 
 
 @pytest.mark.parametrize("host", ["93.184.216.34", "0x5db8d822", "[2606:2800:220:1::1]", "[64:ff9b::5db8:d822]"])

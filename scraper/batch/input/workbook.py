@@ -1,20 +1,27 @@
-"""The first sheet of a workbook (.xlsx), as lines of a CSV file."""
+"""The first sheet of a workbook (.xlsx), as lines of a CSV file; taken apart in a child process."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import zipfile
 from datetime import date, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from scraper.batch.input.text import MAX_LIST, Line, ListTooLarge, ListUnreadable
+from scraper.isolation.child import Child, ChildLost, Say, answer_questions
+from scraper.isolation.memory_budget import OF_ALL
+from scraper.isolation.plain import from_plain
 
 SUFFIX: Final = ".xlsx"
 MOST_ROWS: Final = 100_000
 MOST_COLUMNS: Final = 200
 MOST_UNPACKED: Final = 128 * 2**20  # bytes; a workbook is a zip, and its texts are held together
+MEMORY: Final = 1000 << 20  # bytes of the child: those texts as strings, and the lines
+PATIENCE_S: Final = 60.0  # a hundred thousand rows take some 20 s
+LONGEST: Final = 64 << 20  # bytes of the lines
 
 
 def lines_of(path: Path) -> list[Line]:
@@ -23,19 +30,35 @@ def lines_of(path: Path) -> list[Line]:
     Raises:
         ListTooLarge, ListUnreadable: see there.
     """
-    from openpyxl import load_workbook  # type: ignore[import-untyped]  # no types in the wheel
-
+    child = Child(__name__, patience_s=PATIENCE_S)
     try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > MOST_UNPACKED or path.stat().st_size > MAX_LIST:
+        with OF_ALL.share(MEMORY):
+            *_, (answer, written) = child.ask({"path": str(path.absolute())}, longest=LONGEST)
+        if answer.get("error") == "large":
             raise ListTooLarge(path=str(path), megabytes=MAX_LIST >> 20)
-        book = load_workbook(path, read_only=True, data_only=True)
-        try:
-            rows = book.worksheets[0].iter_rows(max_row=MOST_ROWS, max_col=MOST_COLUMNS, values_only=True)
-            return [Line(number, _line(row)) for number, row in enumerate(rows, start=1)]
-        finally:
-            book.close()
+        if "error" in answer:
+            raise ListUnreadable(path=str(path))
+        texts: list[str] = from_plain(list[str], json.loads(written))
+    except (ChildLost, ValueError, TypeError, RecursionError) as err:
+        raise ListUnreadable(path=str(path)) from err
+    finally:
+        child.close()
+    return [Line(number, text) for number, text in enumerate(texts, start=1)]
+
+
+# ---- the child's side
+
+
+def serve() -> None:
+    """The child's life."""
+    answer_questions(_answer, MEMORY)
+
+
+def _answer(question: dict[str, Any], _: bytes, say: Say) -> None:
+    try:
+        written = json.dumps(_texts(Path(question["path"]))).encode()
+    except (_TooLarge, MemoryError):
+        say(error="large")
     except (
         OSError,
         ValueError,
@@ -44,9 +67,31 @@ def lines_of(path: Path) -> list[Line]:
         TypeError,
         AttributeError,
         SyntaxError,
+        RecursionError,
         zipfile.BadZipFile,
-    ) as err:
-        raise ListUnreadable(path=str(path)) from err
+    ):
+        say(error="unreadable")
+    else:
+        say(written, end=True)
+
+
+class _TooLarge(Exception):
+    """It unpacks to more than any list has."""
+
+
+def _texts(path: Path) -> list[str]:
+    from openpyxl import load_workbook  # type: ignore[import-untyped]  # no types in the wheel
+
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > MOST_UNPACKED or path.stat().st_size > MAX_LIST:
+        raise _TooLarge
+    book = load_workbook(path, read_only=True, data_only=True)
+    try:
+        rows = book.worksheets[0].iter_rows(max_row=MOST_ROWS, max_col=MOST_COLUMNS, values_only=True)
+        return [_line(row) for row in rows]
+    finally:
+        book.close()
 
 
 def _line(cells: tuple[object, ...]) -> str:

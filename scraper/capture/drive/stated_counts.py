@@ -47,7 +47,7 @@ _CLOSING: Final = {"(": ")", "[": "]", "【": "】", "「": "」", "{": "}"}
 _YEARS: Final = range(1900, 2101)
 # A running counter and nothing else: it stands beside the picture, and is no entry of a list.
 _BARE: Final = re.compile(
-    r"(?:第|im(?:g|age)?|slice|frame|no\.?|[:：\s])*\d{1,5}\s*[张幅帧]?\s*[/／]\s*共?\s*\d{1,5}\s*[张幅帧]?",
+    r"(?:第|im(?:g|age)?|slice|frame|no\.?|[:：\s])*+\d{1,5}\s*+(?:[张幅帧]\s*+)?[/／]\s*+(?:共\s*+)?\d{1,5}\s*+[张幅帧]?",
     re.IGNORECASE,
 )
 

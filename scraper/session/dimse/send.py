@@ -56,6 +56,7 @@ class Sender:
         self._line = StoreLine(peer, [*pairs, COMMITS])
         self._answers: dict[str, Commitment] = {}  # by Transaction UID
         self._answered = threading.Condition()
+        self._has_replied = False  # to an answer: an association that is released before knows no reply any more
         self.offers_commitment = False
 
     def open(self) -> frozenset[Pair]:
@@ -97,7 +98,7 @@ class Sender:
             if answer.get("Status") != SUCCESS:
                 return None
             with self._answered:
-                self._answered.wait_for(lambda: transaction in self._answers, patience_s)
+                self._answered.wait_for(lambda: transaction in self._answers and self._has_replied, patience_s)
         return self._answers.get(transaction)
 
     @contextmanager
@@ -115,7 +116,11 @@ class Sender:
         def note(event: evt.Event) -> None:
             last_pdus[type(event.pdu).__name__] = event.pdu
 
-        handlers: list[Any] = [(evt.EVT_PDU_RECV, note), (evt.EVT_N_EVENT_REPORT, self._report)]
+        handlers: list[Any] = [
+            (evt.EVT_PDU_RECV, note),
+            (evt.EVT_N_EVENT_REPORT, self._report),
+            (evt.EVT_PDU_SENT, self._note_reply),
+        ]
         association = associate(entity, self._peer, [build_context(COMMITMENT)], handlers, last_pdus)
         try:
             yield association
@@ -136,8 +141,13 @@ class Sender:
             }
         with self._answered:
             self._answers[str(report.get("TransactionUID"))] = Commitment(frozenset(committed), failed)
-            self._answered.notify_all()
         return SUCCESS, None
+
+    def _note_reply(self, _: evt.Event) -> None:
+        """Something was sent: after an answer came, it is the reply to it."""
+        with self._answered:
+            self._has_replied = bool(self._answers)
+            self._answered.notify_all()
 
     @contextmanager
     def _listener(self) -> Iterator[None]:
@@ -148,7 +158,11 @@ class Sender:
         entity = AE(self._peer.calling)
         entity.add_supported_context(COMMITMENT, scu_role=True, scp_role=True)
         entity.add_supported_context("1.2.840.10008.1.1")
-        handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, self._report), (evt.EVT_C_ECHO, lambda _: SUCCESS)]
+        handlers: list[Any] = [
+            (evt.EVT_N_EVENT_REPORT, self._report),
+            (evt.EVT_PDU_SENT, self._note_reply),
+            (evt.EVT_C_ECHO, lambda _: SUCCESS),
+        ]
         try:
             server = entity.start_server(("0.0.0.0", self._peer.listen), block=False, evt_handlers=handlers)  # noqa: S104  # the archive comes from outside
         except OSError:

@@ -38,6 +38,7 @@ CONNECT_TIMEOUT_S = 20.0
 TLS_1_0 = (
     4  # CURL_SSLVERSION_TLSv1_0: the oldest; many hospitals' servers have no other, and newer libcurls stop at 1.2
 )
+BUFFER = 2**18  # bytes of a body that are written at once; libcurl hands over 16 KB
 SCHEMES = "http,https"  # libcurl knows some twenty more (dict, telnet, file …), which no site may name
 
 
@@ -58,7 +59,7 @@ class _Sink:
 
     def __init__(self, into: Path | None, limit: int, on_bytes: Callable[[int], None] | None) -> None:
         self._disk = Watch(into.parent) if into else None
-        self._file = into.open("wb") if into else None
+        self._file = into.open("wb", BUFFER) if into else None
         self._pieces: list[bytes] = []
         self._limit = limit
         self._on_bytes = on_bytes
