@@ -120,3 +120,10 @@ def test_a_plain_text_is_a_list_where_each_line_is_a_name_or_a_row(text, lists):
 )
 def test_message_pack_is_read_to_its_very_end_or_not_at_all(data, value):
     assert notation.from_msgpack(data) == value
+
+
+def test_an_array_of_several_kinds_is_an_object_and_of_one_kind_a_list():
+    value = ["1.2.3", [["1.2.3.1", 1, None], ["1.2.3.2", 2, "x"]], {"a": [1, 2.5], "b": [True, 1]}]
+    images = [{"c0": "1.2.3.1", "c1": 1, "c2": None}, {"c0": "1.2.3.2", "c1": 2, "c2": "x"}]
+    wanted = {"c0": "1.2.3", "c1": images, "c2": {"a": [1, 2.5], "b": {"c0": True, "c1": 1}}}
+    assert notation.with_named_places(value) == wanted

@@ -15,6 +15,7 @@ from PIL import Image
 
 from scraper.core.errors import NoSuchFile, UnreadableFile
 from scraper.source import pages
+from scraper.source.picture_kind import Kind, kind_of
 from scraper.source.qr import reader as qr
 from scraper.testing import first_of
 
@@ -80,7 +81,7 @@ def test_a_photo_is_turned_upright(tmp_path: Path) -> None:
 def test_the_name_says_nothing(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     sheet().save(path, format="PNG")
-    assert pages.kind_of(path) is pages.Kind.PNG
+    assert kind_of(path) is Kind.PNG
 
 
 def test_a_photo_of_48_megapixels_in_bounded_memory(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 import pytest
 
+from fixtures.sites.generic_arc import site as arc
 from fixtures.sites.generic_package import site as packages
 from fixtures.sites.generic_socket import site as sockets
 from fixtures.sites.generic_wado import site as wado
+from fixtures.sites.generic_wire import site as wire
 from fixtures.world import World
 from providers.universal import Universal
 from scraper.core.errors import CorruptInstance, DownloadNotPermitted, LinkExpired, NotOriginalDicom, SiteBusy
@@ -15,6 +17,7 @@ from scraper.testing import Case, check, rows, run
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 
 PACKAGES, SOCKETS, LISTS = packages.GenericPackage(), sockets.GenericSocket(), wado.GenericWado()
+ARC, WIRE = arc.GenericArc(), wire.GenericWire()
 FILM, VIEW = f"https://{packages.HOST}/film/", f"https://{sockets.HOST}/view/"
 
 
@@ -26,7 +29,7 @@ def opens(name: str, site, link: str, origin: str = "original") -> Case:
 
 def case(name: str, link: str, **more) -> Case:
     ways = (Via.BROWSER,)
-    in_every_run = name in ("package icon", "list weasis")
+    in_every_run = name in ("package icon", "list weasis", "arc rendered")
     return Case(name, link, **more, **({"ways": ways} if in_every_run else {"ways": (), "thorough": ways}))
 
 
@@ -49,12 +52,17 @@ CASES = (
         opens(f"list {kind}", LISTS, f"{wado.LINK}/viewer/{kind}/index.html")
         for kind in ("local", "bare", "escaped", "pictures", "weasis", "uids")
     ),
+    opens("arc rendered", ARC, ARC.link("rendered")),
+    opens("arc wado", ARC, ARC.link("wado")),
+    case("arc gateway", ARC.link("gateway"), series=ARC.shown, origin="original"),
+    *(opens(f"wire {kind}", WIRE, WIRE.link(kind)) for kind in wire.TYPES),
+    case("arc closed", ARC.link("closed"), raises=NotOriginalDicom),
 )
 
 
 @pytest.fixture(scope="module")
 def world():
-    with World(PACKAGES, SOCKETS, LISTS) as running:
+    with World(PACKAGES, SOCKETS, LISTS, ARC, WIRE) as running:
         yield running
 
 

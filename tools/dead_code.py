@@ -1,4 +1,4 @@
-"""Find code that nothing uses, by vulture; ``make check`` runs it.
+"""Find code that nothing uses: names, by vulture, and modules that no other file mentions; ``make check`` runs it.
 
     python -m tools.dead_code
 
@@ -8,7 +8,9 @@ Tests do not count as a use: what only a test calls is dead, unless ``ALLOWED`` 
 from __future__ import annotations
 
 import ast
+import re
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -19,7 +21,7 @@ from vulture.core import Item
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 FOLDERS: Final = ("scraper", "providers", "tools", "packaging")
-PUBLIC: Final = ("scraper/api/", "scraper/testing.py")  # what other people's programs and tests call
+PUBLIC: Final = ("scraper/api/", "scraper/testing/")  # what other people's programs and tests call
 
 # Name -> who uses it, where vulture can't see it.
 ALLOWED: Final = {
@@ -90,6 +92,15 @@ def _is_used(item: Item) -> bool:
     return name.startswith(PUBLIC) or item.name in ALLOWED
 
 
+def _unmentioned_modules() -> list[Path]:
+    """Modules of the program whose name stands in no other file: vulture takes a copy's names for uses of the copied ones."""
+    texts = {path: path.read_text(encoding="utf-8") for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")}
+    words = Counter(word for text in texts.values() for word in set(re.findall(r"\w+", text)))
+    own = {path: set(re.findall(r"\w+", text)) for path, text in texts.items()}
+    modules = [path for path in sorted((ROOT / "scraper").rglob("*.py")) if not path.stem.startswith("__")]
+    return [path for path in modules if words[path.stem] == (path.stem in own[path])]
+
+
 def main() -> int:
     """Print unused code, and permissions that are no longer needed; 1 where there is any."""
     vulture = Vulture(ignore_decorators=["@route"])  # the contract calls what is so marked
@@ -99,10 +110,13 @@ def main() -> int:
     for item in dead:
         path = Path(item.filename).resolve().relative_to(ROOT).as_posix()
         print(f"{path}:{item.first_lineno}: {item.message}")
+    modules = _unmentioned_modules()
+    for module in modules:
+        print(f"{module.relative_to(ROOT).as_posix()}: no other file mentions this module")
     spare = sorted(ALLOWED.keys() - {str(item.name) for item in unused})
     for name in spare:
         print(f"tools/dead_code.py: {name} is used again, or gone: take it off ALLOWED")
-    return int(bool(dead or spare))
+    return int(bool(dead or modules or spare))
 
 
 if __name__ == "__main__":

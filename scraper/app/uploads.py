@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from scraper.core import link
 from scraper.core.errors import UnusableLink
 from scraper.source.kinds import IMAGES, TEXTS
-from scraper.source.pages import MAX_BYTES
+from scraper.source.picture_kind import MAX_BYTES
 
 MOST_FOLDERS: Final = 50
 MOST_FILES: Final = 20_000  # of one folder

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from scraper.authoring.deduce import inferred_provider
 from scraper.authoring.inferred import InferredProvider
 from scraper.authoring.trace import NotLearnt
-from scraper.capture.infer import claims
 from scraper.capture.infer.models import candidate_models
+from scraper.capture.infer.tallies import falls_short
 from scraper.capture.infer.templates import Rule
 from scraper.capture.observe.received import Observations
 from scraper.core import link as links
@@ -140,7 +140,7 @@ def _rule(observations: Observations, recording: Recording) -> Rule | None:
     """The first rule of addresses alone that the recorded requests prove."""
     for model in islice(candidate_models(observations, recording.exchanges), MAX_MODELS):
         gives_less = observations.copies.gives_less(model.replies, observations.objects)
-        is_proven = not (model.trials or gives_less or claims.falls_short(model.rule))
+        is_proven = not (model.trials or gives_less or falls_short(model.rule))
         if model.is_plain and is_proven and model.sample is not None:
             return model.rule
     return None

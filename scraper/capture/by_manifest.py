@@ -13,10 +13,10 @@ from typing import Final
 from scraper.capture import completeness
 from scraper.capture.drive import entries
 from scraper.capture.examination import Examination
-from scraper.capture.infer import claims, templates
+from scraper.capture.infer import templates
 from scraper.capture.infer.models import RequestModel, candidate_models
 from scraper.capture.infer.preparation import staging
-from scraper.capture.infer.tallies import STUDY_KEY
+from scraper.capture.infer.tallies import STUDY_KEY, falls_short
 from scraper.capture.infer.templates import Rule, Template
 from scraper.capture.observe.received import with_instances
 from scraper.capture.plan import By, Plan, Strategy
@@ -77,7 +77,7 @@ class ByManifest(Strategy):
             return False  # the viewer shows more series than are listed so far: a list of its own for each
         observations = examination.observations
         gives_less = observations.copies.gives_less(model.replies, observations.objects)
-        if gives_less or claims.falls_short(rule):
+        if gives_less or falls_short(rule):
             self._rejected.add(rule.template)
             return False
         return True
@@ -93,7 +93,19 @@ async def shows_more(rule: Rule, examination: Examination) -> bool:
         return False
     window = await examination.session.window()
     shown = await entries.of_series(window, examination.observations)
-    return not rule.tells_apart(len({element.text for element in shown if element.text}))
+    texts = {element.text for element in shown if element.text}
+    is_of_images = len(texts) == rule.count and _gives_images(rule, examination)
+    return not is_of_images and not rule.tells_apart(len(texts))
+
+
+def _gives_images(rule: Rule, examination: Examination) -> bool:
+    """Whether two requests of one flat list gave images of one series: its entries, and those of the page, are images."""
+    observations = examination.observations
+    uids = {observations.origins[key] for key in rule.records if key in observations.origins}
+    series = [observations.objects[uid].header.series_instance_uid for uid in uids if uid in observations.objects]
+    return (
+        rule.is_flat and templates.stated_total(rule.records.values()) <= rule.count and len(set(series)) < len(series)
+    )
 
 
 def _leaves_out(rule: Rule, found: Sequence[Series], examination: Examination) -> bool:

@@ -13,8 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from scraper.capture.infer.claims import Claims
-from scraper.capture.infer.tallies import COUNT, EARLIER, STUDY_KEY
+from scraper.capture.infer.tallies import COUNT, EARLIER, STUDY_KEY, parse_count
 from scraper.capture.infer.templates import Record, records
 from scraper.capture.observe.received import Manifest, Observations, text
 from scraper.core.evidence import Evidence
@@ -127,7 +126,7 @@ def with_entries(study: str, found: Sequence[Series], counts: Sequence[int]) -> 
     Which count is whose is not said; that something is missing is. Counts that the series contradict are taken for
     something else, and left alone; so are series that are judged by better evidence.
     """
-    left, counted, unsure = Counter(_of_series(counts)), dict[int, int](), []
+    left, counted, unsure = Counter(counts), dict[int, int](), []
     for place, item in enumerate(found):
         is_shown = item.evidence is Evidence.VIEWER
         if not (is_shown or (item.evidence is not None and item.evidence.is_weak)):
@@ -173,7 +172,7 @@ def unmet(
         series = [
             replace(item, evidence=Evidence.SIGHT) if item.evidence is Evidence.NUMBERS else item for item in series
         ]
-    most = max(sum(_of_series(counts)), stated)
+    most = max(sum(counts), stated)
     if any(item.evidence is Evidence.SIGHT for item in series):
         most = max(most, *(sum(tally) for tally in tallies), 0)
     is_judged_better = all(item.evidence is not None and item.evidence > Evidence.VIEWER for item in series)
@@ -192,16 +191,6 @@ def short_of(found: Sequence[Series], stated: int) -> list[Series]:
     received = sum(len(item.instances) for item in series)
     problem = Problem("count-unmet", values={"stated": stated, "received": received})
     return [replace(series[0], problems=(*series[0].problems, problem)), *series[1:]]
-
-
-def _of_series(counts: Sequence[int]) -> list[int]:
-    """The counts without the one that is the sum of all others: the study's."""
-    for total in counts:
-        if len(counts) > 2 and 2 * total == sum(counts):
-            rest = list(counts)
-            rest.remove(total)
-            return rest
-    return list(counts)
 
 
 def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) -> list[Series]:
@@ -229,23 +218,6 @@ def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) ->
             )
         )
     return absent
-
-
-def unasked(study: str, claimed: Claims, known: Collection[str]) -> list[Series]:
-    """The series that a list names by ids of its own and of which nothing came.
-
-    Args:
-        study: the link's.
-        claimed: what such lists say.
-        known: every value by which something came, is asked for, or is missing already.
-    """
-    lost, seen, found = (Problem("missing-series"),), set(known), list[Series]()
-    for values, count in claimed.absent:
-        if not values.intersection(seen) and not any(_UID.fullmatch(value) for value in values):
-            seen |= values
-            key = f"claimed-{len(found) + 1}"
-            found.append(Series(study, "", key=key, expected=count, problems=lost, evidence=Evidence.MANIFEST))
-    return found
 
 
 def are_received(sizes: Sequence[int | None], entries: int, received: Sequence[Series]) -> bool:
@@ -318,9 +290,9 @@ def _count(column: Sequence[Record], name: str, heads: Mapping[str, Header], fou
         frames[head.series_instance_uid] += head.frames or 1
     for field_name in sorted({item for record in column for item in record.own if COUNT.search(item)}):
         counts = {
-            record.fields[name]: int(record.fields[field_name])
+            record.fields[name]: count
             for record in column
-            if record.fields.get(field_name, "").isdecimal()
+            if (count := parse_count(record.fields.get(field_name, ""))) is not None
         }
         if any(count < came[uid] for uid, count in counts.items() if uid in came):
             continue

@@ -18,7 +18,7 @@ from urllib.parse import urljoin
 from scraper.capture import completeness
 from scraper.capture.examination import Examination
 from scraper.capture.infer import templates
-from scraper.capture.infer.claims import SHORTEST
+from scraper.capture.infer.list_index import SHORTEST
 from scraper.capture.infer.models import RequestModel
 from scraper.capture.infer.tallies import EARLIER
 from scraper.capture.infer.templates import Path

@@ -11,9 +11,9 @@ from typing import Final, cast
 from scraper.capture import other_studies
 from scraper.capture.by_manifest import series_by_model
 from scraper.capture.examination import Examination
-from scraper.capture.infer import claims
 from scraper.capture.infer.frame_replies import FrameReplies
 from scraper.capture.infer.models import RequestModel, candidate_models
+from scraper.capture.infer.tallies import falls_short
 from scraper.capture.observe.received import SENT, Observations, asked_by, with_instances
 from scraper.capture.plan import By, Plan
 from scraper.capture.request import wado_uri
@@ -144,7 +144,7 @@ def _by_manifest(examination: Examination, lacking: Lacking) -> Plan | None:
         if count >= MAX_MODELS:
             break
         gives_less = observations.copies.gives_less(model.replies, observations.objects)
-        if model.trials or gives_less or claims.falls_short(model.rule):
+        if model.trials or gives_less or falls_short(model.rule):
             continue  # what would have to be tried proves nothing here
         received = _received(model, observations)
         series = series_by_model(model, received, lambda _: NOT_RECORDED, examination)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -10,7 +11,8 @@ from typing import Final
 from scraper.capture import completeness
 from scraper.capture.by_manifest import values_of_records
 from scraper.capture.examination import Examination
-from scraper.capture.infer import claims, siblings, templates
+from scraper.capture.infer import siblings, templates
+from scraper.capture.infer.list_index import UNNAMED, Image, images
 from scraper.capture.plan import SERVICES, By, Plan
 from scraper.capture.request import wado_uri
 from scraper.core.evidence import Evidence
@@ -63,10 +65,9 @@ class _Assembly:
                 replace(self._from_disk(series), evidence=series.evidence or Evidence.SERVICE)
                 for series in self._planned
             ]
-        lists, expected, claimed, named = self._expectations(study)
+        lists, expected = self._expectations(study)
         if not self._planned:
-            unasked = completeness.unasked(study, claimed, named)
-            return self._watched(study, received, lists, expected, (claimed.entries, unasked))
+            return self._watched(study, received, lists, expected)
         evidence = Evidence.SERVICE if self._by in SERVICES else Evidence.MANIFEST
         merged = [
             replace(
@@ -88,28 +89,29 @@ class _Assembly:
         found = [*merged, *rest, *absent]
         if not is_by_manifest:
             return _numbered(found)
-        is_less = not absent and self._is_less(merged, claimed)
-        unasked = completeness.unasked(study, claimed, named | known) if is_less else []
-        found += _most_absent(_absent(study, expected, found, known), unasked)
+        named = known | _uids(lists)
+        found += _most_absent(
+            [_absent(study, item, found, named) for item in expected if not item.is_late or self._is_less(merged, item)]
+        )
         model = self.plan.model if self.plan else None
         return completeness.short_of(found, templates.stated_total(model.rule.records.values()) if model else 0)
 
-    def _expectations(self, study: str) -> tuple[Lists, siblings.Expected, claims.Claims, set[str]]:
-        """What lists say of the study: by UIDs, by values of images, by ids of their own; and the UIDs that they name."""
+    def _expectations(self, study: str) -> tuple[Lists, list[siblings.Expected]]:
+        """What lists say of the study, by UIDs and by other values; nothing beside the list of the site's own service."""
+        if self._by in SERVICES:
+            return {}, []
         observations = self.examination.observations
-        is_service = self._by in SERVICES  # the service's own list is the study's
-        lists = {} if is_service else completeness.lists(observations.manifests, observations, study)
-        expected, claimed = self._expected(study), self._claims(study)
-        named = {uid for item in lists.values() for uid in (item.uid, *item.instances)}
-        for uid, count in (*expected.counts.items(), *claimed.counts.items()) if not is_service else ():
-            listed = lists.setdefault(uid, completeness.Listed(uid))
-            listed.count = max(listed.count or 0, count)
-        return lists, expected, claimed, named
+        lists, expected = completeness.lists(observations.manifests, observations, study), self._expected(study)
+        for uid, count in siblings.counts_of(expected).items():
+            if not uid.startswith(UNNAMED):
+                listed = lists.setdefault(uid, completeness.Listed(uid))
+                listed.count = max(listed.count or 0, count)
+        return lists, expected
 
-    def _expected(self, study: str) -> siblings.Expected:
+    def _expected(self, study: str) -> list[siblings.Expected]:
         """What lists make expected of which a value stands in an image's request or answer."""
         exchanges, observations = self.examination.session.traffic.exchanges, self.examination.observations
-        images = siblings.images(exchanges, observations, study)
+        found = images(exchanges, observations, study)
         if self.plan is not None and self.plan.model is not None:
             rule, replies = self.plan.model.rule, self.plan.model.replies
             for place, addresses in rule.addresses.items():
@@ -117,31 +119,14 @@ class _Assembly:
                     (item for address in addresses if (item := observations.objects.get(replies.get(address, "")))),
                     None,
                 )
-                series = known.header.series_instance_uid if known else f"list-{place}"
-                images += [
-                    siblings.Image(address, series, " ".join((address, *rule.records[address].fields.values())))
-                    for address in addresses
-                ]
-        expected = siblings.expected(observations.manifests, exchanges, images, study)
-        expected.counts = {uid: count for uid, count in expected.counts.items() if not uid.startswith("list-")}
-        return expected
-
-    def _claims(self, study: str) -> claims.Claims:
-        """What lists claim by ids of their own; nothing where the site's own service lists the study."""
-        if self._by in (By.PRODUCT, By.WADO_URI, *SERVICES):
-            return claims.Claims()
-        observations = self.examination.observations
-        ours = {uid: item.header for uid, item in observations.objects.items()}
-        ours = {uid: header for uid, header in ours.items() if header.study_instance_uid == study}
-        return claims.claims(observations.manifests, observations.origins, ours)
+                series = known.header.series_instance_uid if known else f"{UNNAMED}{place}"
+                for address in addresses:
+                    text = " ".join((address, *rule.records[address].fields.values()))
+                    found.append(Image(address, series, text, is_received=False))
+        return siblings.expected(observations.manifests, exchanges, found, study)
 
     def _watched(
-        self,
-        study: str,
-        received: Sequence[Series],
-        lists: Lists,
-        expected: siblings.Expected,
-        claimed: tuple[int, Sequence[Series]],
+        self, study: str, received: Sequence[Series], lists: Lists, expected: Sequence[siblings.Expected]
     ) -> list[Series]:
         """What the viewer showed, held against what lists and the page itself say."""
         found = [self._judged(series, lists) for series in received]
@@ -150,22 +135,20 @@ class _Assembly:
         broken = completeness.broken(study, len(self.examination.observations.broken))
         found = found if absent else self._counted(study, found)
         every = [*found, *absent]
-        known = uids | {instance.sop_instance_uid for item in found for instance in item.instances}
-        named = sum(bool(item.series_instance_uid) for item in absent)  # an unnamed one may be claimed as well
-        shown = sum(not item.instances for item in every) - named
-        lost, (entries, unasked) = _absent(study, expected, every, known), claimed
-        if completeness.are_received([count for _, count in expected.absent], expected.entries, found):
-            lost = []
-        if completeness.are_received([item.expected for item in unasked], entries, found):
-            unasked = []
-        return [*every, *_most_absent(lost, unasked[shown:]), *broken]
+        known = uids | _uids(lists) | {instance.sop_instance_uid for item in found for instance in item.instances}
+        lost = [
+            _absent(study, item, every, known)
+            for item in expected
+            if not completeness.are_received([count for _, count in item.absent], item.entries, found)
+        ]
+        return [*every, *_most_absent(lost), *broken]
 
-    def _is_less(self, merged: Sequence[Series], claimed: claims.Claims) -> bool:
-        """Whether a rule gives fewer series, or images, than other lists claim."""
+    def _is_less(self, merged: Sequence[Series], listed: siblings.Expected) -> bool:
+        """Whether a rule gives fewer series, or images, than another list makes expected."""
         if self.plan is not None and self.plan.model is not None and self.plan.model.rule.is_flat:
-            counts = [*claimed.counts.values(), *(count or 0 for _, count in claimed.absent)]
+            counts = [*listed.counts.values(), *(count or 0 for _, count in listed.absent)]
             return sum(len(series.instances) for series in merged) < sum(counts)
-        return len(merged) < len(claimed.counts) + len(claimed.absent)
+        return len(merged) < listed.entries
 
     def _judged(self, series: Series, lists: Mapping[str, completeness.Listed]) -> Series:
         uid, observations, shown = series.series_instance_uid, self.examination.observations, self.examination.shown
@@ -191,8 +174,9 @@ class _Assembly:
     def _counted(self, study: str, found: list[Series]) -> list[Series]:
         """Held against the counts that the viewer shows, else against those of a list of which one is a series' that came."""
         sizes, shown = {len(series.instances) for series in found}, self.examination.shown
-        tallies = self.examination.tallies()
-        for counts in (shown.entries, *(tally for tally in tallies if sizes.intersection(tally))):
+        tallies, entries = self.examination.tallies(), Counter(shown.entries)
+        shorter = [tally for tally in tallies if entries < Counter(tally)]  # a series' count was taken for the total
+        for counts in (*shorter, shown.entries, *(tally for tally in tallies if sizes.intersection(tally))):
             counted = completeness.with_entries(study, found, counts)
             if counted != found:
                 return counted
@@ -213,27 +197,42 @@ class _Assembly:
         return replace(series, instances=tuple(map(nearest, series.instances)))
 
 
-def _absent(study: str, expected: siblings.Expected, found: Sequence[Series], known: Collection[str]) -> list[Series]:
+def _absent(study: str, listed: siblings.Expected, found: Sequence[Series], known: Collection[str]) -> list[Series]:
     """The entries of a list of which nothing came, beyond those that are missing already."""
     missing = sum(not series.instances for series in found)
     # what is listed by its UID is read by ``completeness.lists``, which knows another study's
-    absent = [(label, count) for label, count in expected.absent if label not in known and not _UID.fullmatch(label)]
+    absent = [
+        (values, count)
+        for values, count in listed.absent
+        if not values.intersection(known) and not any(map(_UID.fullmatch, values))
+    ]
     return [
         Series(
             study,
             "",
             key=f"sibling-{place}",
             expected=count,
-            problems=(Problem("missing-series", (label,) if label else ()),),
+            problems=(Problem("missing-series", _label(values)),),
             evidence=Evidence.MANIFEST,
         )
-        for place, (label, count) in enumerate(absent, 1)
+        for place, (values, count) in enumerate(absent, 1)
     ][missing:]
 
 
-def _most_absent(*some: Sequence[Series]) -> Sequence[Series]:
+def _label(values: Collection[str]) -> tuple[str, ...]:
+    """What a person may find an entry of a list by: its longest value that is no address."""
+    named = [value for value in sorted(values) if "/" not in value]
+    return (max(named, key=len),) if named else ()
+
+
+def _most_absent(lists: Sequence[Sequence[Series]]) -> Sequence[Series]:
     """The most that any of several lists says is missing: the same is in several lists, and is not added up."""
-    return max(some, key=lambda absent: (len(absent), sum(item.expected or 0 for item in absent)))
+    return max(lists, key=lambda absent: (len(absent), sum(item.expected or 0 for item in absent)), default=())
+
+
+def _uids(lists: Lists) -> set[str]:
+    """Every UID that lists name."""
+    return {uid for item in lists.values() for uid in (item.uid, *item.instances)}
 
 
 def _largest(expected: int | None, listed: completeness.Listed | None) -> int | None:

@@ -172,7 +172,7 @@ class _StandardInput:
 
     def read(self) -> str | Path:
         """What came there."""
-        from scraper.source.pages import MAX_BYTES, is_picture_or_document
+        from scraper.source.picture_kind import MAX_BYTES, is_picture_or_document
 
         head = sys.stdin.buffer.read(MOST_TEXT)
         if not is_picture_or_document(head):

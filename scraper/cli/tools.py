@@ -157,7 +157,7 @@ def _on_disk(path: Path) -> Iterator[Path]:
         yield path
         return
     from scraper.core.leftovers import RunFolder
-    from scraper.source.pages import MAX_BYTES
+    from scraper.source.picture_kind import MAX_BYTES
 
     with RunFolder() as folder:
         copy = Path(folder) / "standard-input"

@@ -55,7 +55,9 @@ RESERVE_EVERY_BYTES = 16 * 2**20  # written between two looks at the disk
 MOST_DIALOGS = 50  # that one window's pages may show: an honest page shows three
 MOST_BROWSER_BYTES = (
     1000 * 2**20
-)  # that the browser takes in all its processes, with its driver: a viewer of 500 images takes some 600 MB
+)  # that the browser takes in all its processes, with its driver, before images come: OHIF takes some 560 MB
+MOST_VIEWER_BYTES = 3000 * 2**20  # the same, however many images came: Cornerstone 3D caches so much by default
+MEMORY_OF_IMAGES = 8  # × their bytes, that the browser may take for images: received, decoded, and as textures
 MOST_SCRIPT_MEGABYTES = 768  # of one page's script objects; their pixels count as bodies
 MOST_BUSY_TIMES = 6  # × --give-up, without an image: a page may go on that long with useless answers (30 minutes)
 MOST_LISTING_TIMES = 72  # × --give-up: a viewer that still shows new images after six hours invents them

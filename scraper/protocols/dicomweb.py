@@ -24,6 +24,13 @@ OTHER_JSON: Final = (406, 415)  # refusals after which the next of these is aske
 NO_CONTENT: Final = 204  # an empty list
 
 _ADDRESS: Final = re.compile(r"^(?P<root>https?://[^?#]+?)/studies(?:/(?P<study>[0-9][0-9.]*)|(?=\?))")
+_ARC: Final = re.compile(
+    r"^(?P<root>https?://[^?#]+?/aets/[^/?#]+)/wado\?"
+)  # dcm4chee-arc's WADO-URI, beside its ``/rs``
+_ARC_STUDY: Final = re.compile(r"[?&]studyUID=([0-9.]+)")
+_RENDERED: Final = re.compile(
+    r"/studies/[0-9.]+/series/[0-9.]+/instances/[0-9.]+/(?:frames/\d+/)?(?:rendered|thumbnail)(?:\?|$)"
+)
 _STUDY_ASKED: Final = re.compile(r"[?&](?:StudyInstanceUID|0020000D)=([0-9.]+)")
 
 
@@ -87,10 +94,22 @@ def below(url: str, path: str) -> str:
 
 def root_and_study(url: str) -> tuple[str, str] | None:
     """The root of the service that an address belongs to, and the study that it names, if any; None: no such address."""
+    if (arc := _ARC.match(url)) is not None:
+        return f"{arc['root']}/rs", next(iter(_ARC_STUDY.findall(url)), "")
     match = _ADDRESS.match(url)
     if match is None:
         return None
     return match["root"], match["study"] or next(iter(_STUDY_ASKED.findall(url)), "")
+
+
+def is_known_call(url: str) -> bool:
+    """Whether an address alone shows that its service is a DICOMweb one: a rendered instance, or dcm4chee-arc's WADO-URI."""
+    return _RENDERED.search(url) is not None or is_arc(url)
+
+
+def is_arc(url: str) -> bool:
+    """Whether an address is a WADO-URI request to dcm4chee-arc, which gives objects as stored where asked for ``*``."""
+    return _ARC.match(url) is not None
 
 
 def names_more(headers: Mapping[str, str]) -> bool:

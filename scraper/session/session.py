@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack, overload
 from urllib.parse import urlsplit
 
 from scraper.core.disk import disk_errors
@@ -42,12 +42,23 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Reply)
 T = TypeVar("T")
-CALLS = (
-    "xhr",
-    "fetch",
-    "websocket-out",
-    "direct",
-)  # what a page's own program asks for, its documents and pictures aside
+CALLS = ("xhr", "fetch", "websocket-out", "direct")  # by a page's own program: its documents and pictures aside
+
+
+class Asked(TypedDict, total=False):
+    """What ``Session.get`` takes besides the address and the reply: typed once for both of its results."""
+
+    params: Mapping[str, str] | None
+    headers: Mapping[str, str] | None
+    hops: int
+
+
+class Sent(Asked, total=False):
+    """What ``Session.post`` takes besides the address and the reply."""
+
+    json: object
+    form: Mapping[str, str] | None
+    data: bytes | None
 
 
 class Session:
@@ -135,25 +146,9 @@ class Session:
     # ---- speaking to the site directly
 
     @overload
-    async def get(
-        self,
-        url: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        reply: type[R],
-        hops: int = ...,
-    ) -> R: ...
+    async def get(self, url: str, *, reply: type[R], **asked: Unpack[Asked]) -> R: ...
     @overload
-    async def get(
-        self,
-        url: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        reply: None = None,
-        hops: int = ...,
-    ) -> Response: ...
+    async def get(self, url: str, *, reply: None = None, **asked: Unpack[Asked]) -> Response: ...
     async def get(
         self,
         url: str,
@@ -173,31 +168,9 @@ class Session:
         return response if reply is None else response.checked(reply)
 
     @overload
-    async def post(
-        self,
-        url: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        json: object = None,
-        form: Mapping[str, str] | None = None,
-        data: bytes | None = None,
-        reply: type[R],
-        hops: int = ...,
-    ) -> R: ...
+    async def post(self, url: str, *, reply: type[R], **sent: Unpack[Sent]) -> R: ...
     @overload
-    async def post(
-        self,
-        url: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        json: object = None,
-        form: Mapping[str, str] | None = None,
-        data: bytes | None = None,
-        reply: None = None,
-        hops: int = ...,
-    ) -> Response: ...
+    async def post(self, url: str, *, reply: None = None, **sent: Unpack[Sent]) -> Response: ...
     async def post(  # noqa: PLR0913  # what a POST may carry, all by keyword
         self,
         url: str,

@@ -1,25 +1,21 @@
 """Read a file of any kind as upright pages of grey pixels, within bounded memory.
 
-The first bytes decide what a file is, never its name. Sizes are read from the header and checked before a pixel is
-decoded.
-
-Over 400 lines because each kind of file has its own bounds and all give the same ``Page``.
+Sizes are read from the header and checked before a pixel is decoded.
 """
 
 from __future__ import annotations
 
 import io
-import re
 import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scraper.core.errors import NoSuchFile, UnreadableFile
+from scraper.core.errors import UnreadableFile
+from scraper.source.picture_kind import ANIMATIONS, SNIFFED, Kind, kind_of, kind_of_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,16 +23,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MAX_PIXELS = 120_000_000  # an A3 page at 600 dpi is 70 million; 120 million grey pixels are 120 MB
-MAX_BYTES = 256 * 2**20  # no photo or scan within the pixel limit needs more
 MAX_JPEG_PIXELS = 260_000_000  # a phone's 200 megapixels; of more than MAX_PIXELS every other row and column is decoded
 MAX_FRAMES = 4  # of an animation that are searched at length: a screen recording repeats itself
 MAX_GLANCED_FRAMES = 64  # that have a first look
-SNIFFED = 4096
-_HEADER_WITHIN = 1024  # bytes of junk before a PDF's header, as Acrobat allows
-_WHITE_INK, _INK = (
-    200,
-    128,
-)  # grey levels: a drawing without ink darker than this on a transparent page is a white one
+_WHITE_INK, _INK = 200, 128  # grey levels: a drawing without darker ink on a transparent page is a white one
 _RED_PART = 1e-3
 _INKED = 40  # a colour at least this far from grey, of 255, is worth a look of its own
 
@@ -47,35 +37,6 @@ Link = tuple[str, tuple[tuple[int, int], ...]]
 
 class TooManyPixels(UnreadableFile):
     """The header announces more pixels than we decode. Values: ``path``, ``megapixels``, ``limit``."""
-
-
-class Kind(StrEnum):
-    """The kind of a file, by its first bytes; the value is Pillow's name for it."""
-
-    JPEG = "JPEG"
-    PNG = "PNG"
-    WEBP = "WEBP"
-    BMP = "BMP"
-    GIF = "GIF"
-    TIFF = "TIFF"
-    HEIF = "HEIF"
-    AVIF = "AVIF"
-    JPEG2000 = "JPEG2000"
-    PDF = "PDF"
-    DICOM = "DICOM"
-    OFFICE = "ZIP"
-    JXL = "JPEG XL"
-    SVG = "SVG"
-    OTHER = ""
-
-    @property
-    def is_simple(self) -> bool:
-        """Whether it decodes in one pass whose cost the header's size bounds: it has a first look without NumPy."""
-        return self in {Kind.JPEG, Kind.PNG, Kind.BMP, Kind.GIF, Kind.WEBP}
-
-
-ANIMATIONS = frozenset((Kind.GIF, Kind.WEBP, Kind.PNG, Kind.AVIF, Kind.HEIF))
-"""Kinds that may hold more than one frame of the same picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,70 +53,6 @@ class Page:
     red: NDArray[np.uint8] | None = None
     scale: float = 1.0
     links: tuple[Link, ...] = ()
-
-
-def kind_of(path: Path) -> Kind:
-    """The kind of the file, by its magic bytes.
-
-    Raises:
-        NoSuchFile: there is no such file.
-        UnreadableFile: a folder, no permission, or larger than ``MAX_BYTES``.
-    """
-    try:
-        if path.is_file() and path.stat().st_size > MAX_BYTES:
-            raise UnreadableFile(f"> {MAX_BYTES >> 20} MB", path=path)
-        with path.open("rb") as file:
-            head = file.read(SNIFFED)
-    except FileNotFoundError as err:
-        raise NoSuchFile(path=path) from err
-    except (OSError, ValueError) as err:
-        raise UnreadableFile(path=path) from err
-    return _sniff(head)
-
-
-def is_picture_or_document(head: bytes) -> bool:
-    """Whether bytes that begin like this are of a kind that is read here, and no text that happens to begin so."""
-    kind = _sniff(head[:SNIFFED])
-    return kind in {Kind.PDF, Kind.SVG} or (kind is not Kind.OTHER and b"\0" in head[:SNIFFED])
-
-
-def _sniff(head: bytes) -> Kind:
-    starts = {
-        b"\xff\xd8\xff": Kind.JPEG,
-        b"\x89PNG\r\n\x1a\n": Kind.PNG,
-        b"BM": Kind.BMP,
-        b"GIF8": Kind.GIF,
-        b"II*\0": Kind.TIFF,
-        b"MM\0*": Kind.TIFF,
-        b"II+\0": Kind.TIFF,
-        b"MM\0+": Kind.TIFF,
-    }
-    for start, kind in starts.items():
-        if head.startswith(start):
-            return kind
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return Kind.WEBP
-    if head[4:8] == b"ftyp":
-        return Kind.AVIF if head[8:12] in {b"avif", b"avis"} else Kind.HEIF
-    return _sniff_document(head)
-
-
-def _sniff_document(head: bytes) -> Kind:
-    if head.startswith((b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")):
-        return Kind.JPEG2000
-    if head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")):
-        return Kind.JXL
-    if head[128:132] == b"DICM":
-        return Kind.DICOM
-    if b"%PDF-" in head[: _HEADER_WITHIN + 5]:
-        return Kind.PDF
-    if head.startswith(b"PK\x03\x04"):
-        return Kind.OFFICE
-    return (
-        Kind.SVG
-        if re.match(rb"\s*+(?:\xef\xbb\xbf\s*+)?<(?:\?xml|svg|!DOCTYPE svg)", head) and b"<svg" in head
-        else Kind.OTHER
-    )
 
 
 def pages(path: Path, *, colour: bool = False, password: str = "") -> Iterator[Page]:
@@ -235,7 +132,7 @@ def images_of(path: Path, content: bytes) -> Iterator[Image.Image]:
     Raises:
         UnreadableFile, TooManyPixels: as ``pages``.
     """
-    kind = _sniff(content[:SNIFFED])
+    kind = kind_of_bytes(content[:SNIFFED])
     if kind.is_simple or kind is Kind.TIFF:
         for _, frame, _ in _frames(path, kind, colour=True, most=1, content=content):
             yield frame

@@ -8,7 +8,8 @@ from pathlib import Path
 from scraper.core.errors import UnknownFormat, UnreadableFile
 from scraper.isolation import fence
 from scraper.source import pages
-from scraper.source.pages import Kind, Page
+from scraper.source.pages import Page
+from scraper.source.picture_kind import Kind
 
 SVG_WIDTH = 1600  # pixels that a drawing is made wide: it has no size of its own
 MOST_SVG = 8 * 2**20  # bytes of its text

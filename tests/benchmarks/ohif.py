@@ -32,7 +32,7 @@ from fixtures.dicom import chest_ct
 from scraper.core.settings import Settings
 from scraper.session.browser import Browser, tap
 
-PATIENCE_S = 180.0
+PATIENCE_S = 900.0
 REMEMBER = "performance.setResourceTimingBufferSize(10000)"
 FRAMES = """() => performance.getEntriesByType("resource").filter(one => /\\/frames\\//.test(one.name) && one.responseEnd)
   .map(one => one.responseEnd)"""
@@ -79,6 +79,7 @@ async def load(port: int, uid: str, slices: int, *, tapped: bool, looks: bool = 
     try:
         async with Browser(Settings(), Path(tempfile.mkdtemp()) / "spool") as browser:
             window = await browser.window()
+            window.traffic.image_bytes = slices * 2**19  # as the tap counts them: the browser may take memory for them
             if looks:
                 await window.look_into_memory()
             await window.page.add_init_script(REMEMBER)

@@ -9,9 +9,9 @@ import zlib
 import pytest
 
 from scraper.core.errors import CloudfilmError
-from scraper.core.settings import MOST_BROWSER_BYTES, Settings
+from scraper.core.settings import MOST_BROWSER_BYTES, MOST_VIEWER_BYTES, Settings
 from scraper.session.browser import Browser
-from scraper.session.browser.memory import browser_processes
+from scraper.session.browser.memory import bound, browser_processes
 from scraper.session.door import Door
 from tests.security.memory import MB, MOST, peak_of_all_processes
 from tests.security.played import PUBLIC, Played
@@ -24,6 +24,11 @@ LISTS = "const kept = []; setInterval(() => { for (let i = 0; i < 2e5; i++) kept
 FETCH = "fetch('/body').then(one => one.arrayBuffer()).then(one => { document.title = one.byteLength; });"
 SOCKET = "new WebSocket(`ws://${location.host}/socket`);"
 SOCKETS = "for (let i = 0; i < 8; i++) new WebSocket(`ws://${location.host}/socket`);"
+# a viewer that holds each image as it was received, as it was decoded, and as it was drawn: 850 MB for 30
+VIEWER = """(async () => { const cache = []; for (let at = 0; at < 30; at++) {
+  const image = await (await fetch(`/image?number=${at}`)).arrayBuffer();
+  cache.push(image, ...Array.from({length: 6}, () => new Uint8Array(image.byteLength).fill(at + 1))); }
+  document.title = `${cache.length}`; })();"""
 SHARED = "new SharedWorker('/shared.js');"
 PAGES = {
     "fill": FILL,
@@ -33,7 +38,10 @@ PAGES = {
     "shared": SHARED,
     "packed": FETCH,
     "chunked": FETCH,
+    "viewer": VIEWER,
 }
+ATTACKS = [kind for kind in PAGES if kind != "viewer"]
+IMAGE = bytes(128) + b"DICM\2\0\0\0UL\4\0" + bytes(4 * MB)
 MESSAGE_MB = {"socket": 400, "sockets": 90, "shared": 400}
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -84,6 +92,8 @@ def site(kind: str):
             await send_chunked(writer, 2000 * MB)
         elif path == "/shared.js":
             writer.write(answer(SOCKET.encode(), "Content-Type: text/javascript"))
+        elif path.startswith("/image"):
+            writer.write(answer(IMAGE, "Content-Type: application/dicom"))
         elif path == "/page":
             writer.write(
                 answer(f"<title>page</title><script>{PAGES[kind]}</script>".encode(), "Content-Type: text/html")
@@ -95,7 +105,7 @@ def site(kind: str):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("kind", PAGES)
+@pytest.mark.parametrize("kind", ATTACKS)
 async def test_hostile_7_what_fills_the_browser_ends_its_window_alone(kind, tmp_path):
     settings = Settings(timeout_s=20)
     with peak_of_all_processes() as peak:
@@ -117,6 +127,29 @@ async def test_hostile_7_what_fills_the_browser_ends_its_window_alone(kind, tmp_
             await window.close()
     assert 200 * MB < peak.size < MOST
     assert browser_processes() == []
+
+
+def test_hostile_7_images_that_came_raise_the_bound_up_to_a_second_one():
+    laptop = 8000 * MB
+    assert bound(0, laptop) == MOST_BROWSER_BYTES
+    assert bound(150 * MB, laptop) > 2 * 1040 * MB  # what OHIF took for them
+    assert bound(16_000 * MB, laptop) == MOST_VIEWER_BYTES
+    assert bound(16_000 * MB, 4000 * MB) == 2000 * MB  # half of the computer's memory
+    assert bound(16_000 * MB, 1000 * MB) == MOST_BROWSER_BYTES
+
+
+@pytest.mark.thorough
+async def test_hostile_7_a_viewer_that_holds_many_images_is_not_ended(tmp_path):
+    settings = Settings(timeout_s=20)
+    with peak_of_all_processes() as peak:
+        async with server(site("viewer")) as port, Browser(settings, tmp_path / "spool") as browser:
+            door = Door(settings, Played({"film.test": [PUBLIC]}))
+            door.belongs_to(f"http://film.test:{port}/page")
+            window = await browser.window(door=door)
+            await window.open(f"http://film.test:{port}/page")
+            await window.page.wait_for_function("document.title === '210'", timeout=170_000)
+            await window.close()
+    assert peak.size > MOST_BROWSER_BYTES
 
 
 @pytest.mark.thorough

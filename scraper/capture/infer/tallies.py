@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from scraper.capture.infer.templates import Record, records
+from scraper.capture.infer.counted import PLACES
+from scraper.capture.infer.templates import Record, Rule, records
 from scraper.capture.observe.received import Manifest
 
 COUNT: Final = re.compile(
@@ -24,6 +25,14 @@ STUDY_KEY: Final = re.compile(
     r"\w*?(?:id|no|num|number|code|key)$",
     re.IGNORECASE,
 )
+_FRAMES: Final = re.compile(r"frame", re.IGNORECASE)  # those of one image
+_PLACE: Final = re.compile(r"(num|number|no)$", re.IGNORECASE)  # an image's own number, where they run on
+MOST_DIGITS: Final = 9  # of a count
+
+
+def parse_count(value: str) -> int | None:
+    """A whole number written in digits; None for any other text."""
+    return int(value) if value.isdecimal() and len(value) <= MOST_DIGITS else None
 
 
 def is_of_studies(entries: Sequence[Record]) -> bool:
@@ -44,7 +53,23 @@ def tallies(manifests: Sequence[Manifest]) -> Iterator[list[int]]:
             if is_of_studies(array):
                 continue
             for name in sorted(name for name in names if COUNT.search(name)):
-                counts = [record.fields.get(name, "") for record in array]
-                if all(count.isdecimal() for count in counts):
-                    yield [int(count) for count in counts if int(count)]
+                counts = [parse_count(record.fields.get(name, "")) for record in array]
+                if None not in counts:
+                    yield [count for count in counts if count]
                     break
+
+
+def falls_short(rule: Rule) -> bool:
+    """Whether a rule gives one image for each entry of a list whose entries say that they have several."""
+    entries = [record for record in rule.records.values() if not PLACES & record.own]
+    for name in sorted({name for record in entries for name in record.own}):
+        if not COUNT.search(name) or _FRAMES.search(name):
+            continue
+        counts = [parse_count(record.fields[name]) for record in entries if name in record.own]
+        numbers = sorted(count for count in counts if count is not None)
+        if len(numbers) < len(counts):
+            continue
+        is_place = _PLACE.search(name) is not None and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        if numbers[-1] > 1 and not is_place:
+            return True
+    return False

@@ -16,6 +16,7 @@ from scraper import dicom
 from scraper.capture.observe import correlate, dicom_names, notation, samples
 from scraper.core.errors import CorruptInstance
 from scraper.core.schema import parse_int, parse_json
+from scraper.core.sniff import Kind
 from scraper.dicom import codestream
 from scraper.session.browser.traffic import Exchange
 
@@ -27,7 +28,10 @@ MAX_COMPARED: Final = 100  # messages to compare when inferring a header field's
 MAX_WAITING: Final = 5000
 MAX_HEADER: Final = 64
 NOISE: Final = 16  # levels of a byte by which neighbouring pixels may differ anywhere
-CODESTREAMS: Final = (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n", b"\xff\xd8\xff\xf7")
+CODESTREAMS: Final = (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n")
+FIRST_SEGMENT: Final = (
+    b"\x40\0\0\0"  # of an RLE frame, behind its header of 64 bytes (PS3.5 G.5); before it, their number
+)
 PACKED: Final = (b"\x1f\x8b\x08", b"\x78\x01", b"\x78\x9c", b"\x78\xda")
 _FRAME: Final = re.compile(r"^frame_?(no|num|number|index|idx|id)?$", re.IGNORECASE)
 
@@ -237,22 +241,26 @@ def _places(tags: Mapping[str, Any], data: bytes) -> Iterator[slice]:
         surplus = len(data) - rows * columns * int(_text(tags, "00280002") or 1) * width
         if 0 <= surplus <= MAX_HEADER:
             yield slice(len(data) - surplus) if _is_behind(data, surplus, width) else slice(surplus, None)
+    if (at := head.find(b"\xff\xd8\xff")) >= 0 and _is_original_jpeg(data[at:]):
+        yield slice(at, None)
     for magic in (*CODESTREAMS, *PACKED):
         at = head.find(magic)
         if 0 <= at <= MAX_HEADER:
             yield slice(at, None)
-    if (at := head.find(b"\xff\xd8\xff")) >= 0 and _is_lossless_jpeg(data[at:]):
-        yield slice(at, None)
+    for at in range(MAX_HEADER + 1):
+        if data[at + 4 : at + 8] == FIRST_SEGMENT and codestream.rle_segments(data[at:]):
+            yield slice(at, None)
     if (header := notation.leading_json(data)) is not None:
         yield slice(header[1], None)
 
 
-def _is_lossless_jpeg(data: bytes) -> bool:
-    """Whether a JPEG is of the lossless process (SOF3): any other is taken for a picture of the screen."""
+def _is_original_jpeg(data: bytes) -> bool:
+    """Whether a JPEG is JPEG-LS or of the lossless process (SOF3): any other is taken for a picture of the screen."""
     try:
-        return codestream.read(data).is_lossless
+        found = codestream.read(data)
     except CorruptInstance:
         return False
+    return found.is_lossless or found.kind is Kind.JPEG_LS
 
 
 def _is_behind(data: bytes, surplus: int, width: int) -> bool:

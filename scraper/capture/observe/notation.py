@@ -31,6 +31,7 @@ MAX_LINES: Final = 100_000
 MAX_LINE: Final = 2000  # characters
 _NAME_OF_FILE: Final = re.compile(r"(?=[^\w/]*[\w/])[^\s{}()<>;=?]*(?:[?][^\s{}()<>;]*)?")  # a name, a path, an address
 _MSGPACK: Final = frozenset((*range(0x80, 0xA0), *range(0xDC, 0xE0)))  # first bytes of a map or an array
+_KINDS: Final = (str, bytes, bool, (int, float), list, dict)
 MAX_HEADER: Final = 2**18  # bytes of such a header
 
 _OPENING: Final = re.compile(r"[=(]\s*(?=[{\[])")
@@ -302,6 +303,22 @@ def from_msgpack(data: bytes) -> Any:
     except (ValueError, msgpack.UnpackException):
         return None
     return value if isinstance(value, (list, dict)) and value else None
+
+
+def with_named_places(value: Any, depth: int = 0) -> Any:
+    """A value whose arrays of values of several kinds (MessagePack's way to write an object without names) are objects.
+
+    ``c0`` is the first place. An array of one kind is a list, and stays one.
+    """
+    if isinstance(value, Mapping):
+        return (
+            {name: with_named_places(inner, depth + 1) for name, inner in value.items()} if depth < MAX_DEPTH else value
+        )
+    if not isinstance(value, list) or depth >= MAX_DEPTH:
+        return value
+    inner = [with_named_places(item, depth + 1) for item in value]
+    kinds = {next((kind for kind in _KINDS if isinstance(item, kind)), None) for item in inner if item is not None}
+    return {f"c{place}": item for place, item in enumerate(inner)} if len(kinds) > 1 else inner
 
 
 def leading_json(data: bytes) -> tuple[Any, int] | None:

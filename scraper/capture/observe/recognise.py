@@ -18,6 +18,7 @@ from scraper import dicom
 from scraper.capture.observe import notation
 from scraper.capture.observe.bodies import PIECE, head_of, inflate, size_of, whole_of
 from scraper.capture.observe.disc import absent_files
+from scraper.capture.observe.protobuf import from_protobuf
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header
 from scraper.core.reasons import Cause, Reason
@@ -227,7 +228,9 @@ class Recogniser:
         if at:
             yield from self.scan(whole_of(body)[at:], "", depth + 1)
         elif (packed := notation.from_msgpack(whole_of(body))) is not None:
-            yield from self._value(packed, depth)
+            yield from self._value(notation.with_named_places(packed), depth)
+        elif (message := from_protobuf(whole_of(body))) is not None:
+            yield from self._value(message, depth)
         elif b"{" in head[:MAX_PREFIX]:
             data = whole_of(body)
             values = notation.from_envelope(data.decode("utf-8", "replace"))
@@ -273,6 +276,8 @@ class Recogniser:
             packed = _from_base64(data.decode("latin-1").strip())
             if packed is not None:
                 yield from self.scan(packed, "", depth + 1)
+            elif (message := from_protobuf(data)) is not None:
+                yield from self._value(message, depth)
             elif framed := notation.from_envelope(decode_text(data)):
                 for item in framed:
                     yield from self._value(item, depth)

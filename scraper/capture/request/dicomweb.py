@@ -80,6 +80,8 @@ def root(exchanges: Sequence[Exchange]) -> Root | None:
 
 
 def _is_dicomweb(exchange: Exchange) -> bool:
+    if dicomweb.is_known_call(exchange.url):  # a viewer of pictures, whose service may give the originals too
+        return True
     content_type = exchange.content_type.lower()
     is_named = "dicom" in content_type or content_type.startswith("multipart/related")
     return is_named or f'"{STUDY_UID}"' in decode_text(exchange.read(4096))

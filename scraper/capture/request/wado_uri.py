@@ -24,6 +24,7 @@ from scraper.core.link import is_private
 from scraper.core.model import Header, Instance, Request, Series, Source, WadoUri
 from scraper.core.text import decode_text
 from scraper.protocols import wado_rs
+from scraper.protocols.dicomweb import is_arc
 from scraper.session import Session
 from scraper.session.browser.traffic import WEBSOCKET_OUT, Exchange
 
@@ -132,7 +133,8 @@ def _of_lists(lists: Sequence[Any]) -> Iterator[str]:
 
 def _wado(address: str, page_url: str) -> Iterator[tuple[str, str, str, str]]:
     """The parts of one address, and the address that asks for the object as it is stored."""
-    parts = urlsplit(urljoin(page_url, address))
+    whole = urljoin(page_url, address)
+    parts = urlsplit(whole)
     page = urlsplit(page_url)
     given = parse_qsl(parts.query)
     named = {name.lower(): value for name, value in given}
@@ -142,7 +144,8 @@ def _wado(address: str, page_url: str) -> Iterator[tuple[str, str, str, str]]:
     host = parts.hostname or ""
     inside = (is_private(host) or "." not in host) and not is_private(page.hostname or "")
     scheme, place = (page.scheme, page.netloc) if inside else (parts.scheme, parts.netloc)
-    query = urlencode([*asked, ("contentType", "application/dicom")])
+    stored = [("transferSyntax", "*")] if is_arc(whole) else []  # the archive would convert it
+    query = urlencode([*asked, ("contentType", "application/dicom"), *stored])
     url = urlunsplit((scheme, place, parts.path, query, ""))
     yield named.get("studyuid", ""), named.get("seriesuid", ""), named["objectuid"], url
 

@@ -3,6 +3,8 @@
 The system can limit neither: Chromium reserves address space by the terabyte and spreads its data over many
 processes. So their memory is looked at, often enough that nothing grows far past the bound in between, and they are ended.
 
+A viewer keeps the images that it received, so each image that came raises the bound, up to a second one.
+
 Source: proc(5). Where there is no ``/proc`` nothing is looked at; the flags of the browser bound its scripts everywhere.
 """
 
@@ -18,22 +20,41 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from scraper.core.settings import MEMORY_OF_IMAGES, MOST_BROWSER_BYTES, MOST_VIEWER_BYTES
+
 LOOK_EVERY_S: Final = 0.05  # a page fills some 2 GB in a second
 COUNT_EVERY: Final = 7  # looks until the processes are found again: a new one takes that long to start
 DRIVER: Final = b"run-driver"  # in the command line of the library's own process
 _SHORT: Final = 4096  # bytes of such a file that are looked at; only a command line is longer
 
 
+def bound(image_bytes: int, machine_bytes: int) -> int:
+    """Bytes that the browser may take, with its driver.
+
+    Args:
+        image_bytes: what its window received that may be images.
+        machine_bytes: the computer's memory; half of it at most is for the browser, were it not for the least bound.
+    """
+    most = max(MOST_BROWSER_BYTES, min(MOST_VIEWER_BYTES, machine_bytes // 2))
+    return min(MOST_BROWSER_BYTES + MEMORY_OF_IMAGES * image_bytes, most)
+
+
+def machine_bytes() -> int:
+    """The computer's memory."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 class MemoryWatch:
     """Watch the browser's processes from its own thread, which the event loop can't block.
 
     Args:
-        most: bytes that they may take together, with what this process has taken since the start.
+        image_bytes: what the window received until now that may be images; see ``bound``. What this process has taken since
+            the start counts with the browser's memory.
         on_excess: called once, from the thread, just before the processes are ended.
     """
 
-    def __init__(self, most: int, on_excess: Callable[[], None]) -> None:
-        self._most = most
+    def __init__(self, image_bytes: Callable[[], int], on_excess: Callable[[], None]) -> None:
+        self._image_bytes = image_bytes
         self._on_excess = on_excess
         self._ended = threading.Event()
         self._own = 0
@@ -49,15 +70,16 @@ class MemoryWatch:
         self._ended.set()
 
     def _look(self) -> None:
-        looks, found, parents = 0, list[int](), dict[int, int]()
+        looks, found, parents, machine = 0, list[int](), dict[int, int](), machine_bytes()
         while not self._ended.wait(LOOK_EVERY_S):
             if looks % COUNT_EVERY == 0:
                 parents = _parents(parents)
                 found = browser_processes(parents)
             looks += 1
             grown = max(0, _taken(os.getpid()) - self._own)
+            most = bound(self._image_bytes(), machine) - grown
             # memory that processes share is counted for each at the quick look, and once at the exact one
-            if grown + sum(map(_taken, found)) > self._most and grown + sum(map(_share, found)) > self._most:
+            if sum(map(_taken, found)) > most and sum(map(_share, found)) > most:
                 self._on_excess()  # first: who waits for the browser gets the reason, and not that it is gone
                 _kill(browser_processes())
                 return

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from scraper.core.disk import disk_errors
 from scraper.core.errors import BrowserMissing, SiteChanged, SiteUnreachable, UsageError
 from scraper.core.reasons import Reason
-from scraper.core.settings import MOST_BROWSER_BYTES, MOST_SCRIPT_MEGABYTES, Settings, has_screen
+from scraper.core.settings import MOST_SCRIPT_MEGABYTES, Settings, has_screen
 from scraper.session.browser.discovery import installed_browsers
 from scraper.session.browser.failures import first_line, ours, within
 from scraper.session.browser.memory import MemoryWatch
@@ -219,8 +219,12 @@ class Browser:
             with suppress(RuntimeError):  # the loop has ended meanwhile
                 loop.call_soon_threadsafe(self._took_too_much, memory)
 
-        memory = self._memory = MemoryWatch(MOST_BROWSER_BYTES, exceeded)
+        memory = self._memory = MemoryWatch(self._image_bytes, exceeded)
         memory.start()
+
+    def _image_bytes(self) -> int:
+        window = self._window  # read once: the watch asks from its own thread
+        return window.traffic.image_bytes if window is not None else 0
 
     def _took_too_much(self, memory: MemoryWatch) -> None:
         if memory is not self._memory:

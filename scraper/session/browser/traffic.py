@@ -29,6 +29,7 @@ WEBSOCKET_OUT = "websocket-out"
 DOWNLOAD = "download"
 IN_MEMORY = "memory"
 DRAWN = "drawn"
+OF_PAGE = (WEBSOCKET_OUT, IN_MEMORY, DRAWN)  # what the page sends or makes itself
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +103,7 @@ class Traffic:
         self.host = host
         self._folder = folder
         self._disk = Watch(folder)
+        self.image_bytes = 0  # of what came from the site and may be an image
         self.busy = 0  # downloads and large bodies under way
         self._started = time.monotonic()
         self._last = self._started
@@ -170,10 +172,13 @@ class Traffic:
     def add(self, exchange: Exchange) -> None:
         """Add an exchange and wake whoever waits."""
         self.exchanges.append(exchange)
-        look = (exchange.url.partition("?")[0], exchange.size)
-        if exchange.size >= NEWS_BYTES and exchange.ok and look not in self._known:
-            self._known.add(look)
-            self.on_news(sniff(exchange.read(HEAD)) in IMAGES)
+        if exchange.size >= NEWS_BYTES and exchange.ok:
+            is_image = sniff(exchange.read(HEAD)) in IMAGES
+            self.image_bytes += exchange.size if is_image and exchange.kind not in OF_PAGE else 0
+            look = (exchange.url.partition("?")[0], exchange.size)
+            if look not in self._known:
+                self._known.add(look)
+                self.on_news(is_image)
         if self._is_heartbeat(exchange):
             self._arrived.set()
         else:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from scraper.core.errors import UnreadableFile
-from scraper.source import pages as picture
+from scraper.source.picture_kind import ANIMATIONS, kind_of
 from scraper.source.qr.engines import Engine, Found, Polygon, Seen
 from scraper.source.qr.engines import engines as _engines
 from scraper.source.qr.models import WrongSum, default_folder, fetch_models
@@ -245,7 +245,7 @@ class Reader:
         """
         start = monotonic()
         search = _Search(certain, enough)
-        glanced = picture.kind_of(path).is_simple
+        glanced = kind_of(path).is_simple
         search.is_glanced = glanced
         late = glanced and self._glance(path, search, budget_s)
         if not late and not search.is_settled:
@@ -262,7 +262,7 @@ class Reader:
         Raises:
             NoSuchFile, UnreadableFile: as ``read``.
         """
-        is_animation = picture.kind_of(path) in picture.ANIMATIONS
+        is_animation = kind_of(path) in ANIMATIONS
         return self._child.frames_left_out(path) if is_animation else 0
 
     def annotate(self, path: Path, reading: Reading, out: Path) -> None:

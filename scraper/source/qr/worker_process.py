@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scraper.core.errors import NoSuchFile, UnreadableFile
 from scraper.isolation.process import confine
 from scraper.source import pages as picture
+from scraper.source.picture_kind import Kind, kind_of
 from scraper.source.qr.engines import Found, Polygon, Seen, Wechat, zxing
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def _steps(order: Order, wechat: Wechat) -> Iterator[tuple[int, cascade.Step]]:
     held: list[picture.Page] = []
     if not order["glanced"]:
         # what takes long to decode is decoded once, unless it has many pages, which are not held together
-        is_pdf = picture.kind_of(path) is picture.Kind.PDF
+        is_pdf = kind_of(path) is Kind.PDF
         for page in picture.pages(path, colour=not is_pdf, password=order["password"]):
             yield page.number, partial(_first_look, page, known)
             held = [] if is_pdf or page.number > 1 else [page]
