@@ -53,8 +53,8 @@ def test_better_evidence_stays():
     assert completeness.with_entries("1.2", found, [9]) == found
 
 
-def test_verdicts_1_the_total_of_the_study_is_no_series():
-    held = completeness.with_entries("1.2", [series("s0", 1)], [21, 1, 12, 8])
+def test_verdicts_1_series_that_were_never_opened():
+    held = completeness.with_entries("1.2", [series("s0", 1)], [1, 12, 8])
     assert {item.name: item.expected for item in held} == {"s0": 1, "shown-1": 12, "shown-2": 8}
 
 

@@ -1,4 +1,4 @@
-"""Twenty viewers by another hand: whole, or an honest code; never a success that is not whole, never other pixels."""
+"""Viewers by another hand: whole, or an honest code; never a success that is not whole, never other pixels."""
 
 import pytest
 
@@ -13,10 +13,8 @@ pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on th
 
 ALWAYS = ("accordion",)
 REBUILT = ("keys", "offscreen")  # their frames come without an object around them
-HONEST = {  # the codes of what is not, or not always, whole
-    "loadmore": (0, 7),  # every image is opened by itself, and nothing says that these are all
-    "tiles": (8,),  # samples of 16 bits are put together in the page alone
-    "rc4": (0, 7),  # whether places count from 0 or from 1 may be guessed wrongly, and a wrong request ends its session
+HONEST = {  # the codes of what is not whole
+    "tiles": (8,)  # samples of 16 bits are put together in the page alone
 }
 
 

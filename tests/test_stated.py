@@ -124,3 +124,18 @@ def test_verdicts_1_hostile_texts_are_read_once():
 )
 def test_the_counter_beside_the_picture_is_no_entry_of_the_list(rows, found):
     assert entries(rows, "") == found
+
+
+@pytest.mark.parametrize(
+    ("shown", "page", "counts"),
+    [
+        (["序列1 2张", "序列2 8张", "序列3 6张"], "", [2, 8, 6]),
+        (["序列1 8张", "序列2 2张", "序列3 6张"], "", [8, 2, 6]),
+        (["全部 8张", "序列1 2张", "序列2 6张"], "", [2, 6]),
+        ([], "共 21 张\n定位像 1张\n平扫 12张\n肺窗 8张", [1, 12, 8]),
+        ([], "定位像 2张\n平扫 8张\n肺窗 6张", [2, 8, 6]),
+    ],
+    ids=["between", "first, of a series", "first, of all", "above", "between lines"],
+)
+def test_verdicts_1_the_total_of_the_study_is_no_series(shown, page, counts):
+    assert entries(shown, page) == counts

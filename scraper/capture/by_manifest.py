@@ -93,7 +93,19 @@ async def shows_more(rule: Rule, examination: Examination) -> bool:
         return False
     window = await examination.session.window()
     shown = await entries.of_series(window, examination.observations)
-    return not rule.tells_apart(len({element.text for element in shown if element.text}))
+    texts = {element.text for element in shown if element.text}
+    is_of_images = len(texts) == rule.count and _gives_images(rule, examination)
+    return not is_of_images and not rule.tells_apart(len(texts))
+
+
+def _gives_images(rule: Rule, examination: Examination) -> bool:
+    """Whether two requests of one flat list gave images of one series: its entries, and those of the page, are images."""
+    observations = examination.observations
+    uids = {observations.origins[key] for key in rule.records if key in observations.origins}
+    series = [observations.objects[uid].header.series_instance_uid for uid in uids if uid in observations.objects]
+    return (
+        rule.is_flat and templates.stated_total(rule.records.values()) <= rule.count and len(set(series)) < len(series)
+    )
 
 
 def _leaves_out(rule: Rule, found: Sequence[Series], examination: Examination) -> bool:

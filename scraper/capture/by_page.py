@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum, auto
 from typing import Final
@@ -16,9 +17,9 @@ from typing import Final
 from scraper.capture.by_manifest import headers_of, series_by_model, shows_more
 from scraper.capture.examination import Examination
 from scraper.capture.infer import page_functions
-from scraper.capture.infer.models import RequestModel
+from scraper.capture.infer.models import RequestModel, is_sound
 from scraper.capture.infer.page_functions import Look, PageFunction
-from scraper.capture.infer.templates import Template
+from scraper.capture.infer.templates import Rule, Template
 from scraper.capture.observe.received import asked_by
 from scraper.capture.plan import By, Plan, Strategy
 from scraper.core.errors import CloudfilmError, MissingInstances
@@ -33,6 +34,10 @@ MAX_SILENT: Final = 5  # calls without a new image, one after another
 CALL_S: Final = 8.0
 LOOK_S: Final = 0.05
 AFTER_S: Final = 0.4  # for what a call brings after it has ended
+TRIAL_S: Final = 1.5  # the same where it is not known yet whether the function is of any use
+STILL_S: Final = 0.3  # of silence before the first call, so that what it brings is not taken for another's
+REFUSED: Final = frozenset((400, 401, 403, 409, 410, 429))
+MAX_REFUSED: Final = 2  # calls that the site refuses, after which the page is asked no more
 RELOADED_S: Final = 1.5  # of silence, after which a page that was loaded again has shown its first image
 LEAST: Final = 2  # images that must be left for it to be worth while
 
@@ -60,6 +65,7 @@ class ByPage(Strategy):
         self._function: PageFunction | None = None
         self._asked: set[str] = set()
         self._rejected: set[Template] = set()
+        self._refused = 0
 
     async def plan(self, examination: Examination) -> Plan | None:
         """The study, once a function of the page gave all that its lists name."""
@@ -132,7 +138,10 @@ class ByPage(Strategy):
 
     async def _find(self, examination: Examination) -> bool:
         """Try the functions that may load an image, until one does."""
-        found = page_functions.candidates(self._looks, examination.observations)
+        await _settled(examination)
+        exchanges = examination.session.traffic.exchanges
+        addresses = dict.fromkeys(exchange.url for exchange in exchanges if exchange.ok)
+        found = page_functions.candidates(self._looks, examination.observations, addresses)
         while len(self._rejected) < MAX_TRIALS:
             function = await asyncio.to_thread(next, found, None)
             if function is None:
@@ -140,13 +149,14 @@ class ByPage(Strategy):
             if function.model.rule.template in self._rejected:
                 continue
             rule, replies = function.model.rule, dict(function.model.replies)
-            left = [key for key in rule.records if key not in replies]
+            known = {*replies, *self._asked, *function.seen}
+            left = [key for key in reversed(list(rule.records)) if key not in known]
             if rule.count - len(_uids(examination)) < LEAST or len(left) < LEAST:
                 continue
-            self._asked = set(replies)
-            exchanges = examination.session.traffic.exchanges
+            self._asked |= set(replies)
             begin = len(exchanges)
-            if await self._ask(function, left[-1], examination):
+            inner = sorted(left, key=_ends(rule).__contains__)
+            if await self._ask(function, inner[0], examination) and await self._ask(function, inner[1], examination):
                 self._function, self._received = function, {**replies, **self._received}
                 return True
             self._received = {}
@@ -160,11 +170,22 @@ class ByPage(Strategy):
         if function is None:
             return None
         model = page_functions.again(function.model, examination.observations)
-        silent = 0
-        for key in model.rule.records:
+        silent, ends = 0, _ends(model.rule)
+        for key in _ends_last(model.rule):
             if key in self._received or key in self._asked:
                 continue
+            if key in ends:
+                await _settled(examination)
+                ends = frozenset[str]()
+                if not is_sound(model.rule, {}, examination.observations, self._asked | function.seen):
+                    self._rejected.add(model.rule.template)  # what came by now says so
+                    self._function = None
+                    return await self._plan(examination) if await self._find(examination) else None
             silent = 0 if await self._ask(function, key, examination) else silent + 1
+            if self._refused >= MAX_REFUSED:
+                self._state = _State.OVER
+                await self.close()
+                break
             if silent >= MAX_SILENT:
                 break
         self._before = _uids(examination)
@@ -188,6 +209,7 @@ class ByPage(Strategy):
         if calls is None:
             return False
         self._asked.add(key)
+        window = await examination.session.window()
         traffic, before = examination.session.traffic, _uids(examination)
         begin = len(traffic.exchanges)
         arguments = page_functions.arguments_of(key)
@@ -198,29 +220,35 @@ class ByPage(Strategy):
                 await traffic.after(len(traffic.exchanges), timeout_s=LOOK_S)
                 await examination.take()
                 new = _uids(examination) - before
-                if calling.done():
-                    until = min(until, time.monotonic() + AFTER_S)
+                if calling.done() and not window.is_waiting:
+                    until = min(until, time.monotonic() + (AFTER_S if self._function else TRIAL_S))
             async with asyncio.timeout(2 * CALL_S):
                 await calling
         except TimeoutError:
             return bool(new)
         finally:
             calling.cancel()
-        origins = examination.observations.origins
-        again = {origins[name] for item in traffic.exchanges[begin:] if (name := asked_by(item)) in origins}
+        origins, made = examination.observations.origins, traffic.exchanges[begin:]
+        again = {origins[name] for item in made if (name := asked_by(item)) in origins}
         if len(new or again) == 1:
             self._received[key] = next(iter(new or again))
+        self._refused += not new and any(item.status in REFUSED for item in made)
         return bool(new)
 
-    def _matched(self, arrays: Iterable[Sequence[str]], examination: Examination) -> dict[str, str]:
+    def _matched(self, arrays: Collection[Sequence[str]], examination: Examination) -> dict[str, str]:
         """The reply of each call: also where the page had asked ahead, and an array's calls and its series are as many."""
         objects, found = examination.observations.objects, dict(self._received)
+        by_series: dict[str, list[str]] = defaultdict(list)
+        for uid in sorted(objects, key=lambda name: objects[name].header.instance_number or 0):
+            by_series[objects[uid].header.series_instance_uid].append(uid)
         for keys in arrays:
             series = {objects[found[key]].header.series_instance_uid for key in keys if found.get(key) in objects}
-            ours = [uid for uid, item in objects.items() if item.header.series_instance_uid in series]
-            free = sorted(
-                set(ours).difference(found.values()), key=lambda uid: objects[uid].header.instance_number or 0
-            )
+            if not series:  # all of it was shown before: the only series of its size of which no call is known
+                replied = {objects[uid].header.series_instance_uid for uid in found.values() if uid in objects}
+                series = {name for name in by_series.keys() - replied if len(by_series[name]) == len(keys)}
+                if sum(len(keys) == len(other) and not found.keys() & set(other) for other in arrays) > 1:
+                    continue
+            free = [uid for name in series for uid in by_series[name] if uid not in found.values()]
             left = [key for key in keys if key not in found]
             if len(series) == 1 and len(free) == len(left):
                 found |= dict(zip(left, free, strict=True))
@@ -243,6 +271,29 @@ def _of_frames(model: RequestModel, received: Mapping[str, str], examination: Ex
     if not found or found != named:
         return None
     return Plan(By.PAGE, tuple(replace(row, expected=len(row.instances)) for row in series), model)
+
+
+def _ends_last(rule: Rule) -> list[str]:
+    """The requests of a rule, the first and the last of each array behind all others.
+
+    Whether places count from 0 or from 1 is known by then, and a request beyond the end may end the site's session.
+    """
+    return sorted(rule.records, key=_ends(rule).__contains__)
+
+
+def _ends(rule: Rule) -> frozenset[str]:
+    return frozenset(key for keys in rule.addresses.values() for key in (keys[0], keys[-1]))
+
+
+async def _settled(examination: Examination) -> None:
+    """Wait for what the viewer has asked for itself: it is not to be taken for the answer of a call."""
+    window = await examination.session.window()
+    with window.quietly():
+        await window.page.evaluate("() => new Promise(done => setTimeout(done))")  # after what the last gesture led to
+    give_up = time.monotonic() + CALL_S
+    while (window.is_waiting or window.traffic.idle_s < STILL_S) and time.monotonic() < give_up:
+        await window.traffic.after(len(window.traffic.exchanges), timeout_s=LOOK_S)
+    await examination.take()
 
 
 def _uids(examination: Examination) -> frozenset[str]:

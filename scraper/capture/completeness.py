@@ -126,7 +126,7 @@ def with_entries(study: str, found: Sequence[Series], counts: Sequence[int]) -> 
     Which count is whose is not said; that something is missing is. Counts that the series contradict are taken for
     something else, and left alone; so are series that are judged by better evidence.
     """
-    left, counted, unsure = Counter(_of_series(counts)), dict[int, int](), []
+    left, counted, unsure = Counter(counts), dict[int, int](), []
     for place, item in enumerate(found):
         is_shown = item.evidence is Evidence.VIEWER
         if not (is_shown or (item.evidence is not None and item.evidence.is_weak)):
@@ -172,7 +172,7 @@ def unmet(
         series = [
             replace(item, evidence=Evidence.SIGHT) if item.evidence is Evidence.NUMBERS else item for item in series
         ]
-    most = max(sum(_of_series(counts)), stated)
+    most = max(sum(counts), stated)
     if any(item.evidence is Evidence.SIGHT for item in series):
         most = max(most, *(sum(tally) for tally in tallies), 0)
     is_judged_better = all(item.evidence is not None and item.evidence > Evidence.VIEWER for item in series)
@@ -191,16 +191,6 @@ def short_of(found: Sequence[Series], stated: int) -> list[Series]:
     received = sum(len(item.instances) for item in series)
     problem = Problem("count-unmet", values={"stated": stated, "received": received})
     return [replace(series[0], problems=(*series[0].problems, problem)), *series[1:]]
-
-
-def _of_series(counts: Sequence[int]) -> list[int]:
-    """The counts without the one that is the sum of all others: the study's."""
-    for total in counts:
-        if len(counts) > 2 and 2 * total == sum(counts):
-            rest = list(counts)
-            rest.remove(total)
-            return rest
-    return list(counts)
 
 
 def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) -> list[Series]:

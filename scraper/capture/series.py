@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -173,8 +174,9 @@ class _Assembly:
     def _counted(self, study: str, found: list[Series]) -> list[Series]:
         """Held against the counts that the viewer shows, else against those of a list of which one is a series' that came."""
         sizes, shown = {len(series.instances) for series in found}, self.examination.shown
-        tallies = self.examination.tallies()
-        for counts in (shown.entries, *(tally for tally in tallies if sizes.intersection(tally))):
+        tallies, entries = self.examination.tallies(), Counter(shown.entries)
+        shorter = [tally for tally in tallies if entries < Counter(tally)]  # a series' count was taken for the total
+        for counts in (*shorter, shown.entries, *(tally for tally in tallies if sizes.intersection(tally))):
             counted = completeness.with_entries(study, found, counts)
             if counted != found:
                 return counted

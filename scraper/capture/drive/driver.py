@@ -14,7 +14,7 @@ from scraper.capture.drive.elements import PageElement
 from scraper.capture.drive.scroll import StackScroller
 from scraper.capture.drive.shown import Shown
 from scraper.capture.drive.steps import Settle, Steps
-from scraper.capture.drive.wording import HISTORY, MORE, NEXT_SERIES, is_never
+from scraper.capture.drive.wording import HISTORY, MORE, NEXT_PAGE, NEXT_SERIES, is_never
 from scraper.capture.observe.received import Observations
 from scraper.session import Session
 
@@ -61,6 +61,8 @@ class Driver:
         if not self._observations.size:  # nothing came by itself: one thorough look, then a glance at each entry
             until = min(self._until, time.monotonic() + self._session.settings.vain_s)
             self._until = self._scroller.until = until
+        async for step in self._extend():
+            yield step
         ways = (
             self._scroll,
             self._show_listed,
@@ -73,9 +75,33 @@ class Driver:
         for way in ways:
             async for step in way():
                 yield step
-        if self._observations.size and not self._scroller.works:
+        if (
+            self._observations.size
+            and not self._scroller.works
+            and not _is_all(await self._total(), self.shown, self._observations.size)
+        ):
             async for step in self._scroll():
                 yield step
+
+    async def _extend(self) -> Steps:
+        """Extend a list that came a page at a time, before anything of it is shown: then its rule covers all of it."""
+        for _ in range(MAX_PAGES):
+            came = entries.of_pages(self._observations)
+            if came is None or time.monotonic() > self._until:
+                return
+            button = await self._more(is_page=False)
+            if button is None or not await self._click(button):
+                return
+            yield self._opening
+            if entries.of_pages(self._observations) == came:
+                return
+
+    async def _more(self, *, is_page: bool) -> PageElement | None:
+        """The button that extends a list, or, if ``is_page``, shows its next page; none of earlier examinations."""
+        shown = await elements.found(self._window, "words")
+        fitting = (item for item in shown if MORE.search(item.words) and not _is_of_earlier(item))
+        button = next((item for item in fitting if is_page or not NEXT_PAGE.search(item.words)), None)
+        return None if button is None or button.is_disabled else button
 
     async def _show_listed(self) -> Steps:
         """Show the series of a list, one after another."""
@@ -147,9 +173,8 @@ class Driver:
     async def _show_more(self) -> Steps:
         """Extend the list by its button or its next page, as long as entries are added; show them."""
         for _ in range(MAX_PAGES):
-            shown = await elements.found(self._window, "words")
-            button = next((item for item in shown if MORE.search(item.words) and not _is_of_earlier(item)), None)
-            if button is None or button.is_disabled or time.monotonic() > self._until:
+            button = await self._more(is_page=True)
+            if button is None or time.monotonic() > self._until:
                 return
             before, opened = self._observations.size, len(self._opened)
             if not await self._click(button):
@@ -285,6 +310,11 @@ class Driver:
     async def _total(self) -> int | None:
         """The viewer's own count of the series that it shows, where it says one; of several, the largest."""
         return max(stated_counts.totals(await elements.text(self._window)), default=None)
+
+
+def _is_all(total: int | None, shown: Shown, came: int) -> bool:
+    """Whether as many images came as the page says that there are."""
+    return total is not None and came >= max(total, shown.stated, sum(shown.entries))
 
 
 def _is_of_earlier(element: PageElement) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scraper.capture.drive import elements, stated_counts
 from scraper.capture.drive.elements import PageElement
 from scraper.capture.drive.wording import is_never
+from scraper.capture.infer import templates
 from scraper.capture.infer.counted import COUNT
 from scraper.capture.observe.received import Observations, text
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from scraper.session.browser import Window
 
 MAX_NAMES: Final = 200
+MAX_PAGED: Final = 5000  # entries of a list that comes a page at a time
 MAX_LISTED: Final = 200  # entries of an array that may be a list of series
 SHORTEST_ID: Final = 6
 _NAME: Final = re.compile(r"(desc|name|title|label|protocol|描述|名称|序列)", re.IGNORECASE)
@@ -73,6 +75,15 @@ def _names_in(row: Mapping[str, Any]) -> Iterator[str]:
             yield inner
 
 
+def of_pages(observations: Observations) -> tuple[int, int] | None:
+    """How many entries came of a list that comes a page at a time, and how many it says it has; None where all came."""
+    for _, group in templates.groups(observations.manifests, templates.records):
+        came, total = len(group), templates.stated_total(group)
+        if 0 < came < total <= MAX_PAGED:
+            return came, total
+    return None
+
+
 def count_of(label: str) -> int | None:
     """How many images an entry says that it has; None where it does not."""
     count = stated_counts.count_of(label)
@@ -86,13 +97,8 @@ def counts(marks: Sequence[PageElement], page: str) -> list[int]:
         marks: the list's entries.
         page: the page's text, used if there is no known list markup on this page.
     """
-    found = stated_counts.entries(
-        [mark.text for mark in marks if not mark.navigates_away and not is_never(mark.text)], page
-    )
-    most = max(found, default=0)
-    if len(found) > 2 and sum(found) == 2 * most:
-        found.remove(most)
-    return found
+    texts = [mark.text for mark in marks if not mark.navigates_away and not is_never(mark.text)]
+    return stated_counts.entries(texts, page)
 
 
 class Opened:

@@ -31,7 +31,9 @@ BUTTON = (
     : /^(上一页|上一张|上一幅|上一帧|上页|上张|prev(ious)?([ _-]?(image|slice|frame|instance))?|[<\\u2039\\u00ab\\u25c0])$/i;
   const named = forward ? /(^|[-_ ])(next|nextimg|nextpage)($|[-_ ])/i : /(^|[-_ ])(prev|previous|previmg|prevpage)($|[-_ ])/i;
   const kinds = "button, a, input[type=button], input[type=image], [role=button], [onclick], [title], [aria-label]";
-  const all = deep(kinds).filter(shown);
+  const drawn = deep("span, div, i, li, td").filter(e => !e.childElementCount && words.test(e.textContent.trim())
+    && getComputedStyle(e).cursor === "pointer");
+  const all = [...deep(kinds), ...drawn].filter(shown);
   const said = e => [e.title, e.innerText, e.getAttribute("aria-label"), e.value].map(text => (text || "").trim());
   const one = all.find(e => said(e).some(text => words.test(text)))
     || all.find(e => named.test(`${e.id} ${typeof e.className === "string" ? e.className : ""}`));

@@ -41,6 +41,9 @@ _LABEL: Final = re.compile(
     r"|\b(?:no|nr|num)\.?\s++of\s++(?:images|slices|frames))\s*+(?:[:：=]\s*+)?$",
     re.IGNORECASE,
 )
+_OF_ALL: Final = re.compile(
+    r"全部|所有|总|共|合计|检查|\b(?:all|total|study|exam)", re.IGNORECASE
+)  # an entry of the study
 _ROUND: Final = re.compile(r"[(]\s*$")
 _SQUARE: Final = re.compile(r"[\[【「{]\s*$")
 _CLOSING: Final = {"(": ")", "[": "]", "【": "】", "「": "」", "{": "}"}
@@ -112,18 +115,35 @@ def entries(shown: Sequence[str], page: str) -> list[int]:
     Args:
         shown: the wording of each entry that is known by its markup.
         page: the page's text, whose lines stand for the entries where none of those states a count.
+
+    Returns:
+        The count of each; that of the study, the sum of all others, is not among them.
     """
     rows = [(text, count) for text in shown if (count := count_of(text))]
     listed = {count.total for _, count in rows if count.strength is not Strength.RUNNING}
-    found = [count for text, count in rows if count.total not in listed or not _is_counter(text, count)]
-    if not found:
-        lines = [line for line in page.splitlines() if len(line) <= LONGEST_LINE and not is_never(line)]
-        stated = [count for line in lines if (count := count_of(line))]
-        found = [count for count in stated if count.strength is Strength.LABELLED]
-        bare = [count for count in stated if count.strength is Strength.ROUND]
-        if not found and len(bare) > 1:
-            found = bare
-    return [count.total for count in found]
+    found = [(text, count) for text, count in rows if count.total not in listed or not _is_counter(text, count)]
+    if found:
+        return _without_total([count.total for _, count in found], [text for text, _ in found])
+    lines = [line for line in page.splitlines() if len(line) <= LONGEST_LINE and not is_never(line)]
+    stated = [count for line in lines if (count := count_of(line))]
+    sure = [count.total for count in stated if count.strength is Strength.LABELLED]
+    bare = [count.total for count in stated if count.strength is Strength.ROUND]
+    return _without_total(sure or (bare if len(bare) > 1 else []))
+
+
+def _without_total(counts: list[int], texts: Sequence[str] = ()) -> list[int]:
+    """Without the sum of all others: it stands above them or below. Between them, a series has as many by chance.
+
+    Args:
+        counts: what entries or lines state.
+        texts: the entries' wording: that of a total says so, and those of series do not.
+    """
+    is_worded = [_OF_ALL.search(text) is not None for text in texts]
+    for at in (0, -1):
+        if len(counts) > 2 and 2 * counts[at] == sum(counts) and (not texts or (is_worded[at] and not all(is_worded))):
+            del counts[at]
+            break
+    return counts
 
 
 def _is_counter(text: str, count: Count) -> bool:

@@ -27,6 +27,7 @@ MORE = re.compile(
     r"^(load|show|view) (more|all)( series| images)?$|^more( series| images)?$|^next( page)?$",
     re.IGNORECASE,
 )
+NEXT_PAGE = re.compile(r"^(下一?页|后一?页|next( page)?)$", re.IGNORECASE)  # it takes away what was shown
 NOTICE = re.compile(r"^(我?(已)?(知道|知晓|了解)了?|got it|dismiss)$", re.IGNORECASE)  # no consent: that is a person's
 SUBMIT = re.compile(
     r"^(确\s?定|确\s?认|提\s?交|查\s?询|登\s?录|进\s?入|查\s?看|验\s?证|下一步|ok|submit|log ?in|sign ?in|enter|next|verify)",

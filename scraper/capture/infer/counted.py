@@ -14,6 +14,7 @@ from scraper.capture.infer.templates import Record, records
 
 FROM_0: Final = "\0from 0"
 FROM_1: Final = "\0from 1"
+INDEX: Final = "\0index"  # of the thing that is counted, among those of its list, from 0
 PLACES: Final = frozenset((FROM_0, FROM_1))
 MAX_COUNT: Final = 5000  # images of one series
 MAX_PLACES: Final = 20_000  # of one list
@@ -24,12 +25,13 @@ _NUMBER: Final = re.compile(r"\d{1,4}")
 _ID: Final = re.compile(r"[\w.:-]{1,128}")
 
 
-def places(value: Any, asked: Iterable[str]) -> Iterator[Record]:
+def places(value: Any, asked: Iterable[str], *, has_index: bool = False) -> Iterator[Record]:
     """A record for each position of each thing that a list counts, if some request contains the position's number.
 
     Args:
         value: the list.
         asked: the viewer's requests; a list none of whose places stands in any of them gives nothing.
+        has_index: the records have ``INDEX``, too: functions of a page are called with it, requests hardly ever are.
     """
     numbers = {int(digits) for text in asked for digits in re.findall(r"(?<!\d)\d{1,4}(?!\d)", text)}
     left = MAX_PLACES
@@ -40,9 +42,14 @@ def places(value: Any, asked: Iterable[str]) -> Iterator[Record]:
                 continue
             left -= count
             own = record.own | PLACES
+            index = {INDEX: str(_index(record))} if has_index else {}
             for place in range(count):
-                fields = {**record.fields, FROM_0: str(place), FROM_1: str(place + 1)}
+                fields = {**record.fields, **index, FROM_0: str(place), FROM_1: str(place + 1)}
                 yield Record(fields, own, (*record.place, name, place))
+
+
+def _index(record: Record) -> int:
+    return next(step for step in reversed(record.place) if isinstance(step, int))
 
 
 def _entries(value: Any) -> Iterator[Record]:

@@ -5,7 +5,8 @@ A list may name its images, or only count them; a request may also contain volat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -78,7 +79,8 @@ def _of_kind(
     requests = list(dict.fromkeys(map(volatile.blanked, asked)))
     counts = partial(counted.places, asked=requests)
     found = templates.rules(observations.manifests, requests)[:MAX_TRIED]
-    found += templates.rules(observations.manifests, requests, counts, counted.PLACES)[:MAX_TRIED]
+    for name in sorted(counted.PLACES):
+        found += templates.rules(observations.manifests, requests, counts, frozenset((name,)))[:MAX_TRIED]
     for rule in found:
         sample = next((samples[record] for record in rule.records if record in samples), None)
         replies = {record: sources[record] for record in rule.records if record in sources}
@@ -88,13 +90,21 @@ def _of_kind(
             yield RequestModel(rule, replies, volatile, sample)
 
 
-def is_sound(rule: Rule, replies: Mapping[str, str], observations: Observations) -> bool:
+def is_sound(rule: Rule, replies: Mapping[str, str], observations: Observations, asked: Collection[str] = ()) -> bool:
     """Whether what came agrees with the rule: it gives series whole, and no image for two places.
 
     Rules that cover only one image per series (thumbnail strips) are rejected: no two received images are of one series.
+
+    Args:
+        rule: what is to be judged.
+        replies: request → SOP Instance UID of what it gave.
+        observations: what came.
+        asked: requests of which it is not known what they gave.
     """
     is_counted = any(name in counted.PLACES for name, _ in rule.template.blanks)
-    if is_counted and len(set(replies.values())) < len(replies):
+    if is_counted and (
+        len(set(replies.values())) < len(replies) or _is_shifted(rule, {*replies, *asked}, observations)
+    ):
         return False
     several = False
     for addresses in rule.addresses.values():
@@ -106,3 +116,21 @@ def is_sound(rule: Rule, replies: Mapping[str, str], observations: Observations)
             return False  # one series' own name in the requests for all
         several = several or len(series) > len(set(series))
     return several or len(replies) <= len(rule.addresses)
+
+
+def _is_shifted(rule: Rule, asked: Collection[str], observations: Observations) -> bool:
+    """Whether a rule counts places from 0 where the Instance Numbers say that it must be from 1, or the other way round.
+
+    A few requests from the middle of a series fit both; a wrong one may end the site's session.
+    """
+    numbers: dict[str, set[int]] = defaultdict(set)
+    for item in observations.objects.values():
+        numbers[item.header.series_instance_uid].add(item.header.instance_number or 0)
+    step = -1 if any(name == counted.FROM_0 for name, _ in rule.template.blanks) else 1
+    as_counted = otherwise = 0
+    for addresses in rule.addresses.values():
+        places = {place for place, address in enumerate(addresses, 1) if address in asked}
+        others = {place + step for place in places}
+        as_counted += max((len(places & some) for some in numbers.values()), default=0)
+        otherwise += max((len(others & some) for some in numbers.values()), default=0)
+    return otherwise > as_counted

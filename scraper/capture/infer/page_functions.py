@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,10 +33,11 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class PageFunction:
-    """A function that loads images: how its arguments follow from a list, and a call of the page's own."""
+    """A function that loads images: how its arguments follow from a list, a call of the page's own, and all that were seen."""
 
     model: RequestModel
     sample: PageCall
+    seen: frozenset[str] = frozenset()
 
 
 def text_of(call: PageCall) -> str:
@@ -49,21 +50,27 @@ def arguments_of(asked: str) -> str:
     return asked.partition(SENT)[2]
 
 
-def candidates(looks: Sequence[Look], observations: Observations) -> Iterator[PageFunction]:
+def candidates(
+    looks: Sequence[Look], observations: Observations, addresses: Collection[str] = ()
+) -> Iterator[PageFunction]:
     """Functions worth a trial: those next to the request first.
 
     Args:
         looks: what was seen, one step after another.
         observations: what came, with the lists.
+        addresses: all that the page was answered under, also before it was watched.
     """
     by_place = _by_place(looks)
     for place in sorted(by_place, key=lambda name: by_place[name].depth, reverse=True):
         seen = by_place[place]
-        for rule in _rules(seen.texts, observations):
+        texts = [*seen.texts, *_called_before(seen.texts, addresses)]
+        for rule in _rules(texts, observations):
             replies = {text: uid for text, uid in seen.replies.items() if text in rule.records}
-            if is_sound(rule, replies, observations):
+            if _is_worded(rule.template) and is_sound(rule, replies, observations, texts):
                 trials = () if len(seen.texts) > 1 else tuple(single_request.trials(rule, seen.texts[-1]))
-                yield PageFunction(RequestModel(rule, replies, VolatileParts(()), None, trials), seen.sample)
+                yield PageFunction(
+                    RequestModel(rule, replies, VolatileParts(()), None, trials), seen.sample, frozenset(texts)
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +110,44 @@ def _by_place(looks: Sequence[Look]) -> dict[str, _Seen]:
     }
 
 
+def _is_worded(template: templates.Template) -> bool:
+    """Whether an entry's index stands as a number by itself: within an address a series has a number of its own."""
+    around = zip(template.literals, template.blanks, template.literals[1:], strict=False)
+    return all(
+        name != counted.INDEX or (before.endswith(("[", " ")) and after.startswith((",", "]", "}")))
+        for before, (name, _), after in around
+    )
+
+
+def _called_before(texts: Sequence[str], addresses: Collection[str]) -> list[str]:
+    """Calls of a function that differ in an address alone, for each address that was requested before it was watched."""
+    calls = [(text.partition(SENT)[0], json.loads(arguments_of(text))) for text in texts]
+    if len(calls) < 2 or not all(isinstance(given, list) and len(given) == len(calls[0][1]) for _, given in calls):
+        return []
+    name, sample = calls[0]
+    varied = [at for at in range(len(sample)) if any(given[at] != sample[at] for _, given in calls)]
+    values = [given[varied[0]] for _, given in calls] if len(varied) == 1 else []
+    if not values or not all(isinstance(value, str) and "/" in value for value in values):
+        return []
+    bases = {address.removesuffix(value) for value in values for address in addresses if address.endswith(value)}
+    base = next(iter(bases), "")
+    if len(bases) != 1:
+        return []
+    before = [address.removeprefix(base) for address in addresses if address.startswith(base)]
+    made = [[*sample[: varied[0]], value, *sample[varied[0] + 1 :]] for value in dict.fromkeys(before)]
+    return [text for given in made if (text := f"{name}{SENT}{json.dumps(given, ensure_ascii=False)}") not in texts]
+
+
 def _rules(texts: Sequence[str], observations: Observations) -> list[templates.Rule]:
     """What explains the calls of one function; a single call only suggests it."""
     manifests = _distinct(observations.manifests)
     if len(texts) == 1:
         return single_request.rules(manifests, texts)[:MAX_RULES]
-    counts = partial(counted.places, asked=texts)
+    counts = partial(counted.places, asked=texts, has_index=True)
     found = templates.rules(manifests, texts)[:MAX_RULES]
-    return found + templates.rules(manifests, texts, counts, counted.PLACES)[:MAX_RULES]
+    for name in sorted(counted.PLACES):
+        found += templates.rules(manifests, texts, counts, frozenset((name,)))[:MAX_RULES]
+    return found
 
 
 def _distinct(manifests: Sequence[Manifest]) -> list[Manifest]:
@@ -126,7 +163,7 @@ def again(model: RequestModel, observations: Observations) -> RequestModel:
     """The same with all that its list names by now: one answer for each series comes one after another."""
     rule, seen = model.rule, list(model.replies)
     is_counted = any(name in counted.PLACES for name, _ in rule.template.blanks)
-    read = partial(counted.places, asked=list(rule.records)) if is_counted else templates.records
+    read = partial(counted.places, asked=list(rule.records), has_index=True) if is_counted else templates.records
     for url, group in templates.groups(_distinct(observations.manifests), read):
         if url == rule.source and group[0].shape == rule.shape:
             found = templates.validated(rule.template, group, seen, min(len(seen), 1))

@@ -65,7 +65,8 @@ def _once(group: Sequence[Record]) -> dict[str, frozenset[str]]:
 
 
 def _stands(value: str, address: str) -> bool:
-    return any(next(templates.places(address, text), None) is not None for text in templates.spellings(value))
+    spelled = templates.spellings(value) if len(value) <= len(address) else ()
+    return any(next(templates.places(address, text), None) is not None for text in spelled)
 
 
 def _of(record: Record, group: Sequence[Record], address: str, url: str, *, is_strict: bool) -> Rule | None:

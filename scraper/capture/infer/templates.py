@@ -296,6 +296,8 @@ def _blanks(fields: Mapping[str, str], own: frozenset[str], address: str) -> lis
     """Where values stand in a request: begin, end, field, way of writing; the longest first, no two over each other."""
     blanks: list[tuple[int, int, str, int]] = []
     for name, value in sorted(fields.items(), key=lambda item: (-len(item[1]), item[0] not in own, item[0])):
+        if len(value) > len(address):
+            continue  # an image in a list, perhaps; no way of writing it is shorter
         for text, way in spellings(value).items():
             for at in places(address, text):
                 if all(at + len(text) <= start or at >= end for start, end, _, _ in blanks):
