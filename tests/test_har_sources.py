@@ -4,11 +4,11 @@ import base64
 import gzip
 import hashlib
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from fixtures.dicom import chest_ct
 from fixtures.sites.generic_viewer.site import HOST, GenericViewer
@@ -16,6 +16,7 @@ from fixtures.world import World
 from scraper.cli import commands
 from scraper.session.browser import find_browser
 from scraper.testing import first_of
+from tests.recorders import by_chromium, by_mitmproxy
 from tests.serving import served
 
 needs_browser = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
@@ -139,6 +140,152 @@ def test_list_shows_what_a_recording_holds(tmp_path, capsys):
     assert [(row["uid"], row["expected"]) for row in document["series"]] == [(CT.uid, 4)]
 
 
+THICK_AND_THIN = chest_ct(slices=4, thin=4, size=32, localizers=0, dose_report=False)
+
+
+def in_blocks(*starts: int) -> list[dict]:
+    """A viewer that gets three images of a series at a time, from one on; a series' last one comes alone."""
+    listed = {
+        "studyInstanceUID": THICK_AND_THIN.study_instance_uid,
+        "series": [
+            {
+                "seriesInstanceUID": series.uid,
+                "instances": [{"sopInstanceUID": item.sop_instance_uid} for item in series.instances],
+            }
+            for series in THICK_AND_THIN.series
+        ],
+    }
+    rows = [entry("https://film.aurora.test/api/list", {"text": json.dumps(listed)}, "application/json")]
+    for series in THICK_AND_THIN.series:
+        for start in starts:
+            images = series.instances[start : start + 3]
+            block = b"".join(len(item.data).to_bytes(8, "little") + item.data for item in images)
+            row = entry("https://film.aurora.test/blocks", as_base64(block), "application/octet-stream")
+            asked = json.dumps({"after": images[0].sop_instance_uid})
+            row["request"] |= {"method": "POST", "postData": {"text": asked}}
+            rows.append(row)
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("starts", "code", "count"), [((0, 1, 2, 3), 0, 8), ((0, 3), 0, 8), ((1, 2, 3), 7, 6), ((3,), 7, 2)]
+)
+def test_images_that_came_in_blocks_have_their_places_in_the_list(tmp_path, capsys, starts, code, count):
+    path = tmp_path / "film.har"
+    path.write_bytes(har(in_blocks(*starts)))
+    found, document = run(capsys, "grab", path, "-o", tmp_path / "out")
+    assert (found, document["instances"]["saved"], document["instances"]["expected"]) == (code, count, 8), document
+    assert len(saved(tmp_path / "out")) == count
+
+
+# ---- bodies in files of their own, as Playwright attaches them
+
+
+def attached(rows: list[dict]) -> tuple[bytes, dict[str, bytes]]:
+    """The recording, and the files of its bodies."""
+    files = {}
+    for row in rows:
+        content = row["response"]["content"]
+        data = base64.b64decode(content.pop("text")) if content.pop("encoding", "") else content.pop("text").encode()
+        content["_file"] = f"{hashlib.sha1(data, usedforsecurity=False).hexdigest()}.dat"
+        files[content["_file"]] = data
+    return har(rows), files
+
+
+@pytest.mark.parametrize("name", ["film.zip", "影像.har"])
+def test_attached_bodies_are_read(tmp_path, capsys, name):
+    data, files = attached(entries(as_base64))
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
+            for member, body in files.items():
+                archive.writestr(member, body)
+            archive.writestr("影像.har", data)
+    else:
+        (tmp_path / name).write_bytes(data)
+        for member, body in files.items():
+            (tmp_path / member).write_bytes(body)
+    code, document = run(capsys, "grab", tmp_path / name, "-o", tmp_path / "out")
+    assert (code, document["provider"]) == (0, "har"), document
+    assert set(saved(tmp_path / "out")) == WANTED
+
+
+@pytest.mark.parametrize("kind", ["other name", "link", "folder above"])
+def test_no_file_but_a_body_is_opened(tmp_path, capsys, kind):
+    """A recording of somebody else's names files of the person's own."""
+    (tmp_path / "in").mkdir()
+    rows = entries(as_base64)
+    digest = "0" * 40
+    name = {"other name": "private.dcm", "link": f"{digest}.dcm", "folder above": f"../{digest}.dcm"}[kind]
+    (tmp_path / "private.dcm").write_bytes(CT.instances[3].data)
+    (tmp_path / f"{digest}.dcm").write_bytes(CT.instances[3].data)
+    (tmp_path / "in" / "private.dcm").write_bytes(CT.instances[3].data)
+    if kind == "link":
+        try:
+            (tmp_path / "in" / name).symlink_to(tmp_path / "private.dcm")
+        except OSError:
+            pytest.skip("no symbolic links here")
+    rows[-1]["response"]["content"] = {"size": 9, "_file": name}
+    (tmp_path / "in" / "film.har").write_bytes(har(rows))
+    code, document = run(capsys, "grab", tmp_path / "in" / "film.har", "-o", tmp_path / "out")
+    assert (code, document["instances"]["saved"]) == (7, 3), document
+
+
+def test_a_zip_without_a_recording_is_an_archive(tmp_path, capsys):
+    with zipfile.ZipFile(tmp_path / "film.zip", "w") as archive:
+        archive.writestr("notes/film.har", har([]))
+        for item in CT.instances:
+            archive.writestr(item.sop_instance_uid, item.data)
+    code, document = run(capsys, "grab", tmp_path / "film.zip", "-o", tmp_path / "out")
+    assert (code, document["provider"], document["instances"]["saved"]) == (0, "files", 4), document
+
+
+# ---- other programs' manners
+
+
+def test_a_form_that_stands_as_pairs_alone_tells_images_apart(tmp_path, capsys):
+    """Firefox and Charles write ``params`` and no ``text``."""
+    rows = entries(as_base64, count=0)
+    for item in CT.instances:
+        row = entry("https://film.aurora.test/image", as_base64(item.data), "application/octet-stream")
+        pair = {"name": "uid", "value": item.sop_instance_uid}
+        row["request"] |= {"method": "POST", "postData": {"mimeType": "x-www-form-urlencoded", "params": [pair]}}
+        rows.append(row)
+    path = tmp_path / "film.har"
+    path.write_bytes(har(rows))
+    code, document = run(capsys, "grab", path, "-o", tmp_path / "out")
+    assert (code, document["instances"]["saved"], document["instances"]["expected"]) == (0, 4, 4), document
+
+
+def test_bytes_that_are_no_text_come_back_as_they_were(tmp_path, capsys):
+    """mitmproxy writes what looks like text as text, its other bytes as lone surrogates."""
+    rows = entries(as_base64)
+    for row, item in zip(rows[2:], CT.instances, strict=True):
+        text = item.data.decode("utf-8", "surrogateescape")
+        row["response"] |= {
+            "content": {"size": 9, "mimeType": "text/plain", "text": text},
+            "headers": [{"name": "Content-Type", "value": "text/plain"}],
+        }
+    path = tmp_path / "film.har"
+    path.write_bytes(har(rows))
+    code, document = run(capsys, "grab", path, "-o", tmp_path / "out")
+    assert code == 0, document
+    assert set(saved(tmp_path / "out")) == WANTED
+
+
+def test_bytes_that_a_program_replaced_are_no_image(tmp_path, capsys):
+    rows = entries(as_base64)
+    rows[-1]["response"]["content"] = {
+        "size": 9,
+        "text": CT.instances[3].data.decode("utf-8", "replace"),
+        "mimeType": "text/plain",
+    }
+    path = tmp_path / "film.har"
+    path.write_bytes(har(rows))
+    code, document = run(capsys, "grab", path, "-o", tmp_path / "out")
+    assert (code, document["instances"]["saved"]) == (7, 3), document
+    assert "har-bodies-left-out" in json.dumps(document)
+
+
 # ---- as Chromium records it
 
 
@@ -149,39 +296,31 @@ def world():
 
 
 def recorded(world: World, kind: str, path: Path, *, is_whole: bool = True) -> None:
-    """Look through a viewer as a person does, in a browser that records; or look at its first image alone."""
-    rules = [f"MAP {host} {address}" for host, _, address in (row.split(":", 2) for row in world.connect_to)]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=find_browser(), args=["--no-sandbox", f"--host-resolver-rules={','.join(rules)}"]
-        )
-        context = browser.new_context(
-            ignore_https_errors=True, record_har_path=path, record_har_content="embed", record_har_mode="full"
-        )
-        page = context.new_page()
-        page.goto(f"https://{HOST}/v/{kind}", wait_until="networkidle")
-        page.mouse.move(300, 300)
-        for button in page.locator("nav button").all() if is_whole else ():
-            button.click()
-            for _ in range(20):
-                page.mouse.wheel(0, 120)
-                page.wait_for_load_state("networkidle")
-        page.wait_for_load_state("networkidle")
-        context.close()
-        browser.close()
+    """In a browser that records."""
+    by_chromium(world.connect_to, f"https://{HOST}/v/{kind}", path.parent, is_whole=is_whole, name=path.name)
+
+
+NAMES = {"embedded": "film.har", "in a zip": "film.zip", "beside it": "attached.har"}
+RECORDED = [
+    *((name, kind) for name in NAMES for kind in ("socket", "wado", "post", "blocks", "base64")),
+    *(("mitmproxy", kind) for kind in ("wado", "socket", "post", "blocks", "base64")),
+]
 
 
 @needs_browser
-@pytest.mark.parametrize("kind", first_of(["socket", "wado", "post", "blocks", "base64"]))
+@pytest.mark.parametrize(("recorder", "kind"), RECORDED)
 @pytest.mark.thorough
-def test_chromiums_own_recording_gives_what_the_live_capture_gives(world, tmp_path, capsys, kind):
-    path = tmp_path / "film.har"
-    recorded(world, kind, path)
+def test_a_recording_gives_what_the_live_capture_gives(world, tmp_path, capsys, recorder, kind):
+    link = f"https://{HOST}/v/{kind}"
+    if recorder == "mitmproxy":
+        pytest.importorskip("mitmproxy")
+        path = by_mitmproxy(world.connect_to, link, tmp_path)
+    else:
+        path = by_chromium(world.connect_to, link, tmp_path, name=NAMES[recorder])
     asked = len(world.requests())
     code, document = run(capsys, "grab", path, "-o", tmp_path / "har")
     assert len(world.requests()) == asked
     assert code == 0, document
-    link = f"https://{HOST}/v/{kind}"
     code, document = run(capsys, "grab", link, "-o", tmp_path / "live", "--provider", "universal", *world.options)
     assert code == 0, document
     assert saved(tmp_path / "har") == saved(tmp_path / "live")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import html
 import io
 import os
 import re
@@ -27,6 +28,8 @@ from fixtures.dicom import chest_ct
 from fixtures.sites.shdc import site
 from fixtures.world import World
 from scraper.app.phone_page import page_text
+from scraper.cli.listen import as_code
+from scraper.core.messages import say
 from scraper.core.settings import Language
 from scraper.export.view import view
 from scraper.session.browser.discovery import find_browser
@@ -215,6 +218,7 @@ def take_all(place: Path, hospital: site.ShdcSite, pages: Mapping[Language, Path
                 page.close()
                 print(f"{language.value} {name}")
         take_phone_page(place, browser.new_page(viewport={"width": 400, "height": 1000}))
+        take_terminal(browser.new_page(viewport={"width": 760, "height": 370}))
         browser.close()
 
 
@@ -222,10 +226,30 @@ def take_phone_page(place: Path, page: Page) -> None:
     """The page that points a phone at the proxy of ``listen``."""
     authority = replace(certificate.make(place / "authority"), name="cloudfilm 2026-11-29 4b7c (delete after use)")
     page.set_content(page_text("192.168.1.23", 8123, authority))
+    save(page, "phone-proxy.png")
+
+
+def take_terminal(page: Page) -> None:
+    """What ``listen --lan`` prints, with the code for the phone."""
+    address = "http://192.168.1.23:8124/"
+    lines = ["$ cloudfilm listen --lan", say("listen.phone", Language.EN, page=address, host="192.168.1.23", port=8123)]
+    lines += [as_code(address), say("listen.end", Language.EN)]
+    rows = [
+        say("listen.series", Language.EN, name=name, received=received, expected=60) for name, received in (("2", 31),)
+    ]
+    lines += [say("listen.progress", Language.EN, rows="; ".join(rows))]
+    text = html.escape("\n".join(lines))
+    style = "background:#111;color:#ddd;font:14px/1.0 monospace;margin:0;padding:1em;white-space:pre-wrap"
+    page.set_content(
+        f'<!doctype html><meta charset="utf-8"><body style="margin:0;background:#111"><pre style="{style}">{text}'
+    )
+    save(page, "listen-terminal.png")
+
+
+def save(page: Page, name: str) -> None:
+    """The page as a small picture."""
     with Image.open(io.BytesIO(page.screenshot())) as picture:
-        picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(
-            SCREENS / "phone-proxy.png", optimize=True
-        )
+        picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(SCREENS / name, optimize=True)
 
 
 if __name__ == "__main__":

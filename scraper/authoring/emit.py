@@ -107,9 +107,10 @@ class Writer:
         if self._example:
             return [f"    example = {literal(self._example)}"]
         proofs = f"one link, {learnt.rule.proofs} requests of the viewer reproduced"
+        verified = "a recording of its viewer alone" if learnt.is_recorded else "the link that it was learnt from"
         return [
             f"    facts = {literal(f'cloudfilm learn, {learnt.month}: {proofs}')}",
-            f"    verified = {literal(f'the link that it was learnt from, {learnt.month}')}",
+            f"    verified = {literal(f'{verified}, {learnt.month}')}",
         ]
 
     def _hosts(self, body: str) -> list[str]:

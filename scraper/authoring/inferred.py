@@ -35,6 +35,11 @@ class InferredProvider:
     identity: Identity
     visits: bool  # the page itself must be asked first: it sets a cookie
     month: str
+    is_recorded: bool = False  # from a recording alone: the site itself was not asked
+
+    def from_recording(self) -> Self:
+        """The same, learnt without its site."""
+        return replace(self, is_recorded=True)
 
     def named(self, name: str) -> Self:
         """The same under another name."""

@@ -11,7 +11,7 @@ LINE: Final = 120
 
 
 def fitted(head: str, opening: str, items: Sequence[str], closing: str, indent: int, *, after: int = 0) -> str:
-    """A call or a list on one line where it fits, else one item per line, like the formatter.
+    """A call or a list on one line where it fits, else its content on one line, else one item per line, like the formatter.
 
     Args:
         head: the text before it.
@@ -26,6 +26,9 @@ def fitted(head: str, opening: str, items: Sequence[str], closing: str, indent: 
     if "\n" not in line and len(line) + indent + after <= LINE:
         return line
     pad = " " * indent
+    content = f"{pad}    {', '.join(items)}"
+    if not bare and "\n" not in content and len(content) <= LINE:
+        return f"{head}{opening}\n{content}\n{pad}{closing}"
     inner = "".join(f"{pad}    {item}," + "\n" for item in items)
     return f"{head}{opening}\n{inner}{pad}{closing}"
 

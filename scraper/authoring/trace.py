@@ -34,8 +34,9 @@ _PLAIN: Final = re.compile(
     r"[A-Za-z]{1,32}(?:[_.-][A-Za-z]{1,32})*[_.-]?\d{0,2}(?:\.[A-Za-z]{1,5}\d?)?|\d{1,4}(?:\.\d{1,4}){0,2}|\W+"
 )
 _CLOCK: Final = re.compile(r"1[5-9]\d{8}(?:\d{3})?")  # seconds or milliseconds since 1970, in this half of the century
-_TECHNICAL: Final = (
+TECHNICAL: Final = (
     "user-agent",
+    "proxy-connection",
     "referer",
     "origin",
     "priority",
@@ -140,24 +141,21 @@ class Tracer:
                 return number
         if len(self.calls) >= MAX_CALLS:
             raise NotLearnt(host=self.link.host, what=Reason.TOO_MANY_CALLS)
-        url = self.text(self._without_clock(exchange.url), exchange, "the address")
+        url = self.text(self._timeless(exchange.url), exchange, "the address")
         headers = tuple(
             (_canonical(name), self.text(value, exchange, f"the header {name}"))
             for name, value in own_headers(exchange).items()
-            if name not in _TECHNICAL
+            if name not in TECHNICAL
         )
         json_, form, body = self._body(exchange)
         self.calls.append(Call(exchange, url, headers, json_, form, body))
         return len(self.calls) - 1
 
-    def _without_clock(self, url: str) -> str:
-        """The address without parameters that are the current time, which only bypass caches."""
-        head, mark, query = url.partition("?")
-        others = [pair for pair in query.split("&") if not _CLOCK.fullmatch(pair.partition("=")[2])]
-        if len(others) == len(query.split("&")):
-            return url
-        self.assumed.append("a time stamp in an address is not needed")
-        return head + (mark if others else "") + "&".join(others)
+    def _timeless(self, url: str) -> str:
+        shorter = without_clock(url)
+        if shorter != url:
+            self.assumed.append("a time stamp in an address is not needed")
+        return shorter
 
     def _body(self, exchange: Exchange) -> tuple[Any, Any, Text | None]:
         sent = exchange.request_body
@@ -250,6 +248,15 @@ class Tracer:
                     self.assumed.append("where an answer lists several, the first is meant")
                 return FromReply(self.call(exchange), path)
         return None
+
+
+def without_clock(url: str) -> str:
+    """The address without parameters that are the current time, which only bypass caches."""
+    head, mark, query = url.partition("?")
+    others = [pair for pair in query.split("&") if not _CLOCK.fullmatch(pair.partition("=")[2])]
+    if len(others) == len(query.split("&")):
+        return url
+    return head + (mark if others else "") + "&".join(others)
 
 
 def groups_of(link: ShareLink) -> tuple[str, dict[str, str]]:

@@ -41,10 +41,7 @@ async def series_in(
         HarWithoutContent: it was saved without bodies. NoImagesInHar: no DICOM in it. ArchiveUnread: no HAR.
         DiskFull: no room for the bodies.
     """
-    traffic = Traffic(spool / "har")
-    left_out, is_cut = await asyncio.to_thread(_read, _HAR, {"har": str(har.absolute())}, har, traffic)
-    if left_out and not any(exchange.size for exchange in traffic.exchanges):
-        raise HarWithoutContent(path=har.name)
+    traffic, left_out, is_cut = await asyncio.to_thread(traffic_in, har, spool / "har")
     recording = Recording(traffic, spool / "captured-har", fetch_missing=fetch_missing)
     await recording.observe()
     found = await recording.series()
@@ -58,6 +55,19 @@ async def series_in(
     for note in notes:
         found[0] = found[0].with_problem(note)
     return found
+
+
+def traffic_in(har: Path, folder: Path) -> tuple[Traffic, int, bool]:
+    """What a recording holds, how many bodies it lacks, and whether the file ends too early.
+
+    Raises:
+        HarWithoutContent: it was saved without bodies. ArchiveUnread: no HAR. DiskFull: no room for the bodies.
+    """
+    traffic = Traffic(folder)
+    left_out, is_cut = _read(_HAR, {"har": str(har.absolute())}, har, traffic)
+    if left_out and not any(exchange.size for exchange in traffic.exchanges):
+        raise HarWithoutContent(path=har.name)
+    return traffic, left_out, is_cut
 
 
 async def series_in_page(page: Path, spool: Path) -> list[Series]:

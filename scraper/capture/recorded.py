@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
 
@@ -12,7 +12,7 @@ from scraper.capture import other_studies
 from scraper.capture.by_manifest import series_by_model
 from scraper.capture.examination import Examination
 from scraper.capture.infer.frame_replies import FrameReplies
-from scraper.capture.infer.models import candidate_models
+from scraper.capture.infer.models import RequestModel, candidate_models
 from scraper.capture.infer.tallies import falls_short
 from scraper.capture.observe.received import SENT, Observations, asked_by, with_instances
 from scraper.capture.plan import By, Plan
@@ -146,7 +146,29 @@ def _by_manifest(examination: Examination, lacking: Lacking) -> Plan | None:
         gives_less = observations.copies.gives_less(model.replies, observations.objects)
         if model.trials or gives_less or falls_short(model.rule):
             continue  # what would have to be tried proves nothing here
-        series = series_by_model(model, model.replies, lambda _: NOT_RECORDED, examination)
-        if series:
-            return Plan(By.MANIFEST, tuple(series), model)
+        received = _received(model, observations)
+        series = series_by_model(model, received, lambda _: NOT_RECORDED, examination)
+        if series and not _leaves_out(series, observations):
+            return Plan(By.MANIFEST, tuple(series), replace(model, replies=received))
     return None
+
+
+def _received(model: RequestModel, observations: Observations) -> dict[str, str]:
+    """Request → SOP Instance UID of what is there of it: its own reply, or what came in a block of several images.
+
+    A field of the list is the SOP Instance UID where it is that of every reply that came alone.
+    """
+    records, replies, objects = model.rule.records, model.replies, observations.objects
+    alone = [(records[key].fields, uid) for key, uid in replies.items() if key in records]
+    names = {name for fields, uid in alone for name, value in fields.items() if value == uid}
+    name = next((name for name in sorted(names) if all(fields.get(name) == uid for fields, uid in alone)), None)
+    named = {key: str(record.fields.get(name, "")) for key, record in records.items()} if name is not None else {}
+    return {key: uid for key, uid in named.items() if uid in objects} | dict(replies)
+
+
+def _leaves_out(found: Sequence[Series], observations: Observations) -> bool:
+    """Whether an image that came has no place in a rule's series: the rule is not how this viewer gets its images."""
+    studies = {series.study_instance_uid for series in found}
+    placed = {instance.sop_instance_uid for series in found for instance in series.instances}
+    every = observations.objects.items()
+    return any(uid not in placed for uid, item in every if item.header.study_instance_uid in studies)

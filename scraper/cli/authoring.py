@@ -134,23 +134,30 @@ async def _record(source: str, output: Path, settings: Settings) -> int:
 
 
 async def _learn(source: str, output: Path | None, files: Path | None, settings: Settings, *, is_saving: bool) -> int:
+    from scraper.authoring.from_har import learn_har
     from scraper.authoring.learn import learn_link
     from scraper.core.disk import disk_errors
     from scraper.core.leftovers import RunFolder
+    from scraper.source import kinds
 
+    is_recording = kinds.is_file(source) and kinds.is_har(Path(source))
+    done = "learn.recorded" if is_recording else "learn.done"
     with RunFolder() as folder:
         bundle = Path(folder) / "bundle.zip" if files is not None else None
-        async with _running(settings) as job:
-            written = await learn_link(job, source, bundle)
+        if is_recording:
+            written = await learn_har(Path(source), Path(folder), settings.answers, bundle)
+        else:
+            async with _running(settings) as job:
+                written = await learn_link(job, source, bundle)
         if files is not None and bundle is not None and written.source:
             paths = await _platform_files(written.name, bundle, written.source, files)
             counts = {"instances": written.instances, "proofs": written.proofs}
-            echo(say("learn.done", settings.language, path=paths[0], **counts))
+            echo(say(done, settings.language, path=paths[0], **counts))
             for path in paths:
                 echo(str(path))
             return 0
     if written.served_by:
-        if await _heal(source, settings, is_saving=is_saving):
+        if not is_recording and await _heal(source, settings, is_saving=is_saving):
             return 0
         complain(say("learn.served", settings.language, host=written.host, provider=written.served_by))
         return 0
@@ -161,7 +168,7 @@ async def _learn(source: str, output: Path | None, files: Path | None, settings:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(written.source, encoding="utf-8")
     about = {"path": path, "instances": written.instances, "proofs": written.proofs}
-    echo(say("learn.watched" if written.is_watched else "learn.done", settings.language, **about))
+    echo(say("learn.watched" if written.is_watched else done, settings.language, **about))
     complain(say("learn.next", settings.language, path=path))
     return 0
 

@@ -163,7 +163,7 @@ class Listener:
             page = await self._open.enter_async_context(served(self._host, ear.port, authority))
             self._say("listen.phone", page=page, host=self._host, port=ear.port)
             if not self._is_quiet:
-                complain(_as_code(page))
+                complain(as_code(page))
         else:
             certificate.parent.mkdir(parents=True, exist_ok=True)
             certificate.write_bytes(authority.der)
@@ -209,7 +209,7 @@ def _browser_command(port: int, key_digest: str) -> str:
     return shlex.join(words)
 
 
-def _as_code(text: str) -> str:
+def as_code(text: str) -> str:
     """The text as a QR code for the terminal."""
     import io
 

@@ -179,6 +179,7 @@ class Reason(StrEnum):
     DIRECTLY_NO_IMAGE = auto()
     DIRECTLY_OTHER_IMAGES = auto()
     DIRECTLY_REFUSED = auto()
+    WRITTEN_NOT_RECORDED = auto()
     KEY_CHANGED_2026_03 = auto()
     KEYS_CHANGED_2026_03 = auto()
     NOT_WRITABLE_SAFELY = auto()

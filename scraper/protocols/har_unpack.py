@@ -1,8 +1,9 @@
 """A HAR read as a stream by a child process that may write into one folder of its own; the parent's side is ``har_archive``.
 
 Each entry becomes one line: what was asked and answered; its body lies in a numbered file. What browsers and proxies do
-differently is levelled here: binary as base64, or as characters of Latin-1 without ``encoding``; messages of WebSockets.
-Source: HAR 1.2 (``log.entries``); Chromium's ``_resourceType`` and ``_webSocketMessages``.
+differently is levelled here: binary as base64, or as characters of Latin-1 without ``encoding``; bodies in files beside it or in
+its zip; forms as pairs; messages of WebSockets.
+Source: HAR 1.2 (``log.entries``); Chromium's ``_resourceType`` and ``_webSocketMessages``; Playwright's ``_file``.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ import binascii
 import gzip
 import re
 import sys
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, Final
+from urllib.parse import urlencode
 from zlib import error as ZlibError  # an exception's name
 
 from scraper.isolation.child import Say, answer_questions
@@ -32,6 +36,9 @@ _TEXT: Final = re.compile(
 _CHARSET: Final = re.compile(r"charset=[\"']?([\w-]+)", re.I)
 _IDLE: Final = frozenset(("stylesheet", "font", "media", "ping", "preflight"))
 _GZIP: Final = b"\x1f\x8b"
+_ZIP: Final = b"PK\3\4"
+IN_ZIP: Final = re.compile(r"[^/\\]{1,80}\.har")  # the recording itself, as a member
+_ATTACHED: Final = re.compile(r"[0-9a-f]{40}(\.\w{1,8})?")  # a body's file: its SHA-1; no other file is opened
 
 
 class _Reading:
@@ -46,24 +53,52 @@ class _Reading:
         self._folder = folder
         self._say = say
         self._number = self._total = 0
+        self._attached: Callable[[str], bytes | None] = lambda _: None
 
     def run(self, path: Path) -> None:
         """Every entry; a file that is cut gives what it holds."""
         import ijson
 
-        with path.open("rb") as file:
-            source = _unpacked(file)
+        given = 0
+        for backend in (ijson, ijson.get_backend("python")):
             try:
-                for count, entry in enumerate(ijson.items(source, "log.entries.item", use_float=True)):
-                    if count >= MAX_ENTRIES or self._total > MAX_TOTAL:
-                        self._say(end=True, is_cut=True)
+                with ExitStack() as stack:
+                    source = self._opened(path, stack.enter_context(path.open("rb")), stack)
+                    for count, entry in enumerate(backend.items(source, "log.entries.item", use_float=True)):
+                        if count >= MAX_ENTRIES or self._total > MAX_TOTAL:
+                            break
+                        if isinstance(entry, dict) and count >= given:
+                            self._entry(entry)
+                        given = max(given, count + 1)
+                    else:
+                        self._say(end=True, is_cut=False)
                         return
-                    if isinstance(entry, dict):
-                        self._entry(entry)
-            except (ijson.JSONError, EOFError, ZlibError, gzip.BadGzipFile, UnicodeError):
-                self._say(end=True, is_cut=True)
-                return
-        self._say(end=True, is_cut=False)
+                break
+            except UnicodeDecodeError:  # lone surrogates, which the fast reader does not take: once more with the other
+                continue
+            except (ijson.JSONError, EOFError, ZlibError, gzip.BadGzipFile, zipfile.BadZipFile, RuntimeError):
+                break
+        self._say(end=True, is_cut=True)
+
+    def _opened(self, path: Path, file: IO[bytes], stack: ExitStack) -> IO[bytes]:
+        """The recording's text: of the file itself, or of a member of the zip that it is."""
+        is_zip = file.read(4) == _ZIP
+        file.seek(0)
+        if not is_zip:
+            self._attached = lambda name: _beside(path, name)
+            return _unpacked(file)
+        archive = stack.enter_context(zipfile.ZipFile(file))
+        members = {info.filename: info for info in archive.infolist()}
+        self._attached = lambda name: archive.read(name) if 0 <= _size(members.get(name)) <= MAX_BODY else None
+        name = next((name for name in members if IN_ZIP.fullmatch(name)), "")
+        if not name:
+            raise EOFError
+        return stack.enter_context(archive.open(name))
+
+    def _file(self, part: Mapping[str, Any]) -> bytes | None:
+        """A body that lies in a file of its own; None where there is none."""
+        name = _text(part.get("_file"))
+        return self._attached(name) if _ATTACHED.fullmatch(name) else None
 
     def _entry(self, entry: Mapping[str, Any]) -> None:
         request, response = _dict(entry.get("request")), _dict(entry.get("response"))
@@ -80,7 +115,9 @@ class _Reading:
             return
         if kind in _IDLE or (kind == "script" and len(_text(content.get("text"))) > SCRIPT):
             return
-        body = _body(content, headers)
+        body = self._file(content) if "_file" in content else _body(content, headers)
+        if kind == "script" and body and len(body) > SCRIPT:
+            return
         size = content.get("size")
         is_left_out = body is None and 200 <= status < 300 and isinstance(size, (int, float)) and size > 0
         self._give(
@@ -89,11 +126,19 @@ class _Reading:
             body or b"",
             method=_text(request.get("method")) or "GET",
             request_headers=_headers(request.get("headers")),
-            request_body=_text(_dict(request.get("postData")).get("text"))[:REQUEST_BODY],
+            request_body=self._sent(_dict(request.get("postData")))[:REQUEST_BODY],
             status=status,
             headers=headers,
             is_left_out=is_left_out,
         )
+
+    def _sent(self, post: Mapping[str, Any]) -> str:
+        """What a request sent: a text, or the pairs of a form (Firefox and Charles write these alone)."""
+        text = _text(post.get("text")) or (self._file(post) or b"")[:REQUEST_BODY].decode("utf-8", "replace")
+        pairs = post.get("params")
+        if text or not isinstance(pairs, list):
+            return text
+        return urlencode([(_text(_dict(pair).get("name")), _text(_dict(pair).get("value"))) for pair in pairs])
 
     def _message(self, url: str, message: Mapping[str, Any]) -> None:
         """One message of a socket; binary is base64 (opcode 2)."""
@@ -122,6 +167,18 @@ def _unpacked(file: IO[bytes]) -> IO[bytes]:
     return source  # type: ignore[no-any-return]  # a file in either case
 
 
+def _beside(har: Path, name: str) -> bytes | None:
+    """A plain file in the recording's own folder."""
+    path = har.parent / name
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_BODY:
+        return None
+    return path.read_bytes()
+
+
+def _size(info: zipfile.ZipInfo | None) -> int:
+    return info.file_size if info is not None else -1
+
+
 def _body(content: Mapping[str, Any], headers: Mapping[str, str]) -> bytes | None:
     """A response's bytes; None where they were left out."""
     text = content.get("text")
@@ -132,17 +189,25 @@ def _body(content: Mapping[str, Any], headers: Mapping[str, str]) -> bytes | Non
             return base64.b64decode(text)
         except (binascii.Error, ValueError):
             return None
-    mime = headers.get("content-type", "") or _text(content.get("mimeType"))
+    if "\ufffd" in text and text[128:132] == "DICM":
+        return None  # the program took bytes for text, and replaced what is none
+    return _encoded(text, headers.get("content-type", "") or _text(content.get("mimeType")))
+
+
+def _encoded(text: str, mime: str) -> bytes:
+    """The bytes that a text stands for."""
     if not _TEXT.search(mime):
         try:
             return text.encode("latin-1")  # a byte as a character
         except UnicodeEncodeError:
             pass
     charset = _CHARSET.search(mime)
-    try:
-        return text.encode(charset[1] if charset else "utf-8")
-    except (LookupError, UnicodeError):
-        return text.encode("utf-8", "surrogatepass")
+    for encoding, errors in ((charset[1] if charset else "utf-8", "strict"), ("utf-8", "surrogateescape")):
+        try:
+            return text.encode(encoding, errors)  # the second: mitmproxy's, of bytes that are no text
+        except (LookupError, UnicodeError):
+            continue
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _kind(named: str, content: Mapping[str, Any], headers: Mapping[str, str]) -> str:

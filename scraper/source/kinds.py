@@ -17,6 +17,8 @@ _DOCUMENTS = ["pdf", "dcm", "docx", "pptx", "xlsx", "odt"]
 IMAGES = frozenset(f".{name}" for name in (*_PICTURES, *_DOCUMENTS))
 PAGES = frozenset((".html", ".htm", ".mhtml", ".mht"))
 TEXTS = frozenset((".txt", ".url", ".webloc", ".md")) | PAGES
+_HAR_IN_ZIP = re.compile(rb"PK(?:\x03\x04.{26}|\x01\x02.{42})[^/\\\x00]{1,120}\.har", re.DOTALL)
+_END_OF_ZIP = 1 << 17  # bytes in which the recording's entry is looked for: Playwright writes it last
 _HAR = re.compile(rb'(\xef\xbb\xbf)?\s*\{\s*"log"\s*:\s*\{')
 MOST_LOOKED_AT = 20_000  # files of a folder, until one is a DICOM file
 _ARCHIVES = frozenset((Kind.ZIP, Kind.SEVEN_ZIP, Kind.GZIP, Kind.ZSTD, Kind.RAR))
@@ -43,12 +45,15 @@ def holds_files(given: str) -> bool:
 
 
 def is_har(path: Path) -> bool:
-    """Whether a file is a browser's recording, perhaps in gzip: by its first characters."""
+    """Whether a file is a browser's recording, perhaps in gzip: by its first characters; or a zip with one and its bodies."""
     if not path.is_file():
         return False
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)
+            if sniff(head) is Kind.ZIP:
+                file.seek(max(path.stat().st_size - _END_OF_ZIP, 0))
+                return _HAR_IN_ZIP.match(head) is not None or _HAR_IN_ZIP.search(file.read()) is not None
         if sniff(head) is Kind.GZIP:
             head = zlib.decompressobj(wbits=31).decompress(head, HEAD)
     except (OSError, zlib.error):

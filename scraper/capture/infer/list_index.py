@@ -110,7 +110,7 @@ class ListIndex:
 
     def _read(self, number: int, group: Group, before: _Before) -> None:
         """The values that tell the entries of one shape apart; first those that no request had before the list came."""
-        entries = group.entries
+        entries, is_list = group.entries, len(group.entries) > 1  # a single entry may stand around a list: a study's
         for name in {name for record in entries for name in record.own}:
             column = Counter(record.fields[name] for record in entries if name in record.own)
             is_distinct = all(repeats == 1 for repeats in column.values())
@@ -123,11 +123,11 @@ class ListIndex:
                 value = record.fields.get(name, "") if name in record.own else ""
                 if is_distinct and value:
                     self._columns[value.strip()].add((number, name, place))
-                if len(value) >= SHORTEST and column[value] == 1 and not before.has(value, group.url):
+                if is_list and len(value) >= SHORTEST and column[value] == 1 and not before.has(value, group.url):
                     self._places[value].add((number, place))
                     if "/" in value:
                         self._places[urljoin(group.url, value)].add((number, place))
-                if is_name and len(value) > 1:
+                if is_list and is_name and len(value) > 1:
                     self._named[value.strip()].add((number, place))
 
     def entries(self, image: Image) -> tuple[set[Place], set[Place]]:

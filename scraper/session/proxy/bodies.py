@@ -13,10 +13,40 @@ from scraper.core.settings import MOST_PACKAGE_BYTES, RESERVE_BYTES, RESERVE_EVE
 PIECE: Final = 1 << 18  # bytes that are unpacked at a time
 MOST_UNPACKED: Final = 2 << 30  # of a packed body; images are hardly ever packed once more
 MOST_RATIO: Final = 1100  # deflate itself ends at 1,032
+MOST_MEMBERS: Final = 4096  # of one gzip body: each costs a copy of what follows it
+PIECE_OF_BROTLI: Final = 128  # bytes: it has no bound of its own, and a few of them may stand for 16 MB
 
 
 class TooMuch(Exception):
-    """The body is larger than any of a film, or the disk has no room for it."""
+    """The body is larger than any of a film."""
+
+
+class NoRoom(OSError):
+    """The disk has no room for it."""
+
+
+class Room:
+    """The disk's room for all bodies together: looked at after so many bytes, in however many bodies they came.
+
+    Args:
+        folder: in which they are written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._since_look = 0
+
+    def take(self, size: int) -> None:
+        """Note so many bytes.
+
+        Raises:
+            NoRoom: the reserve would be touched.
+        """
+        self._since_look += size
+        if self._since_look > RESERVE_EVERY_BYTES:
+            if shutil.disk_usage(self._folder).free < RESERVE_BYTES:
+                raise NoRoom
+            self._since_look = 0
 
 
 class Body:
@@ -25,16 +55,17 @@ class Body:
     Args:
         path: the file for it; made at the first piece.
         encoding: the Content-Encoding.
+        room: of the disk, where other bodies share it.
     """
 
-    def __init__(self, path: Path, encoding: str = "") -> None:
+    def __init__(self, path: Path, encoding: str = "", room: Room | None = None) -> None:
         self.path = path
+        self._room = room or Room(path.parent)
         self.size = 0
         self.is_lost = False  # too large, or no room; the client gets it all the same
         self.is_full = False
         self._encoding = encoding.strip().lower()
         self._out: Any = None
-        self._since_look = 0
 
     def take(self, piece: bytes) -> bytes:
         """Write a piece; gives it back as it is, for the client."""
@@ -49,15 +80,10 @@ class Body:
     def _write(self, piece: bytes) -> None:
         if self._out is None:
             self._out = self.path.open("wb")
-        self._since_look += len(piece)
         self.size += len(piece)
         if self.size > MOST_PACKAGE_BYTES:
             raise TooMuch
-        if self._since_look > RESERVE_EVERY_BYTES:
-            self._since_look = 0
-            if shutil.disk_usage(self.path.parent).free < RESERVE_BYTES:
-                self.is_full = True
-                raise TooMuch
+        self._room.take(len(piece))
         self._out.write(piece)
 
     def end(self) -> bool:
@@ -79,8 +105,9 @@ class Body:
                     self.size += len(piece)
                     if self.size > min(MOST_UNPACKED, MOST_RATIO * packed.stat().st_size + PIECE):
                         raise TooMuch
+                    self._room.take(len(piece))
                     out.write(piece)
-        except (OSError, TooMuch, ValueError, zlib.error) as err:
+        except (OSError, TooMuch, ValueError, MemoryError, zlib.error) as err:
             self.is_full = self.is_full or isinstance(err, OSError)
             self.drop()
             return False
@@ -116,13 +143,15 @@ def _inflated(source: Any, encoding: str) -> Iterator[bytes]:
     source.seek(0)
     is_raw = encoding == "deflate" and not (len(head) == 2 and head[0] & 15 == 8 and int.from_bytes(head) % 31 == 0)
     window = -15 if is_raw else 47 if encoding != "deflate" else 15  # 47: the header of gzip or zlib
-    unpacker = zlib.decompressobj(window)
+    unpacker, members = zlib.decompressobj(window), 1
     while piece := source.read(PIECE):
         while piece:
             yield unpacker.decompress(piece, PIECE)
             piece = unpacker.unconsumed_tail
             if unpacker.eof and unpacker.unused_data:  # gzip in several members
-                piece, unpacker = unpacker.unused_data, zlib.decompressobj(window)
+                piece, unpacker, members = unpacker.unused_data, zlib.decompressobj(window), members + 1
+                if members > MOST_MEMBERS:
+                    raise TooMuch
     yield unpacker.flush()
 
 
@@ -130,7 +159,7 @@ def _of_brotli(source: Any) -> Iterator[bytes]:
     import brotli  # comes with mitmproxy
 
     unpacker = brotli.Decompressor()
-    while piece := source.read(PIECE >> 6):  # it has no bound of its own: little in, so that little comes out
+    while piece := source.read(PIECE_OF_BROTLI):
         try:
             yield unpacker.process(piece)
         except brotli.error as err:

@@ -23,8 +23,8 @@ from scraper.core.settings import MOST_PACKAGE_BYTES
 from scraper.core.sniff import HEAD
 from scraper.isolation import fence
 from scraper.isolation.child import Say, own_pipes, receive, send
-from scraper.session.proxy.bodies import Body
-from scraper.session.proxy.hosts import Hosts
+from scraper.session.proxy.bodies import Body, Room
+from scraper.session.proxy.hosts import Hosts, is_untouched
 from scraper.session.proxy.recognise import brings
 
 BEAT_S: Final = 5.0
@@ -51,14 +51,16 @@ class Recorder:
         self._moved = moved
         self._hosts = Hosts()
         self._passed: set[str] = set()
+        self._room = Room(folder)
         self._number = 0
 
     # ---- connections
 
     def tls_clienthello(self, data: Any) -> None:
         """Let a connection pass untouched, where its host is none of ours."""
-        host = (data.client_hello.sni or _host(data.context.server.address) or "").lower()
-        if self._hosts.is_decrypted(host):
+        asked = _host(data.context.server.address).lower()
+        host = (data.client_hello.sni or asked).lower()
+        if self._hosts.is_decrypted(host) and not is_untouched(asked):  # an encrypted greeting names a host of its own
             return
         data.ignore_connection = True
         if host and host not in self._passed:
@@ -83,16 +85,12 @@ class Recorder:
                 return
         if _is_own(_host(data.client.peername)):
             return
-        try:
+        before, data.server.error = data.server.error, "not reachable from another device"  # whatever happens here
+        with suppress(OSError, ValueError):  # a name that is none
             found = await asyncio.get_running_loop().getaddrinfo(host, port)
-        except OSError as err:
-            data.server.error = str(err)
-            return
-        address = str(found[0][4][0])
-        if zone_of(ip_address(address.partition("%")[0])) in (Zone.LOOPBACK, Zone.LINK_LOCAL, Zone.NEVER):
-            data.server.error = "not reachable from another device"
-            return
-        data.server.address = (address, port)
+            address = str(found[0][4][0])
+            if zone_of(ip_address(address.partition("%")[0])) not in (Zone.LOOPBACK, Zone.LINK_LOCAL, Zone.NEVER):
+                data.server.address, data.server.error = (address, port), before
 
     # ---- exchanges
 
@@ -104,7 +102,7 @@ class Recorder:
             return
         self._number += 1
         encoding = flow.response.headers.get("content-encoding", "")
-        body = Body(self._folder / f"{self._number:07d}", encoding)
+        body = Body(self._folder / f"{self._number:07d}", encoding, self._room)
         flow.metadata["body"] = (self._number, body)
         flow.response.stream = body.take
 
@@ -170,7 +168,11 @@ class Recorder:
         if not message.from_client and brings(data[:HEAD], {}):
             self._hosts.found(host, _headers(flow.request.headers))
         self._number += 1
-        (self._folder / f"{self._number:07d}").write_bytes(data)
+        body = Body(self._folder / f"{self._number:07d}", room=self._room)
+        body.take(data)
+        if not body.end():
+            self._say(full=True)
+            return
         self._say(
             url=re.sub("^http", "ws", flow.request.pretty_url),
             kind="websocket-out" if message.from_client else "websocket-in",
