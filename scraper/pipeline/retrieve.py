@@ -20,7 +20,8 @@ from scraper.download.collect import Collected, Collector
 from scraper.download.fetch import Fetcher
 from scraper.download.package import Contents
 from scraper.download.watcher import Watcher
-from scraper.pipeline.discover import Discovery, Part, by_study, listed_again
+from scraper.pipeline.discover import listed_again
+from scraper.pipeline.discovery import Discovery, Part, by_study
 from scraper.pipeline.local_files import opened_files
 from scraper.pipeline.resources import SharedResources
 from scraper.store.earlier import EarlierStudy

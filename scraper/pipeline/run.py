@@ -27,7 +27,8 @@ from scraper.core.model import Result, Status, StudyResult
 from scraper.core.settings import BrowserUse, Settings
 from scraper.download.watcher import SilentWatcher, Watcher
 from scraper.pipeline import expectation, local_files
-from scraper.pipeline.discover import Discoverer, Discovery, Part, by_study, listed, parts, surveyed
+from scraper.pipeline.discover import Discoverer, listed
+from scraper.pipeline.discovery import Discovery, Part, by_study, parts, surveyed
 from scraper.pipeline.folder_verdict import verify_folder
 from scraper.pipeline.place import failed_study, judge_by_count, place
 from scraper.pipeline.resources import SharedResources, explained, probe
