@@ -91,7 +91,7 @@ class _Assembly:
             return _numbered(found)
         named = known | _uids(lists)
         found += _most_absent(
-            [_absent(study, item, found, named) for item in expected if not item.is_late or self._is_less(merged, item)]
+            [_absent(study, item, found, named) for item in expected if item.is_sure or self._is_less(merged, item)]
         )
         model = self.plan.model if self.plan else None
         return completeness.short_of(found, templates.stated_total(model.rule.records.values()) if model else 0)

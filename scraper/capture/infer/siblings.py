@@ -52,6 +52,11 @@ class Expected:
     entries: int = 0
     is_late: bool = False
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether each absent entry has a value of its own that came with the list, and that no image was asked with."""
+        return not self.is_late and all(values for values, _ in self.absent)
+
 
 def expected(
     manifests: Sequence[Manifest], exchanges: Sequence[Exchange], found: Sequence[Image], study: str = ""
