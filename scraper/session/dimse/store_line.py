@@ -39,7 +39,7 @@ SHORTEST_SENT: Final = 1 << 10  # of one PDU, whatever the archive says that it 
 LARGEST_SENT: Final = 1 << 17  # of one PDU, where the archive takes any length
 PIECE: Final = 1 << 20  # of a file, read at once
 RELEASE_S: Final = 5.0
-PDATA, RELEASE, RELEASED, ABORTED = 0x04, 0x05, 0x06, 0x07  # PS3.8 9.3
+PDATA, RELEASE, ABORTED = 0x04, 0x05, 0x07  # PS3.8 9.3
 C_STORE_RQ, C_STORE_RSP, NO_DATA_SET = 0x0001, 0x8001, 0x0101  # PS3.7 E.1
 _PDU, _PDV, _ELEMENT = struct.Struct(">BxI"), struct.Struct(">IBB"), struct.Struct("<HHI")
 
