@@ -1,7 +1,12 @@
 """The pages to look at behind the rows of a batch's report: written for a few studies, for all, or for none."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 
+from scraper.batch.report import table
 from scraper.cli.window import PageBound
 from scraper.export.view import missing_pages
 from tests.many import Many
@@ -45,3 +50,21 @@ def test_many_or_large_ones_get_none_by_default(tmp_path, bound, count):
         reports.append(series.parent / "study.json")
         reports[-1].write_text("{}")
     assert bound.of(reports) == reports[:count]
+
+
+def test_two_processes_write_their_reports_at_the_same_moment(tmp_path):
+    meeting = Barrier(8)
+
+    def write(name: str) -> None:
+        table.write(tmp_path / "report.html", pieces(name))
+
+    def pieces(name: str) -> Iterator[str]:
+        yield name * 1000
+        meeting.wait(60)
+        yield name
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(write, name) for name in "abcdefgh"]:
+            done.result()
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    assert (tmp_path / "report.html").read_text() in {name * 1001 for name in "abcdefgh"}
