@@ -303,6 +303,18 @@ async def test_after_its_first_look_a_host_without_a_film_passes_untouched(tmp_p
 
 
 @needs_proxy
+async def test_one_connection_serves_any_number_of_requests(tmp_path):
+    with tls_server("film.test", UID) as (film, _):
+        async with proxied(tmp_path, f"film.test:443:127.0.0.1:{film}") as (proxy, traffic):
+            trusting = trusting_both(proxy, ssl.create_default_context())
+            body, _ = await asyncio.to_thread(asked, proxy.port, "film.test", trusting, 12)
+            assert body == UID
+            while len(traffic.exchanges) < 12:
+                await traffic.after(len(traffic.exchanges), timeout_s=20)
+        assert {item.url for item in traffic.exchanges} == {"https://film.test/"}
+
+
+@needs_proxy
 async def test_an_app_that_refuses_the_certificate_works_at_its_next_try(tmp_path):
     with tls_server("app.test", b"mine") as (port, own):
         async with proxied(tmp_path, f"app.test:443:127.0.0.1:{port}") as (proxy, traffic):
@@ -341,7 +353,7 @@ def test_another_device_reaches_nothing_that_only_this_computer_should():
     recorder = Recorder(Path(), lambda **_: None, [("moved.test", 443, "127.0.0.1", 7)])
 
     def connect(peer: str, host: str) -> SimpleNamespace:
-        server = SimpleNamespace(address=(host, 443), error=None)
+        server = SimpleNamespace(address=(host, 443), error=None, id=host)
         data = SimpleNamespace(server=server, client=SimpleNamespace(peername=(peer, 5)))
         asyncio.run(recorder.server_connect(data))
         return server
@@ -351,7 +363,10 @@ def test_another_device_reaches_nothing_that_only_this_computer_should():
     assert connect("192.168.1.9", "169.254.169.254").error
     assert connect("192.168.1.9", "192.168.1.20").error is None
     assert connect("127.0.0.1", "localhost").error is None
-    assert connect("192.168.1.9", "moved.test").address == ("127.0.0.1", 7)
+    moved = connect("192.168.1.9", "moved.test")
+    assert moved.address == ("127.0.0.1", 7)
+    recorder.server_connected(SimpleNamespace(server=moved))
+    assert moved.address == ("moved.test", 443)
 
 
 def test_without_the_extra_the_command_says_how_to_install_it(tmp_path, capsys, monkeypatch):

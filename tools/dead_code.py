@@ -44,6 +44,8 @@ ALLOWED: Final = {
     "tls_clienthello": "mitmproxy calls it of an addon",
     "tls_failed_client": "mitmproxy calls it of an addon",
     "server_connect": "mitmproxy calls it of an addon",
+    "server_connected": "mitmproxy calls it of an addon",
+    "server_connect_error": "mitmproxy calls it of an addon",
     "responseheaders": "mitmproxy calls it of an addon",
     "websocket_message": "mitmproxy calls it of an addon",
     "ignore_connection": "mitmproxy reads it",

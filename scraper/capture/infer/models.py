@@ -106,12 +106,13 @@ def is_sound(rule: Rule, replies: Mapping[str, str], observations: Observations,
         len(set(replies.values())) < len(replies) or _is_shifted(rule, {*replies, *asked}, observations)
     ):
         return False
-    several = False
+    several, earlier = False, set[str]()
     for addresses in rule.addresses.values():
         came = [observations.objects.get(replies.get(address, "")) for address in addresses]
         series = [item.header.series_instance_uid for item in came if item is not None]
-        if is_counted and len(set(series)) > 1 and not rule.is_flat:
-            return False
+        if is_counted and not rule.is_flat and (len(set(series)) > 1 or not earlier.isdisjoint(series)):
+            return False  # two series in one entry that counts its images, or one in two: series and place are mixed up
+        earlier.update(series)
         if len(rule.addresses) > 1 and any(item in text for item in series if item for text in rule.template.literals):
             return False  # one series' own name in the requests for all
         several = several or len(series) > len(set(series))

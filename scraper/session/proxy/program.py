@@ -53,6 +53,7 @@ class Recorder:
         self._passed: set[str] = set()
         self._room = Room(folder)
         self._number = 0
+        self._named: dict[str, Any] = {}  # connection → the address that the client named, where it leads elsewhere
 
     # ---- connections
 
@@ -81,7 +82,7 @@ class Recorder:
         host, port = data.server.address[:2]
         for name, number, address, to_port in self._moved:
             if name in ("", host.lower()) and number in (0, port):
-                data.server.address = (address or host, to_port or port)
+                self._lead(data.server, (address or host, to_port or port))
                 return
         if _is_own(_host(data.client.peername)):
             return
@@ -90,7 +91,26 @@ class Recorder:
             found = await asyncio.get_running_loop().getaddrinfo(host, port)
             address = str(found[0][4][0])
             if zone_of(ip_address(address.partition("%")[0])) not in (Zone.LOOPBACK, Zone.LINK_LOCAL, Zone.NEVER):
-                data.server.address, data.server.error = (address, port), before
+                self._lead(data.server, (address, port))
+                data.server.error = before
+
+    def _lead(self, server: Any, address: tuple[str, int]) -> None:
+        self._named[server.id] = server.address
+        server.address = address
+
+    def server_connected(self, data: Any) -> None:
+        """Call the connection by the name that the client used: the library looks there for one to use once more.
+
+        It opens no more than five to one address, and the sixth request would wait for ever.
+        """
+        if (named := self._named.pop(data.server.id, None)) is not None:
+            vars(data.server)["address"] = (
+                named  # it refuses another address on an open connection; this is the same one
+            )
+
+    def server_connect_error(self, data: Any) -> None:
+        """A connection that failed needs no name."""
+        self._named.pop(data.server.id, None)
 
     # ---- exchanges
 
