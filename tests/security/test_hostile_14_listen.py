@@ -25,7 +25,7 @@ needs_proxy = pytest.mark.skipif(find_spec("mitmproxy") is None, reason="without
 def connected(peer: str, host: str, port: int = 443) -> SimpleNamespace:
     """What becomes of a connection: asked of the addon itself, since no second device is at hand."""
     recorder = Recorder(Path(), lambda **_: None, [])
-    server = SimpleNamespace(address=(host, port), error=None)
+    server = SimpleNamespace(address=(host, port), error=None, id=host)
     asyncio.run(recorder.server_connect(SimpleNamespace(server=server, client=SimpleNamespace(peername=(peer, 5)))))
     return server
 

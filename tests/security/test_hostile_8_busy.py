@@ -43,10 +43,8 @@ async def test_hostile_8_lists_without_end_and_without_an_image_end(tmp_path, mo
 
     async with server(pages) as port:
         rows = (ConnectTo.parse(f"viewer.test::127.0.0.1:{port}"),)
-        async with asyncio.timeout(ENDS_S):
-            result = await run(
-                tmp_path, rows, "http://viewer.test/v/1", browser=BrowserUse.AUTO, give_up_s=3.0, provider="universal"
-            )
+        options = {"browser": BrowserUse.AUTO, "give_up_s": 3.0, "provider": "universal"}
+        result = await run(tmp_path, rows, "http://viewer.test/v/1", ENDS_S, **options)
     assert asked  # how often in that time is the machine's matter; the bound itself is tried below
     assert (result.status, result.exit_code) == (Status.FAILED, ExitCode.SITE)
     assert isinstance(result.error, NothingNew)
