@@ -26,7 +26,7 @@ MAX_MEMBER = 64 * 2**20  # bytes of one picture in a document
 MAX_MEMBERS = 60
 MAX_LINKS = 200
 _WRONG_PASSWORD = 4  # FPDF_ERR_PASSWORD of PDFium's fpdfview.h
-_PICTURES = re.compile(r"(?:word|ppt|xl|Pictures|media)/(?:[^/]*+/)*+[^/]+\.(?:png|jpe?g|gif|bmp|tiff?|webp)", re.I)
+_PICTURES = re.compile(r"\A(?:word|ppt|xl|Pictures|media)/(?:[^/]*+/)*+[^/]+\.(?:png|jpe?g|gif|bmp|tiff?|webp)", re.I)
 _RELATIONS = re.compile(r"\A.*/_rels/[^/]+\.rels")
 _TEXTS = re.compile(r"word/document\.xml|content\.xml|ppt/slides/slide\d+\.xml")
 _ADDRESS = re.compile(r"https?://[!#-;=?-~]+", re.I)
