@@ -11,11 +11,13 @@ from __future__ import annotations
 import base64
 import binascii
 import gzip
+import io
+import json
 import re
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any, Final
 from urllib.parse import urlencode
@@ -38,7 +40,7 @@ _IDLE: Final = frozenset(("stylesheet", "font", "media", "ping", "preflight"))
 _GZIP: Final = b"\x1f\x8b"
 _ZIP: Final = b"PK\3\4"
 IN_ZIP: Final = re.compile(r"[^/\\]{1,80}\.har")  # the recording itself, as a member
-_ATTACHED: Final = re.compile(r"[0-9a-f]{40}(\.\w{1,8})?")  # a body's file: its SHA-1; no other file is opened
+_ATTACHED: Final = re.compile(r"[0-9a-f]{40}(\.\w{1,8})?|[0-9a-f]{32}\.jsonl")  # a body's SHA-1, or a socket's messages
 
 
 class _Reading:
@@ -109,7 +111,9 @@ class _Reading:
             return
         kind = _kind(_text(entry.get("_resourceType")), content, headers)
         messages = entry.get("_webSocketMessages")
-        if isinstance(messages, list):
+        if url.startswith(("ws:", "wss:")) and not isinstance(messages, list):
+            messages = _lines(self._file(content) or b"")
+        if isinstance(messages, (list, Iterator)):
             for message in messages:
                 self._message(url, _dict(message))
             return
@@ -155,6 +159,13 @@ class _Reading:
         self._total += len(body)
         (self._folder / f"{self._number:07d}").write_bytes(body)
         self._say(url=url, kind=kind, number=self._number, size=len(body), **more)
+
+
+def _lines(data: bytes) -> Iterator[object]:
+    """The messages of a socket that lie in a file of their own, one in a line; a line that is none is passed over."""
+    for line in io.BytesIO(data):
+        with suppress(ValueError, RecursionError):
+            yield json.loads(line)
 
 
 def _unpacked(file: IO[bytes]) -> IO[bytes]:
