@@ -5,7 +5,8 @@ import zlib
 
 import pytest
 
-from fixtures.sites.generic_wire.site import field, framed
+from fixtures.protobuf import field
+from fixtures.sites.generic_wire.site import framed
 from scraper.capture.observe.protobuf import MAX_FIELDS, from_protobuf
 from scraper.capture.observe.recognise import Document, Recogniser
 
