@@ -20,6 +20,7 @@ from scraper.viewer import StudyView, Viewed, preview_study
 from scraper.viewer.frames import pack_frames
 
 MOST_OPEN: Final = 4
+AT_ONCE: Final = 2  # frames that are decoded at the same time: what is looked at waits for no second process to start
 LONGEST_THUMBNAIL: Final = 96  # pixels of the longer side
 
 
@@ -86,6 +87,7 @@ class OpenStudies:
     def _entry(self, study: StoredStudy) -> _Open:
         key = study.number, study.saved_at
         if key not in self._open:
+            self._frames.warm(AT_ONCE)
             self._open[key] = _Open(asyncio.create_task(self._preview(study.folder)))
             while len(self._open) > MOST_OPEN:
                 self._open.popitem(last=False)

@@ -114,6 +114,14 @@ class Run:
         if self._owns_resources:
             await self._resources.__aexit__(kind, error, trace)
 
+    def pause(self) -> None:
+        """Ask no site for anything more until ``go_on``; what is under way comes to its end. In the run's own thread."""
+        self._resources.pace.hold.begin()
+
+    def go_on(self) -> None:
+        """End a pause: the same links, pages and answers serve on."""
+        self._resources.pace.hold.end()
+
     async def films(self, source: str) -> Films:
         """The films that one source holds; each has a result of its own. Never raises a CloudfilmError."""
         try:
