@@ -253,7 +253,7 @@ async def _exported(
     folder: Path, to: str, output: str | Path | None, *, deidentify: bool | Deidentification, language: str
 ) -> ExportResult:
     from scraper.core.disk import disk_errors
-    from scraper.export import Target, Wanted, beside
+    from scraper.export import ExportOptions, Target, beside
     from scraper.export import export as make
     from scraper.export.deidentify import Deidentification
 
@@ -263,7 +263,7 @@ async def _exported(
         raise NoSuchFile(path=str(folder))
     target = Path(output) if output is not None else beside(folder, Target(to), deidentify=bool(deidentify))
     with disk_errors(target):
-        wanted = Wanted(Deidentification() if deidentify is True else deidentify or None)
+        wanted = ExportOptions(Deidentification() if deidentify is True else deidentify or None)
         made = await make(folder, Target(to), target, wanted)
     logger.info("exported: %s, %d files", to, made.files)
     return ExportResult(made, Language(language))
@@ -321,11 +321,11 @@ async def _sent(  # what a send may be given
     from scraper.dicom.outgoing import keyword_of
     from scraper.send import send as run
     from scraper.send import target_of
-    from scraper.send.run import Wishes
+    from scraper.send.run import SendOptions
 
     paths = [Path(folders)] if isinstance(folders, (str, Path)) else [Path(folder) for folder in folders]
     named = {keyword_of(name): value for name, value in changes.items()}
     archive = target_of(target, insecure=settings.insecure)
-    made = await run(paths, archive, settings, Wishes(named, may_convert, again))
+    made = await run(paths, archive, settings, SendOptions(named, may_convert, again))
     logger.info("sent: %d of %d instances, %d before", made.sent, made.total, made.before)
     return made

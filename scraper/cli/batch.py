@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scraper.cli.batch_command import BatchCommand, Places, Runs
+from scraper.cli.batch_command import BatchCommand, Locations, Runs
 from scraper.cli.options import (
     Answer,
     Browser,
@@ -109,7 +109,7 @@ def register(app: typer.Typer, run: Runs) -> None:
     ) -> int:
         """Many sources from a file or a folder of photos; resumable; one report."""
         from scraper.batch.input.headings import write_template
-        from scraper.batch.plan import Choice
+        from scraper.batch.plan import Selection
 
         if template:
             chosen = lang or language_from_environment()
@@ -137,9 +137,9 @@ def register(app: typer.Typer, run: Runs) -> None:
             give_up_s=give_up or GIVE_UP_S,
             verbosity=-1 if quiet else verbose,
         )
-        choice = Choice(retry_failed, only_failed, limit)
+        choice = Selection(retry_failed, only_failed, limit)
         at_once = parallel or (MOST_AT_ONCE if scheduler else AT_ONCE)
-        places = Places(output if "://" in output else "", ledger or settings.output, scheduler, pages)
+        places = Locations(output if "://" in output else "", ledger or settings.output, scheduler, pages)
         command = BatchCommand(links, settings, choice, 1 if headed else at_once, places, as_json=as_json)
         return command.rehearse() if dry_run else command.run(run, give_up)
 

@@ -84,13 +84,13 @@ def register(app: typer.Typer, run: Runs) -> None:
             tls_key=key,
             verbosity=-1 if quiet else 0,
         )
-        wishes: dict[str, Any] = {"may_convert": convert, "again": again, "associations": associations}
+        options: dict[str, Any] = {"may_convert": convert, "again": again, "associations": associations}
         if values is not None:
             from scraper.batch.input import values as listed_values
 
             listed = listed_values.read(values)
-            wishes |= {"by_uid": listed.by_uid, "by_folder": listed.by_folder}
-        return _send(folders, target, settings, changes or [], wishes, run, as_json=as_json)
+            options |= {"by_uid": listed.by_uid, "by_folder": listed.by_folder}
+        return _send(folders, target, settings, changes or [], options, run, as_json=as_json)
 
 
 def _send(
@@ -98,14 +98,14 @@ def _send(
     target: str,
     settings: Settings,
     changes: list[str],
-    wishes: dict[str, Any],
+    options: dict[str, Any],
     run: Runs,
     *,
     as_json: bool,
 ) -> int:
     from scraper.cli.bar import Bar
     from scraper.send import DicomTarget, send, target_of
-    from scraper.send.run import Wishes
+    from scraper.send.run import SendOptions
 
     given = _changes(changes)
     archive = target_of(target, insecure=settings.insecure)
@@ -124,7 +124,7 @@ def _send(
         complain(say("insecure-warning", settings.language))
     language = settings.language
     with Bar(console(err=True, quiet=settings.verbosity < 0), say("send.bar", language)) as bar:
-        made = run(send(folders, archive, settings, Wishes(changes=given, **wishes), lambda _: bar.step()))
+        made = run(send(folders, archive, settings, SendOptions(changes=given, **options), lambda _: bar.step()))
     _show(made, language, given, as_json=as_json)
     return int(made.exit_code)
 

@@ -45,7 +45,7 @@ T = TypeVar("T")
 CALLS = ("xhr", "fetch", "websocket-out", "direct")  # by a page's own program: its documents and pictures aside
 
 
-class Asked(TypedDict, total=False):
+class GetOptions(TypedDict, total=False):
     """What ``Session.get`` takes besides the address and the reply: typed once for both of its results."""
 
     params: Mapping[str, str] | None
@@ -53,7 +53,7 @@ class Asked(TypedDict, total=False):
     hops: int
 
 
-class Sent(Asked, total=False):
+class PostOptions(GetOptions, total=False):
     """What ``Session.post`` takes besides the address and the reply."""
 
     json: object
@@ -146,9 +146,9 @@ class Session:
     # ---- speaking to the site directly
 
     @overload
-    async def get(self, url: str, *, reply: type[R], **asked: Unpack[Asked]) -> R: ...
+    async def get(self, url: str, *, reply: type[R], **asked: Unpack[GetOptions]) -> R: ...
     @overload
-    async def get(self, url: str, *, reply: None = None, **asked: Unpack[Asked]) -> Response: ...
+    async def get(self, url: str, *, reply: None = None, **asked: Unpack[GetOptions]) -> Response: ...
     async def get(
         self,
         url: str,
@@ -168,9 +168,9 @@ class Session:
         return response if reply is None else response.checked(reply)
 
     @overload
-    async def post(self, url: str, *, reply: type[R], **sent: Unpack[Sent]) -> R: ...
+    async def post(self, url: str, *, reply: type[R], **sent: Unpack[PostOptions]) -> R: ...
     @overload
-    async def post(self, url: str, *, reply: None = None, **sent: Unpack[Sent]) -> Response: ...
+    async def post(self, url: str, *, reply: None = None, **sent: Unpack[PostOptions]) -> Response: ...
     async def post(  # noqa: PLR0913  # what a POST may carry, all by keyword
         self,
         url: str,
@@ -289,7 +289,7 @@ class Session:
             move: ask by C-MOVE at once; else by C-GET, and by C-MOVE where that is refused.
             tls: files of its certificates, ``ca``, ``cert`` and ``key``; None: in the clear.
         """
-        from scraper.session.dimse.archive import Archive, By
+        from scraper.session.dimse.archive import Archive, RetrievalService
         from scraper.session.dimse.reach import Peer
         from scraper.session.dimse.tls import Tls
 
@@ -297,7 +297,7 @@ class Session:
         address = connected_to(link.host, link.port, settings)
         secured = None if tls is None else Tls.of(tls, insecure=settings.insecure)
         peer = Peer(link.host, address, link.ae_title, calling, listen, settings.timeout_s, secured)
-        archive = Archive(peer, self.spool, By.MOVE if move else By.GET, self._http.pace)
+        archive = Archive(peer, self.spool, RetrievalService.MOVE if move else RetrievalService.GET, self._http.pace)
         self.at_close(archive.close)
         return archive
 
