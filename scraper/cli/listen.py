@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scraper.cli import interrupt
-from scraper.cli.options import ConnectToOption, Expect, Insecure, Json, Lang, Name, Output, Proxy, Quiet, settings_of
+from scraper.cli.options import Runs, takes
 from scraper.core.errors import UsageError
 from scraper.core.messages import say
 from scraper.core.output import complain
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from scraper.session import Session
     from scraper.session.browser.traffic import Traffic
 
-Runs = Callable[[Coroutine[Any, Any, Any]], Any]
 THIS_COMPUTER = "127.0.0.1"
 
 
@@ -32,8 +31,8 @@ def register(app: typer.Typer, run: Runs) -> None:
     """Add the command; ``run`` is the one place where the event loop runs."""
 
     @app.command()
+    @takes("output", "expect", "name", "insecure", "connect_to", "proxy", "as_json", "quiet", "lang")
     def listen(
-        output: Output = Path("cloudfilm"),
         port: Annotated[
             int, typer.Option("--port", min=0, max=65535, help="Where the proxy listens; by default a free port.")
         ] = 0,
@@ -49,31 +48,11 @@ def register(app: typer.Typer, run: Runs) -> None:
             ),
         ] = "",
         yes: Annotated[bool, typer.Option("--yes", help="Answer --lan's question with yes.")] = False,
-        expect: Expect = None,
-        name: Name = "",
-        insecure: Insecure = False,
-        connect_to: ConnectToOption = None,
-        proxy: Proxy = "",
-        as_json: Json = False,
-        quiet: Quiet = False,
-        lang: Lang = None,
+        *,
+        as_json: bool,
+        settings: Settings,
     ) -> int:
         """A proxy on this computer that takes the study out of what your own browser or phone receives."""
-        settings = settings_of(
-            answers=None,
-            password=None,
-            connect_to=connect_to,
-            language=lang,
-            as_json=as_json,
-            output=output,
-            insecure=insecure,
-            proxy=proxy,
-            expect=expect,
-            folder_name=name,
-            verbosity=-1 if quiet else 0,
-        )
-        if insecure:
-            complain(say("insecure-warning", settings.language))
         if attach and lan:
             raise UsageError("--attach, --lan")
         if lan and not yes and not _agrees(settings):
