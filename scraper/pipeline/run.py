@@ -271,7 +271,7 @@ class Run:
                 if not is_listing:
                     (await self._resources.inspector()).warm()
                 session = await discoverer.session(owner, stack)
-                self.log = session.log
+                self.log = session.direct.log
                 discovery = await discoverer.discover(owner, session)
                 info = replace(info, via=discovery.via)
                 return OpenedSource(info, discoverer.chosen(discovery))
