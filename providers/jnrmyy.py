@@ -6,7 +6,7 @@ from scraper.contract import Deployment, Provider
 
 
 class Jnrmyy(Provider):
-    """Nothing of its own but the link: the universal capture opens the page, leafs through it and takes what comes."""
+    """Nothing of its own but the link: the universal capture opens the page, scrolls through it and takes what comes."""
 
     name = "jnrmyy"
     route = r"(?i:/[^?#]*(?:\?[^#]*|#[^?]*\?.*)\burltoken=[^&#]+.*)"

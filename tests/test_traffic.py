@@ -1,3 +1,5 @@
+"""What the tap copies of a browser's responses, and how they are kept: whole, streamed, on the disk."""
+
 import asyncio
 import errno
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Print the outcome of an export, for people and for scripts."""
+"""``export``: what other people and programs need, from a folder of DICOM files."""
 
 from __future__ import annotations
 
