@@ -205,15 +205,15 @@ def missing(study: str, listed: Mapping[str, ListedSeries], there: Collection[st
     """
     absent = []
     for name, series in listed.items():
-        absent = series.instances if series.uid else series.instances.difference(there)
-        if series.uid in there or series.expected == 0 or not (series.uid or absent):
+        uids = series.instances if series.uid else series.instances.difference(there)
+        if series.uid in there or series.expected == 0 or not (series.uid or uids):
             continue
-        lost = Problem("missing-series", tuple(sorted(absent)))
+        lost = Problem("missing-series", tuple(sorted(uids)))
         absent.append(
             Series(
                 study,
                 series.uid,
-                expected=series.expected if series.uid else len(absent),
+                expected=series.expected if series.uid else len(uids),
                 key="" if series.uid else name,
                 problems=(lost,),
                 evidence=Evidence.MANIFEST,
