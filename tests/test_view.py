@@ -20,12 +20,12 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 from fixtures.dicom import JPEG_LS, NATIVE, chest_ct, retagged
 from scraper.core.errors import NoDicomHere, NothingToSee, UsageError
 from scraper.core.settings import Language
-from scraper.export import Target, Wanted, export
+from scraper.export import ExportOptions, Target, export
 from scraper.export.view import view
 from scraper.session.browser import find_browser
 from scraper.testing import first_of
 from scraper.verify import Inspector
-from scraper.viewer import Viewed, preview_study, view_study, write_page
+from scraper.viewer import ViewedSeries, preview_study, view_study, write_page
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 SIZE, SLICES = 96, 12
@@ -198,7 +198,7 @@ async def test_a_large_study_lies_in_parts_beside_its_page(tmp_path):
     (tmp_path / "out").mkdir()
     paths = tuple(sorted((files / "002").iterdir()))
     async with Inspector() as inspector:
-        listed = await view_study([Viewed(2, "", paths)], inspector)
+        listed = await view_study([ViewedSeries(2, "", paths)], inspector)
         made = await write_page(listed, tmp_path / "out" / "index.html", Language.ZH, inspector, most_in_page=20_000)
     assert made.parts
     async with opened(made.path) as page:
@@ -220,10 +220,10 @@ async def test_a_preview_reads_the_middle_file_of_each_series_and_of_few_series(
             path.write_bytes(b"")  # whoever reads it finds nothing
     alone = tmp_path / "alone.dcm"
     alone.write_bytes(middle.read_bytes())
-    many = [Viewed(number, "", (alone,) if number <= 24 else (paths[0],)) for number in range(3, 40)]
+    many = [ViewedSeries(number, "", (alone,) if number <= 24 else (paths[0],)) for number in range(3, 40)]
     async with Inspector() as inspector:
-        preview = await preview_study([Viewed(2, "5mm", paths), *many], inspector)
-        whole = await view_study([Viewed(2, "5mm", paths)], inspector)
+        preview = await preview_study([ViewedSeries(2, "5mm", paths), *many], inspector)
+        whole = await view_study([ViewedSeries(2, "5mm", paths)], inspector)
     first = preview.index["series"][0]
     assert (first["count"], first["rows"], first["modality"]) == (len(paths), SIZE, "CT")
     assert first["volume"] is None  # of one place nothing is said about the others
@@ -356,10 +356,10 @@ def test_the_command(tmp_path):
 async def test_a_zip_and_a_cd_hold_the_page(tmp_path):
     study = chest_ct(slices=5, size=SIZE, localizers=0)
     folder = saved(study, tmp_path / "study")
-    packed = await export(folder, Target.ZIP, tmp_path / "a.zip", Wanted(page=Language.ZH))
+    packed = await export(folder, Target.ZIP, tmp_path / "a.zip", ExportOptions(page=Language.ZH))
     with zipfile.ZipFile(packed.path) as archive:
         archive.extractall(tmp_path / "unpacked")
-    disc = await export(folder, Target.DICOMDIR, tmp_path / "cd", Wanted(page=Language.ZH))
+    disc = await export(folder, Target.DICOMDIR, tmp_path / "cd", ExportOptions(page=Language.ZH))
     assert (disc.path / "DICOMDIR").is_file()
     for page_path in (tmp_path / "unpacked" / "index.html", disc.path / "INDEX.HTM"):
         assert b"cloudfilm view" in page_path.read_bytes()[:2000]
@@ -371,7 +371,11 @@ async def test_a_zip_and_a_cd_hold_the_page(tmp_path):
 async def test_a_page_without_a_name(tmp_path):
     study = chest_ct(slices=5, size=SIZE, localizers=0, dose_report=False)
     made = await export(
-        saved(study, tmp_path / "study"), Target.ZIP, tmp_path / "a.zip", Wanted(page=Language.EN), deidentify=True
+        saved(study, tmp_path / "study"),
+        Target.ZIP,
+        tmp_path / "a.zip",
+        ExportOptions(page=Language.EN),
+        deidentify=True,
     )
     with zipfile.ZipFile(made.path) as archive:
         page = archive.read("index.html").decode()

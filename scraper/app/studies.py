@@ -16,7 +16,7 @@ from scraper.export.pictures import small_picture
 from scraper.export.view import study_view
 from scraper.pipeline.document import saved_study
 from scraper.verify import Inspector, opened
-from scraper.viewer import StudyView, Viewed, preview_study
+from scraper.viewer import StudyView, ViewedSeries, preview_study
 from scraper.viewer.frames import pack_frames
 
 MOST_OPEN: Final = 4
@@ -111,7 +111,7 @@ class OpenStudies:
         return await study_view(listed, self._files)
 
 
-def _reported(folder: Path) -> list[Viewed]:
+def _reported(folder: Path) -> list[ViewedSeries]:
     """The series of a study's own report with those of their files that are there, in the report's order."""
     report = saved_study(folder / REPORT, REPORT)
     files: dict[str, list[Path]] = {}
@@ -121,7 +121,7 @@ def _reported(folder: Path) -> list[Viewed]:
         if is_inside(PurePosixPath(saved.name).parent) and path.is_file() and not path.is_symlink():
             files.setdefault(saved.series_instance_uid, []).append(path)
     facts = {row.uid: (row.number, row.description) for row in report.series} if report else {}
-    found = [Viewed(*facts.get(uid, (None, "")), tuple(paths)) for uid, paths in files.items()]
+    found = [ViewedSeries(*facts.get(uid, (None, "")), tuple(paths)) for uid, paths in files.items()]
     return sorted(found, key=lambda viewed: viewed.number or 0)
 
 

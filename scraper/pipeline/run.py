@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedSource:
     """What is known of a source once its link was opened: a discovery, or the error that prevented it."""
 
     info: SourceInfo
@@ -262,7 +262,9 @@ class Run:
             return await local_files.surveyed(kinds.path_of(link), discovery.session, self._resources)
         return [surveyed(discovery, found) for found in by_study(discovery).values()]
 
-    async def _open(self, info: SourceInfo, film: Film | None, stack: AsyncExitStack, *, is_listing: bool) -> Opened:
+    async def _open(
+        self, info: SourceInfo, film: Film | None, stack: AsyncExitStack, *, is_listing: bool
+    ) -> OpenedSource:
         """Source → link → provider → session → discovery; if a step fails, what was known by then, and the error."""
         discoverer, source = self._discoverer, info.source
         try:
@@ -277,12 +279,12 @@ class Run:
                 if not is_listing:
                     (await self._resources.inspector()).warm()
                 session = await discoverer.session(owner, stack)
-                self.log = session.log
+                self.log = session.direct.log
                 discovery = await discoverer.discover(owner, session)
                 info = replace(info, via=discovery.via)
-                return Opened(info, discoverer.chosen(discovery))
+                return OpenedSource(info, discoverer.chosen(discovery))
         except CloudfilmError as err:
-            return Opened(info, error=explained(err))
+            return OpenedSource(info, error=explained(err))
 
     # ---- a person's count
 
