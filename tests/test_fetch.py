@@ -290,7 +290,7 @@ async def test_a_paused_run_goes_on_with_the_answers_that_it_had(study, tmp_path
         return PHONE
 
     def pause() -> None:
-        run.pause()
+        run.hold.begin()
         paused.set()
 
     async with serving(site):
@@ -307,7 +307,7 @@ async def test_a_paused_run_goes_on_with_the_answers_that_it_had(study, tmp_path
             await asyncio.sleep(0.05)
             assert sum(site.requests.values()) == requests
             assert not grabbing.done()
-            run.go_on()
+            run.hold.end()
             result = await grabbing
     assert result.status is Status.COMPLETE
     assert asked == ["phone_last4"]

@@ -26,6 +26,7 @@ from scraper.session.browser import find_browser
 from scraper.testing import first_of
 from scraper.verify import Inspector
 from scraper.viewer import ViewedSeries, preview_study, view_study, write_page
+from scraper.viewer.frames import _percentiles
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 SIZE, SLICES = 96, 12
@@ -166,6 +167,16 @@ async def test_what_is_looked_at_comes_before_what_may_be(tmp_path):
         assert (await asked(page, 5))[4] == 60
         await page.evaluate("asked[4].come()")
         assert (await asked(page, 6))[5] == 61  # what was ahead of the old place is forgotten
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16])
+def test_percentiles_are_those_of_numpy(dtype):
+    dice = np.random.default_rng(5)
+    limits = np.iinfo(dtype)
+    for shape in ((1, 1), (2, 3), (64, 64)):
+        samples = dice.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+        assert np.allclose(_percentiles(samples), np.percentile(samples, (1, 99)))
+    assert _percentiles(np.full((4, 4), -7, np.int16)) == (-7, -7)
 
 
 async def test_planes_are_cut_from_the_slices(tmp_path):

@@ -130,13 +130,13 @@ class Errand:
 
     def _pause(self) -> None:
         if self._pausable is not None:
-            self._pausable.pause()
+            self._pausable.hold.begin()
             self.item.pause()
             self._board.changed()
 
     def _go_on(self) -> None:
         if self._pausable is not None:
-            self._pausable.go_on()
+            self._pausable.hold.end()
         self.item.go_on()
         self._board.changed()
 

@@ -71,13 +71,15 @@ class Entrance:
                 return
             if not await self._is_more_coming():
                 break
-        if not self._observations.size and self._session.settings.headed:
+        if self._observations.size:
+            yield loaded
+        elif self._session.settings.headed:
             async for step in self._beside_person():
                 yield step
-            return
-        if not self._observations.size and BY_HAND.search(await elements.text(self._window)):
+        elif BY_HAND.search(await elements.text(self._window)):
             raise CaptchaRequired(CAPTCHA.name, host=self._session.link.host)
-        yield loaded
+        else:
+            yield loaded
 
     async def _beside_person(self) -> Steps:
         """Wait while a person works in the visible window, and press what leads from there to the images."""
@@ -85,9 +87,9 @@ class Entrance:
         self._session.patience.renew(self._timings.person_s)
         give_up = time.monotonic() + self._timings.person_s
         while time.monotonic() < give_up and not self._observations.size:
-            yield Settle(self._timings.quiet_s, self._timings.quiet_s * 2)
-            if not self._observations.size and not await self._is_for_person():
+            if not await self._is_for_person():
                 await self._choose()
+            yield Settle(self._timings.quiet_s, self._timings.quiet_s * 2)
 
     async def _is_for_person(self) -> bool:
         """Whether the page shows what a person at the visible window is to do: nothing of it is pressed under their hands."""
