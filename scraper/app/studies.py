@@ -73,7 +73,9 @@ class OpenStudies:
         if view is None or not 0 <= number < len(view.frames):
             return b""
         at = view.frames[number]
-        return (await self._frames.apart(pack_frames, str(at.path), at.frame, 1, as_is=True) or [b""])[0]
+        made = await self._frames.apart(pack_frames, str(at.path), at.frame, 1, as_is=True)
+        self._frames.warm(AT_ONCE)  # the first image has come: what follows is decoded by several
+        return (made or [b""])[0]
 
     async def thumbnail(self, path: Path) -> bytes:
         """A small JPEG of an instance; nothing where it can't be drawn."""
@@ -87,7 +89,6 @@ class OpenStudies:
     def _entry(self, study: StoredStudy) -> _Open:
         key = study.number, study.saved_at
         if key not in self._open:
-            self._frames.warm(AT_ONCE)
             self._open[key] = _Open(asyncio.create_task(self._preview(study.folder)))
             while len(self._open) > MOST_OPEN:
                 self._open.popitem(last=False)

@@ -67,7 +67,8 @@ class Pane {
     const from = this.index, stack = this.stack;
     this.index = Math.min(Math.max(Math.round(index), 0), stack.count - 1);
     this.slider.value = String(this.index);
-    const wanted = this.index;
+    const wanted = this.index, isListed = stack instanceof SeriesStack;
+    if (isListed) stack.next([]);  // what was ahead of the place before
     const image = stack.now(wanted) || (await stack.image(wanted).catch(() => null));
     if (this.stack !== stack || this.index !== wanted) return;
     this.image = image;
@@ -76,7 +77,7 @@ class Pane {
     if (image && !this.window) this.window = this.viewer.firstWindow(image);
     this.draw();
     this.viewer.moved(this);
-    if (!(stack instanceof SeriesStack)) return;
+    if (!isListed) return;
     const way = wanted < from ? -1 : 1;
     const ahead = Array.from({ length: AHEAD }, (_, place) => wanted + (place + 1) * way);
     stack.next([...ahead.slice(0, 2), wanted - way, ...ahead.slice(2)]);
