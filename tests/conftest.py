@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,15 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Beside the JUnit file: seconds of the processor that all took, workers, browsers and children too (tools/figures.py)."""
+    junit = config.getoption("xmlpath", None)
+    if junit and not hasattr(config, "workerinput"):
+        taken = os.times()
+        seconds = taken.user + taken.system + taken.children_user + taken.children_system
+        Path(junit).with_suffix(".cpu").write_text(f"{seconds:.1f}\n", encoding="utf-8")
 
 
 @pytest.fixture

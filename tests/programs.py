@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from scraper.registry import catalogue
@@ -35,6 +36,14 @@ if asked is not None:
     from scraper.cli.commands import main
     main()
 """
+
+
+def until(is_true: Callable[[], bool]) -> None:
+    """Wait for what another process does, which sends no signal."""
+    give_up = time.monotonic() + TIMEOUT_S
+    while not is_true():
+        assert time.monotonic() < give_up, "it did not come to that"
+        time.sleep(0.02)  # a loop without a pause would take the processor from what is waited for
 
 
 class WarmProgram:

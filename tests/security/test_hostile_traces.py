@@ -24,6 +24,7 @@ from scraper.session.browser.discovery import find_browser
 from scraper.testing import first_of
 from tests import aurora
 from tests.aurora import Fault
+from tests.programs import until
 from tests.test_cli import command, environment, site_of, up
 
 ANSWER, TOKEN, CODE = "86420975311", 918273645546372, "Zq7Kp3Xw"
@@ -239,8 +240,8 @@ def test_hostile_11_after_kill_9(site, home, study):
     last = list(site.originals)[-1]
     site.fail(last, Fault.SILENT, Fault.SILENT)
     running = home.start("grab", LINK, *given(), *words(site, "-o", home.output, "--jobs", "1"))
-    while f"/image/{last}" not in site.requests:
-        assert running.poll() is None
+    until(lambda: f"/image/{last}" in site.requests or running.poll() is not None)
+    assert running.poll() is None
     os.killpg(running.pid, signal.SIGKILL)
     out, err = running.communicate()
     assert not found_in(out + err, SECRETS + home.of_the_patient)
@@ -263,14 +264,12 @@ def test_hostile_11_the_browsers_profile_and_spool_are_the_owners_alone_and_are_
         home = Home(Path(short))
         more = {"CLOUDFILM_BROWSER": str(find_browser())}  # HOME is another here
         running = home.start("grab", f"https://{HOST}/v/signed", "-o", home.output, *world.options, **more)
-        profiles: list[Path] = []
-        while not profiles:  # until the browser writes its profile
-            assert running.poll() is None, running.communicate()
-            profiles = list(home.temporary.glob("cloudfilm-*/browser/*profile*/Default"))
+        profile = "cloudfilm-*/browser/*profile*/Default"  # the browser writes it
+        until(lambda: any(home.temporary.glob(profile)) or running.poll() is not None)
+        assert running.poll() is None, running.communicate()
         os.killpg(running.pid, signal.SIGKILL)
         running.communicate()
-        while is_named_by_a_process(short):  # a browser ends by itself when its driver is gone
-            pass
+        until(lambda: not is_named_by_a_process(short))  # a browser ends by itself when its driver is gone
         owner_alone(home.temporary)
         assert [path.name for path in home.temporary.iterdir() if not path.name.startswith("cloudfilm-")] == []
         home.run(
