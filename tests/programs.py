@@ -141,6 +141,7 @@ def wait_for_work(descriptor: int) -> list[str] | None:
             os.environ.clear()
             os.environ.update(asked["environment"])
             os.chdir(asked["cwd"])
+            tempfile.tempdir = None  # as its own environment says
             return list(asked["words"])
         for stream in streams:
             os.close(stream)

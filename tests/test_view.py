@@ -3,8 +3,6 @@
 import asyncio
 import base64
 import json
-import subprocess
-import sys
 import zipfile
 from contextlib import asynccontextmanager
 from functools import partial
@@ -29,6 +27,7 @@ from scraper.testing import first_of
 from scraper.verify import Inspector
 from scraper.viewer import ViewedSeries, preview_study, view_study, write_page
 from scraper.viewer.frames import _percentiles
+from tests.test_cli import cloudfilm
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 SIZE, SLICES = 96, 12
@@ -372,14 +371,11 @@ async def test_a_damaged_file_is_named_and_the_rest_is_shown(opened, tmp_path):
 
 def test_the_command(tmp_path):
     folder = saved(chest_ct(slices=5, size=SIZE, localizers=0), tmp_path / "study")
-    start = "from scraper.cli.commands import main; main()"
-    words = [sys.executable, "-c", start, "view", str(folder), "--json"]
-    ran = subprocess.run(words, capture_output=True, text=True)
+    ran = cloudfilm("view", folder, "--json")
     result = json.loads(ran.stdout)
     assert (ran.returncode, result["images"], result["output"]) == (0, 5, str(folder / "index.html"))
     assert (folder / "index.html").stat().st_mode & 0o077 == 0
-    again = subprocess.run([*words[:-1]], capture_output=True, text=True)
-    assert again.returncode == 0
+    assert cloudfilm("view", folder).returncode == 0
 
 
 @pytest.mark.thorough

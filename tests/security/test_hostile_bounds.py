@@ -137,7 +137,7 @@ def test_hostile_8_a_pause_is_read_in_both_forms(value, seconds, kind):
 async def test_hostile_8_a_list_of_which_nothing_comes_ends(study, tmp_path):
     site = Hostile(study, "silent")
     uid = next(iter(site.series))
-    listed_there = {f"1.2.3.{number}": b"" for number in range(50_000)}
+    listed_there = {f"1.2.3.{number}": b"" for number in range(5_000)}
 
     class Empty(Hostile):
         def _study(self) -> dict[str, object]:
@@ -148,7 +148,7 @@ async def test_hostile_8_a_list_of_which_nothing_comes_ends(study, tmp_path):
     async with serving(empty):
         result = await grab(empty, tmp_path, give_up_s=2.0)
     assert result.exit_code in (ExitCode.INCOMPLETE, ExitCode.SITE)
-    assert 0 < sum(empty.requests.values()) < 50_000
+    assert 0 < sum(empty.requests.values()) < 5_000
 
 
 @asynccontextmanager
@@ -184,6 +184,7 @@ class EndlessPages(Provider):
             number += 1
             if not (await session.get(link.join(f"/list?page={number}"))).json()["more"]:
                 return
+            await asyncio.sleep(0.02)  # the site's own pace
             if number < 0:
                 yield
 
