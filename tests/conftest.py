@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from scraper.registry import catalogue
+from scraper.source.qr.worker import Worker
 from scraper.testing import shared_browser
 from scraper.verify import Inspector
 
@@ -50,13 +51,15 @@ def plugged_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def spare_inspectors() -> Iterator[None]:
-    """A process that checks files costs a second to start, and most tests would start one."""
-    Inspector.spare = []
+def spare_processes() -> Iterator[None]:
+    """A process that checks files, or reads codes, costs half a second to start, and most tests would start one."""
+    Inspector.spare, Worker.spare = [], []
     yield
     for worker in Inspector.spare:
         worker.stop()
-    Inspector.spare = None
+    for process in Worker.spare:
+        process.communicate()  # it ends with its questions
+    Inspector.spare = Worker.spare = None
 
 
 @pytest.fixture(scope="session", autouse=True)

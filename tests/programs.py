@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from scraper.registry import catalogue
+from scraper.source.qr.reader import Reader
+from scraper.source.qr.worker import Worker
 from scraper.verify import Inspector
 
 ROOT = Path(__file__).parent.parent
@@ -104,15 +106,18 @@ class WarmProgram:
 
 
 async def _start_to_check() -> None:
-    """A process that checks files, left in ``Inspector.spare``."""
+    """A process that checks files, left in ``Inspector.spare``; one that reads codes in ``Worker.spare``."""
     async with Inspector(1) as inspector:
         inspector.warm()
+    with Reader():
+        pass
 
 
 def wait_for_work(descriptor: int) -> list[str] | None:
     """In the warm process: fork one process for each call. Returns the words in the forked one, None at the end.
 
-    One process that checks files serves them all, one after another: half of a call's cost is its start.
+    One process that checks files serves them all, one after another, and one that reads codes: half of a call's cost
+    would be their start.
     """
     for name in MODULES:
         __import__(name)
@@ -125,14 +130,14 @@ def wait_for_work(descriptor: int) -> list[str] | None:
             data += calls.recv(2**20)
         if not data:
             return None
-        if Inspector.spare is None:
-            Inspector.spare = []
+        if not (Inspector.spare and Worker.spare and Worker.spare[0].poll() is None):
+            Inspector.spare, Worker.spare = [], []
             asyncio.run(_start_to_check())
-        (checking,) = Inspector.spare
-        process = checking.start()
+        processes = [Inspector.spare[0].start(), Worker.spare[0]]
         pid = os.fork()
         if pid == 0:
-            process.poll = lambda: None  # only its parent, the warm process, can ask the system how it is
+            for process in processes:
+                process.poll = lambda: None  # only its parent, the warm process, can ask the system how it is
             calls.close()
             asked = json.loads(data)
             for place, stream in enumerate(streams):
@@ -148,5 +153,7 @@ def wait_for_work(descriptor: int) -> list[str] | None:
         _, status = os.waitpid(pid, 0)
         code = os.waitstatus_to_exitcode(status)
         if not 0 <= code <= 10:  # it did not end by itself, and may have left half a question
-            checking.stop()
+            for process in processes:
+                process.kill()
+                process.wait()
         calls.sendall(f"{code}\n".encode())
