@@ -3,6 +3,7 @@
 import array
 import asyncio
 import atexit
+import gc
 import json
 import os
 import socket
@@ -30,6 +31,9 @@ MODULES = (  # what ``grab``, ``list``, ``decode`` and ``verify`` load when they
     "scraper.verify.folder",
     "scraper.ui.tables",
     "curl_cffi.requests",
+    "rich.live",
+    "rich.progress",
+    "rich.table",
 )
 START = """
 import sys
@@ -123,6 +127,8 @@ def wait_for_work(descriptor: int) -> list[str] | None:
         __import__(name)
     catalogue.known()
     catalogue.known.cache_clear()  # a process that is forked looks for plug-ins itself
+    gc.collect()
+    gc.freeze()  # the collector of a forked process would copy every page that it looks at
     calls = socket.socket(fileno=descriptor)
     while True:
         data, streams, _, _ = socket.recv_fds(calls, 2**20, 3)
