@@ -142,6 +142,7 @@ class StudyCapture:
         """Take one step after another, until there is enough; False where the steps end before."""
         async with aclosing(steps):
             async for step in steps:
+                await self._session.unpaused()  # the page stays as the last step left it
                 if await self._observe(step, window) is Outcome.ENOUGH:
                     return True
         return False
