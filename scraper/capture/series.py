@@ -100,7 +100,7 @@ class _Assembly:
         return completeness.short_of(found, max(listed, self._stated_beyond(found)))
 
     def _stated_beyond(self, found: Sequence[Series]) -> int:
-        """How many images the page states, where that is more than was planned; what counts frames is left alone."""
+        """How many images the page states, where that is more than is known of; what counts frames is left alone."""
         shown, objects = self.examination.shown, self.examination.observations.objects
         if any((item.header.frames or 1) > 1 for item in objects.values()):
             return 0
@@ -151,7 +151,8 @@ class _Assembly:
             for item in expected
             if not completeness.are_received([count for _, count in item.absent], item.entries, found)
         ]
-        return [*every, *_most_absent(lost), *broken]
+        watched = [*every, *_most_absent(lost), *broken]
+        return completeness.short_of(watched, self._stated_beyond(watched))
 
     def _is_less(self, merged: Sequence[Series], listed: siblings.ExpectedImages) -> bool:
         """Whether a rule gives fewer series, or images, than another list makes expected."""
