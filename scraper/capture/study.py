@@ -118,6 +118,7 @@ class StudyCapture:
         is_enough = await self._follow(entrance.steps(), window)
         self.examination_count = entrance.examination_count
         if is_enough:
+            await Driver(self._session, window, self._observations, self.examination.shown).note_entries()
             return None
         before, package = (
             self._observations.size,
