@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.server import serve
 
-import scraper.session
 from fixtures.dicom import SyntheticStudy, chest_ct
 from scraper.contract import Discovered, Provider
 from scraper.core import settings
@@ -21,7 +20,7 @@ from scraper.core.model import Result, Status
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from scraper.pipeline.discover import listed
 from scraper.pipeline.run import Run
-from scraper.session import Response, Session
+from scraper.session import Response, Session, direct
 from scraper.session.browser import Browser
 from scraper.session.http import client, status
 from scraper.session.http.client import Http
@@ -223,7 +222,7 @@ async def test_hostile_8_an_endless_socket_ends(tmp_path):
 
 
 async def test_hostile_8_a_list_has_a_largest_size(tmp_path, monkeypatch):
-    monkeypatch.setattr(scraper.session.session, "MOST_LIST_BYTES", 2**20)
+    monkeypatch.setattr(direct, "MOST_LIST_BYTES", 2**20)
 
     async def handler(head: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(answer(b"[" + b"1," * (2**20 if b"/long" in head else 100) + b"1]"))
