@@ -45,7 +45,7 @@ def spare_inspectors() -> Iterator[None]:
     Inspector.spare = []
     yield
     for worker in Inspector.spare:
-        worker.stop()
+        worker.child.close()
     Inspector.spare = None
 
 

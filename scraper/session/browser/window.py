@@ -354,13 +354,10 @@ class Window:
         page.on("close", self._page_closed)
         page.on("crash", lambda _: self.lost("the page crashed"))
         page.on("websocket", self._socket)
-        page.on("request", self._on_request)
+        page.on("request", self._asked.add)
         page.on("requestfinished", self._ended)
         page.on("requestfailed", self._ended)
         page.on("download", lambda download: self._spawn(save(download, self.traffic)))
-
-    def _on_request(self, request: Any) -> None:
-        self._asked.add(request)
 
     def _ended(self, request: Any) -> None:
         self._asked.discard(request)
