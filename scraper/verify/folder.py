@@ -20,7 +20,7 @@ from scraper.core.reasons import Cause, Reason
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, is_media_directory, sniff
 from scraper.protocols import zip_archive
 from scraper.verify.instance import Checked
-from scraper.verify.series import study
+from scraper.verify.series import check_study
 from scraper.verify.workers import Inspector
 
 REPORT: Final = "study.json"
@@ -217,7 +217,7 @@ async def check_files(
             group.create_task(work())
     checked = tuple(results[index] for index in sorted(results))
     names = {candidate.path: candidate.name for candidate in wanted}
-    return Report(checked, study(checked, expected or {}, study_instance_uid), dict(left_out), names)
+    return Report(checked, check_study(checked, expected or {}, study_instance_uid), dict(left_out), names)
 
 
 def _named(checked: Checked, candidate: Candidate) -> Checked:

@@ -26,7 +26,7 @@ from scraper.core.model import Origin
 from scraper.isolation import memory_budget
 from scraper.isolation.child import Child, ChildLate, ChildLost, Say, answer_questions
 from scraper.isolation.process import LONGEST_ANSWER, MOST_FILE, MOST_MEMORY, answer_of, answered, memory_for, question
-from scraper.verify.instance import CRASHED, TIMED_OUT, Checked, failed, instance
+from scraper.verify.instance import CRASHED, TIMED_OUT, Checked, check_instance, failed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -163,7 +163,7 @@ class Inspector:
         """Check one file in a worker, waiting for a free one. A crashed or hung process becomes a problem."""
         patience_s = self._timeout_s + _size(path) / 1e6 * _PER_MEGABYTE_S
         try:
-            checked = await self._apart(patience_s, partial(instance, path, origin))
+            checked = await self._apart(patience_s, partial(check_instance, path, origin))
         except TimeoutError:
             return failed(path, origin, TIMED_OUT)
         return checked or failed(path, origin, CRASHED)
