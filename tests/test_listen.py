@@ -25,7 +25,6 @@ import pytest
 import trustme
 from cryptography import x509
 from playwright.sync_api import Page, sync_playwright
-from recorders import look_through
 
 from fixtures.archives import free_port
 from fixtures.sites.generic_viewer.site import HOST, GenericViewer
@@ -39,6 +38,7 @@ from scraper.session.proxy.bodies import Body
 from scraper.session.proxy.hosts import FIRST_LOOK_EXCHANGES, FIRST_LOOK_S, Hosts, is_untouched
 from scraper.session.proxy.proxy import Proxy
 from scraper.session.proxy.recognise import brings
+from tests.recorders import look_through
 
 needs_browser = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 needs_proxy = pytest.mark.skipif(find_spec("mitmproxy") is None, reason="without the extra")
