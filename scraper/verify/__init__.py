@@ -4,7 +4,7 @@ Returns problems, never raises.
 """
 
 from scraper.verify import listing
-from scraper.verify.folder import Candidate, Files, Report, check_files, check_folder, find, opened
+from scraper.verify.folder import Candidate, Files, Report, check_files, check_folder, find, foreign_files, opened
 from scraper.verify.instance import Checked, Facts, check_instance, unreadable
 from scraper.verify.listing import DirectoryComparison
 from scraper.verify.objects import is_image
@@ -22,6 +22,7 @@ __all__ = [
     "check_files",
     "check_folder",
     "find",
+    "foreign_files",
     "check_instance",
     "is_image",
     "listing",

@@ -159,6 +159,12 @@ def _candidate(path: Path, name: str) -> Candidate | None:
     return Candidate(path, NAMES[kind], name)
 
 
+def foreign_files(left_out: Mapping[str, int]) -> tuple[Problem, ...]:
+    """The problem that counts files which are no DICOM objects, by kind; none where there are none."""
+    kinds = tuple(Reason.COUNTED.of(count=count, kind=kind) for kind, count in sorted(left_out.items()))
+    return (Problem("not-dicom", values={"kinds": kinds}, fatal=False),) if kinds else ()
+
+
 async def check_folder(
     source: Path,
     expected: Mapping[str, int | None] | None = None,
