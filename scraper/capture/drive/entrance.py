@@ -58,7 +58,7 @@ class Entrance:
                 return
             if await self._press(NOTICE) or await self._answer_form() or await self._choose():
                 continue
-            if EXPIRED.search(await elements.text(self._window)):
+            if EXPIRED.search(await elements.page_text(self._window)):
                 return
             if not await self._is_more_coming():
                 break
@@ -86,7 +86,7 @@ class Entrance:
             ):
                 return True
             is_still = await stillness.lasts_s() >= self._session.settings.still_s
-            is_awaited = self._is_entry_disabled or WAITING.search(await elements.text(self._window))
+            is_awaited = self._is_entry_disabled or WAITING.search(await elements.page_text(self._window))
             if is_awaited and now < longest and not is_still:
                 give_up = now + min(self._timings.patience_s, self._session.settings.still_s)
         return False
@@ -124,7 +124,7 @@ class Entrance:
         return any(answer and answer in text for answer in self._form.given for text in texts)
 
     async def _elements(self) -> list[PageElement]:
-        return await elements.found(self._window, "words")
+        return await elements.find_elements(self._window, "words")
 
     async def _choose(self) -> bool:
         """Press what leads to the images; where a list has several such entries, that of this examination."""
