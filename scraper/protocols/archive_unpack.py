@@ -25,14 +25,17 @@ from scraper.core.sniff import HEAD, Kind, sniff
 from scraper.isolation.child import Say
 from scraper.protocols.tar_archive import BROKEN as BROKEN_TAR
 from scraper.protocols.tar_archive import is_tar
-from scraper.protocols.zip_bounds import check_entries, check_total
-from scraper.protocols.zip_names import entry_name, is_folder
+from scraper.protocols.zip_bounds import (
+    MAX_DEPTH,
+    MAX_MEMBER,
+    MAX_MEMBERS,
+    MAX_TOTAL,
+    SAYS_EVERY,
+    check_total,
+    checked_entries,
+)
+from scraper.protocols.zip_names import entry_name
 
-MAX_MEMBERS: Final = 200_000
-MAX_TOTAL: Final = 64 * 2**30  # bytes unpacked from one archive, nested ones included
-MAX_MEMBER: Final = 8 * 2**30
-MAX_DEPTH: Final = 3
-SAYS_EVERY: Final = 256 << 20  # bytes written between two signs of life
 PIECE: Final = 2**20
 _DISC_AT, _DISC_MAGIC = 16 * 2048 + 1, (b"CD001", b"BEA01", b"NSR02", b"NSR03")
 PACKED: Final = frozenset((Kind.ZIP, Kind.SEVEN_ZIP, Kind.GZIP, Kind.ZSTD, Kind.RAR))
@@ -113,10 +116,7 @@ class FileUnpacking:
 
     def _zip(self, archive: Path) -> Iterator[tuple[str, int, str]]:
         with _opened_zip(archive, self._password) as opened:
-            entries = [info for info in opened.infolist() if not is_folder(info)]
-            if len(entries) > MAX_MEMBERS:
-                raise CorruptInstance(what=Reason.ZIP_TOO_MANY_ENTRIES)
-            check_entries(entries, archive.stat().st_size)
+            entries = checked_entries(opened, archive.stat().st_size)
             self._fits(sum(info.file_size for info in entries))
             broken = _broken_zip()
             is_proven = False  # the password opened an entry

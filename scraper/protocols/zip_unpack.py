@@ -19,16 +19,10 @@ from scraper.core.reasons import Reason
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, is_media_directory, sniff
 from scraper.isolation.child import Say, answer_questions
 from scraper.protocols import tar_archive
-from scraper.protocols.zip_bounds import check_entries, check_total
-from scraper.protocols.zip_names import entry_name, is_folder
+from scraper.protocols.zip_bounds import MAX_DEPTH, MAX_MEMBER, MAX_TOTAL, SAYS_EVERY, check_total, checked_entries
+from scraper.protocols.zip_names import entry_name
 
-MAX_MEMBERS = 200_000
-MAX_TOTAL = 64 * 2**30  # bytes unpacked from one archive, nested ones included
-MAX_MEMBER = 8 * 2**30
-MAX_RATIO = 400  # unpacked over packed: pixels of a blank film reach some 200, bombs thousands
-MAX_DEPTH = 3
 MEMORY: Final = 512 << 20  # bytes of the child: a directory of 200,000 entries takes some 200 MB
-SAYS_EVERY: Final = 256 << 20  # bytes written between two signs of life
 BARE = frozenset((*BARE_DATA_SETS, Kind.META_FIRST))
 OBJECTS = BARE | {Kind.PART10}
 
@@ -63,16 +57,10 @@ class _Unpacking:
     def run(self, archive: Path, depth: int) -> Iterator[Entry]:
         """The entries of an archive, those that begin like a DICOM object put into files."""
         with _opened(archive) as opened:
-            for info in self._checked(opened, archive):
+            size = archive.stat().st_size
+            self._packed_size = self._packed_size or size
+            for info in checked_entries(opened, size):
                 yield from self._sound(opened, info, depth)
-
-    def _checked(self, opened: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
-        """The entries of an archive, checked against its own size before unpacking."""
-        entries = _entries(opened)
-        size = archive.stat().st_size
-        self._packed_size = self._packed_size or size
-        check_entries(entries, size)
-        return entries
 
     def _sound(self, opened: zipfile.ZipFile, info: zipfile.ZipInfo, depth: int) -> Iterator[Entry]:
         """Unpack an entry; a broken one is reported as such where the rest is wanted."""
@@ -113,8 +101,7 @@ class _Unpacking:
         """
         self._total += info.file_size
         check_total(self._total, self._packed_size)
-        absurd = info.file_size > 2**29 and info.file_size > MAX_RATIO * max(info.compress_size, 1)
-        if self._total > MAX_TOTAL or info.file_size > MAX_MEMBER or absurd:
+        if self._total > MAX_TOTAL or info.file_size > MAX_MEMBER:
             raise CorruptInstance(what=Reason.ZIP_TOO_LARGE)
 
     def _path(self, number: int) -> Path:
@@ -148,18 +135,6 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
         raise CorruptInstance(what=Reason.BROKEN_ZIP) from err
     except RuntimeError as err:  # zipfile's way to say that a password is needed
         raise CorruptInstance(what=Reason.ZIP_WITH_PASSWORD) from err
-
-
-def _entries(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The entries of an archive, without folders.
-
-    Raises:
-        CorruptInstance: more than any study has.
-    """
-    entries = [info for info in opened.infolist() if not is_folder(info)]
-    if len(entries) > MAX_MEMBERS:
-        raise CorruptInstance(what=Reason.ZIP_TOO_MANY_ENTRIES)
-    return entries
 
 
 def _tar(archive: Path, folder: Path) -> Iterator[Entry]:
