@@ -21,10 +21,8 @@ from zlib import error as ZlibError  # an exception's name
 
 from scraper.core.errors import CorruptInstance, DiskFull
 from scraper.core.reasons import Reason
-from scraper.core.sniff import HEAD, Kind, sniff
+from scraper.core.sniff import HEAD, Kind, is_tar, sniff
 from scraper.isolation.child import Say
-from scraper.protocols.tar_archive import BROKEN as BROKEN_TAR
-from scraper.protocols.tar_archive import is_tar
 from scraper.protocols.zip_bounds import (
     MAX_DEPTH,
     MAX_MEMBER,
@@ -37,6 +35,7 @@ from scraper.protocols.zip_bounds import (
 from scraper.protocols.zip_names import entry_name
 
 PIECE: Final = 2**20
+BROKEN_TAR: Final = (tarfile.TarError, EOFError, ValueError, UnicodeError)  # what tarfile raises over broken archives
 _DISC_AT, _DISC_MAGIC = 16 * 2048 + 1, (b"CD001", b"BEA01", b"NSR02", b"NSR03")
 PACKED: Final = frozenset((Kind.ZIP, Kind.SEVEN_ZIP, Kind.GZIP, Kind.ZSTD, Kind.RAR))
 FoundMember = tuple[str, Kind, int, str]  # name, kind, number of its file, damage
@@ -80,7 +79,7 @@ class FileUnpacking:
         if kind in (Kind.GZIP, Kind.ZSTD):
             walk = self._packed_stream
         elif walk is None and is_tar(head):
-            walk = self._plain_tar
+            walk = self.tar
         elif walk is None and is_disc(archive):
             walk = self._disc
         if walk is None:
@@ -165,7 +164,13 @@ class FileUnpacking:
         for name, path in writers.made:
             yield name, int(path.name), ""
 
-    def _plain_tar(self, archive: Path) -> Iterator[tuple[str, int, str]]:
+    def tar(self, archive: Path) -> Iterator[tuple[str, int, str]]:
+        """Every regular file of a tar: name, number of its file, no damage. Links and devices are passed over.
+
+        Raises:
+            CorruptInstance: cut off, broken, or absurdly large; what was sound before that was given.
+        """
+        self._packed_size = self._packed_size or archive.stat().st_size
         with archive.open("rb") as file:
             yield from self._tar(file)
 

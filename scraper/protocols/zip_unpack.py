@@ -18,7 +18,6 @@ from scraper.core.errors import CorruptInstance, DiskFull
 from scraper.core.reasons import Reason
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, is_media_directory, sniff
 from scraper.isolation.child import Say, answer_questions
-from scraper.protocols import tar_archive
 from scraper.protocols.zip_bounds import MAX_DEPTH, MAX_MEMBER, MAX_TOTAL, SAYS_EVERY, check_total, checked_entries
 from scraper.protocols.zip_names import entry_name
 
@@ -137,16 +136,12 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
         raise CorruptInstance(what=Reason.ZIP_WITH_PASSWORD) from err
 
 
-def _tar(archive: Path, folder: Path) -> Iterator[Entry]:
+def _tar(archive: Path, folder: Path, say: Say) -> Iterator[Entry]:
     """The regular files of a tar."""
-    paths: list[Path] = []
+    from scraper.protocols.archive_unpack import FileUnpacking
 
-    def new_file() -> Path:
-        paths.append(folder / f"{len(paths) + 1:06d}")
-        return paths[-1]
-
-    for path in tar_archive.unpack(archive, new_file):
-        yield Entry("", Kind.UNKNOWN, int(path.name))
+    for _, number, _ in FileUnpacking(folder, say, "").tar(archive):
+        yield Entry("", Kind.UNKNOWN, number)
 
 
 def _every_file(archive: Path, folder: Path, say: Say, password: str) -> Iterator[Entry]:
@@ -165,7 +160,7 @@ def _answer(folder: Path, question: dict[str, Any], say: Say) -> None:
     if how == "files":
         found = _every_file(archive, folder, say, str(question.get("password", "")))
     elif how == "tar":
-        found = _tar(archive, folder)
+        found = _tar(archive, folder, say)
     else:
         found = _Unpacking(folder, say, salvage=how == "salvage").run(archive, depth=1)
     try:
