@@ -26,6 +26,7 @@ from scraper.session.browser import find_browser
 from scraper.testing import first_of
 from scraper.verify import Inspector
 from scraper.viewer import ViewedSeries, preview_study, view_study, write_page
+from scraper.viewer.frames import _percentiles
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 SIZE, SLICES = 96, 12
@@ -131,6 +132,51 @@ async def test_a_known_value_at_a_known_place_and_window(tmp_path, options, scri
         await page.keyboard.press("i")
         assert is_near(await shown(page, 1), windowed(hounsfield(axial(study)[1]), LUNG, inverted=True))
         assert page.asked == [made.path.as_uri()]
+
+
+COUNTING = """async () => {
+  const [index, words] = ["index", "words"].map((id) => JSON.parse(document.getElementById(id).textContent));
+  index.series = [{ ...index.series[0], first: 0, count: 100, volume: null, positions: null, orientations: null, files: null }];
+  const facts = { kind: "grey8", rows: 2, columns: 2, as_is: true, aspect: 1, slope: 1, intercept: 0, signed: false,
+    inverted: false, low: 0, high: 3, least: 0, most: 3, windows: [], function: "" };
+  const head = new TextEncoder().encode(JSON.stringify(facts)), frame = new Uint8Array(8 + head.length);
+  new DataView(frame.buffer).setUint32(0, head.length, true);
+  frame.set(head, 4);
+  document.getElementById("viewer").replaceChildren();
+  window.asked = [];
+  const load = (number) => new Promise((done) => window.asked.push({ number, come: () => done(frame) }));
+  window.counting = window.cloudfilmViewer(document.getElementById("viewer"), { index, words, language: "en", load });
+}"""
+
+
+async def test_what_is_looked_at_comes_before_what_may_be(tmp_path):
+    made = await view(saved(chest_ct(slices=5, size=64), tmp_path / "study"), tmp_path / "index.html", Language.EN)
+
+    async def asked(page, count):
+        await page.wait_for_function("count => asked.length >= count", arg=count, timeout=60_000)
+        return await page.evaluate("asked.map(({ number }) => number)")
+
+    async with opened(made.path) as page:
+        await page.evaluate(COUNTING)
+        assert await asked(page, 1) == [50]
+        await page.evaluate("asked[0].come()")
+        assert await asked(page, 4) == [50, 51, 52, 49]  # ahead, and not more at once
+        await page.locator(".pane canvas").focus()
+        await page.keyboard.press("PageDown")
+        await page.evaluate("asked[1].come()")
+        assert (await asked(page, 5))[4] == 60
+        await page.evaluate("asked[4].come()")
+        assert (await asked(page, 6))[5] == 61  # what was ahead of the old place is forgotten
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16])
+def test_percentiles_are_those_of_numpy(dtype):
+    dice = np.random.default_rng(5)
+    limits = np.iinfo(dtype)
+    for shape in ((1, 1), (2, 3), (64, 64)):
+        samples = dice.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+        assert np.allclose(_percentiles(samples), np.percentile(samples, (1, 99)))
+    assert _percentiles(np.full((4, 4), -7, np.int16)) == (-7, -7)
 
 
 async def test_planes_are_cut_from_the_slices(tmp_path):

@@ -20,6 +20,7 @@ from scraper.viewer import StudyView, ViewedSeries, preview_study
 from scraper.viewer.frames import pack_frames
 
 MOST_OPEN: Final = 4
+AT_ONCE: Final = 2  # frames that are decoded at the same time: what is looked at waits for no second process to start
 LONGEST_THUMBNAIL: Final = 96  # pixels of the longer side
 
 
@@ -72,7 +73,9 @@ class OpenStudies:
         if view is None or not 0 <= number < len(view.frames):
             return b""
         at = view.frames[number]
-        return (await self._frames.apart(pack_frames, str(at.path), at.frame, 1, as_is=True) or [b""])[0]
+        made = await self._frames.apart(pack_frames, str(at.path), at.frame, 1, as_is=True)
+        self._frames.warm(AT_ONCE)  # the first image has come: what follows is decoded by several
+        return (made or [b""])[0]
 
     async def thumbnail(self, path: Path) -> bytes:
         """A small JPEG of an instance; nothing where it can't be drawn."""

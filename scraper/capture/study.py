@@ -118,6 +118,7 @@ class StudyCapture:
         is_enough = await self._follow(entrance.steps(), window)
         self.examination_count = entrance.examination_count
         if is_enough:
+            await Driver(self._session, window, self._observations, self.examination.shown).note_entries()
             return None
         before, package = (
             self._observations.size,
@@ -141,6 +142,7 @@ class StudyCapture:
         """Take one step after another, until there is enough; False where the steps end before."""
         async with aclosing(steps):
             async for step in steps:
+                await self._session.unpaused()  # the page stays as the last step left it
                 if await self._observe(step, window) is Outcome.ENOUGH:
                     return True
         return False

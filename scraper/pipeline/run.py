@@ -84,6 +84,10 @@ class Run:
         ask: asks the person at the terminal.
         stdin: gives the text of standard input, or a file with what came there.
         resources: browser, pace and so on, open, and closed by the caller; by default the run's own.
+
+    Attributes:
+        hold: a person's pause of it.
+        log: of the last source, for its diagnostic.
     """
 
     def __init__(
@@ -101,7 +105,8 @@ class Run:
         self._resources = resources or SharedResources(settings)
         self._discoverer = Discoverer(settings, watcher, ask, stdin, self._resources)
         self._retriever = Retriever(settings, watcher, self._resources)
-        self.log: list[dict[str, object]] = []  # of the last source, for its diagnostic
+        self.hold = self._resources.pace.hold
+        self.log: list[dict[str, object]] = []
 
     async def __aenter__(self) -> Run:
         if self._owns_resources:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -94,7 +93,7 @@ class Session:
         http.door.on_inside = lambda host: tell("inside", host=host)
         self._start_window = start_window
         self._window: Window | None = None
-        self.patience = Patience(settings.give_up_s, link.host)
+        self.patience = Patience(settings.give_up_s, link.host, http.pace.hold)
         self._answers = Answers(link, settings, ask)
         guard = Guard(http.door, self._answers, self._exchanges)
         self.direct = DirectRequests(settings, http, guard, self.patience, self._cookies_of_window, page=page)
@@ -247,15 +246,16 @@ class Session:
         every_s, up_to_s = self.site_s(every_s), self.site_s(up_to_s)
         if self.settings.timeout_s != TIMEOUT_S:
             up_to_s = self.settings.timeout_s
-        give_up = time.monotonic() + up_to_s
+        clock = self._http.pace.hold.clock
+        give_up = clock() + up_to_s
         self.patience.renew(up_to_s)
         while True:
             answer = await ask()
             if answer is not None:
                 return answer
-            if time.monotonic() + every_s > give_up:
+            if clock() + every_s > give_up:
                 raise SiteBusy(host=self.link.host, why=Reason.STILL_PREPARING)
-            waited_s = round(time.monotonic() - give_up + up_to_s)
+            waited_s = round(clock() - give_up + up_to_s)
             self.tell(what or "preparing", host=self.link.host, waited_s=waited_s, up_to_s=round(up_to_s))
             await asyncio.sleep(every_s)
 
@@ -281,6 +281,10 @@ class Session:
         with disk_errors(self._spool):
             self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._spool
+
+    async def unpaused(self) -> None:
+        """Wait as long as a person has paused the run."""
+        await self._http.pace.hold.passed()
 
     def at_close(self, ending: Callable[[], Awaitable[None]]) -> None:
         """Run ``ending`` when the session closes, for what a provider keeps open over many instances."""

@@ -306,6 +306,7 @@ class Driver:
         self.shown.rows = max(self.shown.rows, rows)
         self.shown.entries = entries.counts(series, page) or self.shown.entries
         self.shown.stated = max(self.shown.stated, stated_counts.largest(page))
+        self.shown.of_all = stated_counts.of_all(page)
 
     async def _total(self) -> int | None:
         """The viewer's own count of the series that it shows, where it says one; of several, the largest."""

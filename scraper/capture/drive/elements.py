@@ -56,19 +56,23 @@ _LOOK: Final = (
     if (!some.length) some = held.filter(e => boxed(e, 60, 320) && e.parentElement && alike(e) >= 3);
     return some.filter(e => !some.some(o => o !== e && holds(o, e)));
   };
-  /* What says a count of images, or a series' name, whatever its tag: one element for each row. */
+  /* What says a count of images, or a series' name or number, whatever its tag: one element for each row. */
   const own = e => [...e.childNodes].filter(one => one.nodeType === 3).map(one => one.data).join(" ").trim();
   const named = text => names.some(name => text === name || text.includes(name) && text.length <= name.length + 24);
   const pressed = 'li, button, a, tr, [role=button], [role=listitem], [role=option], [onclick], [class*="item" i]';
-  const rows = () => {
+  const rows = isOnlyList => {
     const texts = deep("*").filter(e => !e.matches("script, style, option, title, h1, h2, textarea, input, noscript") && shown(e))
       .map(e => ({e, text: own(e)})).filter(({text}) => text && text.length <= 100);
     const isName = ({text}) => named(text), isCount = ({text}) => counted.test(text);
-    const leaves = texts.filter(one => isName(one) || isCount(one));
+    const isNumbered = ({text}) => /^(序列|系列|series|se)\\s*[:：#.]?\\s*\\d{1,4}(?!\\d)/i.test(text);
+    const kinds = [isName, isCount, isNumbered];
+    const leavesOf = some => texts.filter(one => some.some(kind => kind(one)));
+    let leaves = leavesOf([isName, isCount]);
+    if (isOnlyList && (!leaves.length || leaves.some(isNumbered))) leaves = leavesOf(kinds);  // an overlay has a number, too
     if (leaves.length > 400) return [];
     const inside = (box, kind) => leaves.filter(one => kind(one) && holds(box, one.e)).length;
     const row = leaf => { let box = leaf.e;
-      const fits = up => up && up !== document.body && inside(up, isName) <= 1 && inside(up, isCount) <= 1;
+      const fits = up => up && up !== document.body && kinds.every(kind => inside(up, kind) <= 1);
       for (let up = above(box); fits(up); up = above(up)) box = up;
       return box; };
     const seen = new Set(), found = [];
@@ -81,7 +85,7 @@ _LOOK: Final = (
     found = found.filter(e => { const r = e.getBoundingClientRect(); return r.width >= 24 && r.height >= 16 && r.width < 700; });
     found = found.filter(e => !found.some(o => o !== e && holds(e, o)));
     if (!found.length) found = cards();
-    const more = rows().filter(e => !found.some(o => holds(e, o) || holds(o, e)));
+    const more = rows(!found.length).filter(e => !found.some(o => holds(e, o) || holds(o, e)));
     found = [...found, ...more];
   } else {
     found = found.filter(e => e.matches('a, button, input, [role], [onclick]') || getComputedStyle(e).cursor === "pointer");
