@@ -76,7 +76,7 @@ class Entrance:
         elif self._session.settings.headed:
             async for step in self._beside_person():
                 yield step
-        elif BY_HAND.search(await elements.text(self._window)):
+        elif BY_HAND.search(await elements.page_text(self._window)):
             raise CaptchaRequired(CAPTCHA.name, host=self._session.link.host)
         else:
             yield loaded
@@ -95,7 +95,7 @@ class Entrance:
         """Whether the page shows what a person at the visible window is to do: nothing of it is pressed under their hands."""
         if not self._session.settings.headed:
             return False
-        return await self._form.is_left_to_person() or bool(BY_HAND.search(await elements.text(self._window)))
+        return await self._form.is_left_to_person() or bool(BY_HAND.search(await elements.page_text(self._window)))
 
     async def _is_more_coming(self) -> bool:
         """Wait for more: a large viewer's program is still being read, or the site still looks the study up.
