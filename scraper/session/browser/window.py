@@ -354,7 +354,7 @@ class Window:
         page.on("close", self._page_closed)
         page.on("crash", lambda _: self.lost("the page crashed"))
         page.on("websocket", self._socket)
-        page.on("request", self._asked.add)
+        page.on("request", lambda request: self._asked.add(request))  # the library takes no built-in method
         page.on("requestfinished", self._ended)
         page.on("requestfailed", self._ended)
         page.on("download", lambda download: self._spawn(save(download, self.traffic)))
