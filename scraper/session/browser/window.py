@@ -354,10 +354,13 @@ class Window:
         page.on("close", self._page_closed)
         page.on("crash", lambda _: self.lost("the page crashed"))
         page.on("websocket", self._socket)
-        page.on("request", lambda request: self._asked.add(request))  # the library takes no built-in method
+        page.on("request", self._on_request)
         page.on("requestfinished", self._ended)
         page.on("requestfailed", self._ended)
         page.on("download", lambda download: self._spawn(save(download, self.traffic)))
+
+    def _on_request(self, request: Any) -> None:  # Playwright takes no built-in method for a handler
+        self._asked.add(request)
 
     def _ended(self, request: Any) -> None:
         self._asked.discard(request)
