@@ -265,5 +265,5 @@ class StackScroller:
             shown = await self._window.page.screenshot(
                 clip={"x": left, "y": top, "width": side, "height": side}, animations="disabled", caret="hide"
             )
-            return await elements.text(self._window), shown
+            return await elements.page_text(self._window), shown
         return "", b""
