@@ -251,7 +251,7 @@ class CredentialsRefused(CredentialsError):
 
 
 class CaptchaRequired(CredentialsError):
-    """Only a person can solve it: a captcha, a slider, a code sent to a phone."""
+    """Only a person can solve it: a captcha, a slider, a code sent to a phone. Values: ``label``, where it is no question."""
 
 
 class NotRegistered(CredentialsError):

@@ -163,6 +163,7 @@ class Reason(StrEnum):
     # pages and viewers
     NO_TARGET_URL = auto()
     CHECK_OF_ITS_PAGE = auto()
+    DRAGGED_BY_HAND = auto()
     FIREWALL = auto()
     ZIP_OVERLAPPING = auto()
     WRONG_PASSWORD = auto()
