@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import ClassVar, TypeVar
 
+from scraper.core.bounded_json import parse_json
 from scraper.core.errors import (
     CaptchaRequired,
     CloudfilmError,
@@ -83,7 +84,6 @@ from scraper.core.schema import (
     fix_mojibake,
     frame_count,
     parse_int,
-    parse_json,
     rank,
     read,
 )

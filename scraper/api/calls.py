@@ -318,13 +318,13 @@ async def _sent(  # what a send may be given
     may_convert: bool,  # noqa: FBT001  # passed on
     again: bool,  # noqa: FBT001  # passed on
 ) -> Sent:
-    from scraper.dicom.outgoing import keyword_of
+    from scraper.dicom.outgoing import keyword_of, value_of
     from scraper.send import send as run
     from scraper.send import target_of
     from scraper.send.run import Wishes
 
     paths = [Path(folders)] if isinstance(folders, (str, Path)) else [Path(folder) for folder in folders]
-    named = {keyword_of(name): value for name, value in changes.items()}
+    named = {(keyword := keyword_of(name)): value_of(keyword, value) for name, value in changes.items()}
     archive = target_of(target, insecure=settings.insecure)
     made = await run(paths, archive, settings, Wishes(named, may_convert, again))
     logger.info("sent: %d of %d instances, %d before", made.sent, made.total, made.before)
