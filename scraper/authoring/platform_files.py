@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from scraper.authoring import platform_texts as templates
 from scraper.authoring.learn import written_source
@@ -237,7 +237,10 @@ def _calls(recording: Recording) -> list[Call]:
         path = visible(path + (f"?{names}" if names else ""))
         kind = re.sub(r"[^\w/+.-]", "", exchange.content_type.partition(";")[0])
         host = re.sub(r"[^0-9A-Za-z.:-]", "", parts.hostname or "")
-        key = (re.sub(r"[^A-Z]", "", exchange.method), host, path.replace("|", "%7C").replace("`", "%60"))
+        path = re.sub(
+            r"[|`<>]", lambda found: quote(found[0]), path
+        )  # what ends a cell, a word of code, or begins markup
+        key = (re.sub(r"[^A-Z]", "", exchange.method), host, path)
         if key not in found and len(found) < MOST_CALLS:
             keys = _keys(exchange.read()) if "json" in kind else ()
             found[key] = Call(*key, exchange.status, kind, keys)

@@ -28,19 +28,8 @@ HOSTILE = (
     "&lt;script&gt;",
     "__proto__",
 )
-VRS = {
-    "LO": 64,
-    "SH": 16,
-    "ST": 1024,
-    "LT": 1024,
-    "UT": 1024,
-    "PN": 64,
-    "UC": 64,
-    "UR": 64,
-    "CS": 16,
-    "AE": 16,
-    "AS": 4,
-}
+VRS = ("LO", "SH", "ST", "LT", "UT", "PN", "UC", "UR", "CS", "AE", "AS")
+IN_ANY_CHARACTERS = ("LO", "SH", "ST", "LT", "UT", "PN", "UC")
 IN_NUMBERS = {"DS": "1e400", "IS": "9" * 30, "DA": "</script>", "TM": "<img src=x>", "DT": "-->"}
 UNTOUCHED = (
     "SpecificCharacterSet",
@@ -59,8 +48,10 @@ def file_that_says(text: str, path: Path, number: int) -> None:
     for tag, (vr, _, _, retired, keyword) in DicomDictionary.items():
         if tag >> 16 in (0, 2, 4, 0x7FE0, 0xFFFE) or retired or not keyword or keyword in UNTOUCHED:
             continue
-        if vr in VRS:
-            setattr(ds, keyword, text)
+        if vr in VRS:  # some kinds know no other characters
+            setattr(
+                ds, keyword, text if vr in IN_ANY_CHARACTERS else text.encode("latin-1", "replace").decode("latin-1")
+            )
         elif vr in IN_NUMBERS:
             ds.add(pydicom.DataElement(tag, "LO", IN_NUMBERS[vr]))  # no writer of ours would write it under its own VR
     item = pydicom.Dataset()
@@ -68,7 +59,7 @@ def file_that_says(text: str, path: Path, number: int) -> None:
     ds.ProcedureCodeSequence = Sequence([item])
     ds.PatientName = text
     ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}"
-    ds.InstanceNumber, ds.SeriesNumber = number, number
+    ds.InstanceNumber, ds.SeriesNumber, ds.SeriesInstanceUID = number, number, f"1.2.4.{number}"
     ds.save_as(path, enforce_file_format=True)
 
 
