@@ -21,7 +21,7 @@ from scraper.capture.drive.entrance import Entrance
 from scraper.capture.drive.steps import Glance, Pause, Settle, Step, Steps
 from scraper.capture.drive.wording import EXPIRED, LONGEST_MESSAGE, NEVER, PHONE_ONLY
 from scraper.capture.examination import Examination
-from scraper.capture.plan import By, Plan, Strategy
+from scraper.capture.plan import Plan, Strategy, StrategyKind
 from scraper.capture.series import series_of
 from scraper.core.errors import (
     CloudfilmError,
@@ -33,7 +33,7 @@ from scraper.core.errors import (
 )
 from scraper.core.model import Series
 from scraper.core.reasons import Reason
-from scraper.core.refusals import is_over
+from scraper.core.refusals import refusal_kind
 
 if TYPE_CHECKING:
     from scraper.session.browser import Window
@@ -74,9 +74,9 @@ class StudyCapture:
         self._planned_from = (0, 0)  # exchanges and observations that the strategies were asked with
 
     @property
-    def by(self) -> By:
+    def by(self) -> StrategyKind:
         """What completeness is judged by."""
-        return self.plan.by if self.plan else By.VIEWING
+        return self.plan.by if self.plan else StrategyKind.VIEWING
 
     async def run(self) -> list[Series]:
         """Every series of the study.
@@ -126,6 +126,7 @@ class StudyCapture:
         is_enough = await self._follow(entrance.steps(), window)
         self.examination_count = entrance.examination_count
         if is_enough:
+            await Driver(self._session, window, self._observations, self.examination.shown).note_entries()
             return None
         before, package = (
             self._observations.size,
@@ -149,6 +150,7 @@ class StudyCapture:
         """Take one step after another, until there is enough; False where the steps end before."""
         async with aclosing(steps):
             async for step in steps:
+                await self._session.unpaused()  # the page stays as the last step left it
                 if await self._observe(step, window) is Outcome.ENOUGH:
                     return True
         return False
@@ -218,7 +220,7 @@ class StudyCapture:
         if refusal is not None:
             return refusal
         message = " ".join(page.split())
-        if len(message) <= LONGEST_MESSAGE and (kind := is_over(message)) is not None:
+        if len(message) <= LONGEST_MESSAGE and (kind := refusal_kind(message)) is not None:
             return kind(message, host=link.host)
         if broken := self._observations.broken:
             is_late = Reason.NOT_READ_IN_TIME in broken

@@ -28,7 +28,7 @@ from scraper.dicom.elements import PYDICOM_ERRORS, plain, quiet
 from scraper.dicom.frames import count_frames
 from scraper.dicom.reading import read_file
 from scraper.export import burned_in
-from scraper.export.gather import Listed
+from scraper.export.gather import InstanceFile
 from scraper.export.persons import Person, Persons, shifted_date
 from scraper.export.profile import CODES, EDITION, OF_BIRTH, Action, cleaned, retained, table
 from scraper.export.traces import Original, leaks, original_of
@@ -68,7 +68,7 @@ class Deidentification:
 
 
 @dataclass(frozen=True, slots=True)
-class Treatment:
+class FileTreatment:
     """What becomes of one person's file; crosses to the process that works on it.
 
     Attributes:
@@ -89,7 +89,7 @@ class Treatment:
 class _Cleaner:
     """The profile over one data set and its items."""
 
-    def __init__(self, treatment: Treatment, original: Original) -> None:
+    def __init__(self, treatment: FileTreatment, original: Original) -> None:
         self._retain = treatment.retain
         self._persons = Persons(treatment.key)
         self._days = treatment.days
@@ -191,7 +191,7 @@ class _Cleaner:
         return "\\".join(cleaned) or None
 
 
-def _mark(ds: FileDataset, chosen: Treatment, *, was_blanked: bool) -> None:
+def _mark(ds: FileDataset, chosen: FileTreatment, *, was_blanked: bool) -> None:
     """Who it is now, and what was done (PS3.15 E.1.1)."""
     ds.PatientID, ds.PatientName = chosen.pseudonym, chosen.pseudonym
     if not plain(ds, "StudyID"):
@@ -221,14 +221,14 @@ def _mark(ds: FileDataset, chosen: Treatment, *, was_blanked: bool) -> None:
     ds.preamble = bytes(128)
 
 
-def _persons_of(listed: Sequence[Listed], persons: Persons) -> Callable[[Listed], Person]:
+def _persons_of(listed: Sequence[InstanceFile], persons: Persons) -> Callable[[InstanceFile], Person]:
     """Whose an instance is; one without Patient ID is taken for the one whose study it is of."""
     whose: dict[str, tuple[str, str]] = {}  # Study Instance UID → ID and name
     for item in listed:
         if item.header.patient_id:
             whose.setdefault(item.header.study_instance_uid, (item.header.patient_id, item.header.patient_name))
 
-    def person_of(item: Listed) -> Person:
+    def person_of(item: InstanceFile) -> Person:
         own = item.header.patient_id, item.header.patient_name
         return persons.of(*(own if own[0] else whose.get(item.header.study_instance_uid, own)))
 
@@ -236,8 +236,8 @@ def _persons_of(listed: Sequence[Listed], persons: Persons) -> Callable[[Listed]
 
 
 async def deidentified(
-    listed: Iterable[Listed], folder: Path, chosen: Deidentification, persons: Persons, inspector: Inspector
-) -> tuple[list[Listed], list[Problem]]:
+    listed: Iterable[InstanceFile], folder: Path, chosen: Deidentification, persons: Persons, inspector: Inspector
+) -> tuple[list[InstanceFile], list[Problem]]:
     """Copies without identity, in ``folder``, and what to mind; UIDs are replaced alike in all of them.
 
     Args:
@@ -248,17 +248,17 @@ async def deidentified(
         inspector: whose processes read the files, and may write into the folder.
     """
     folder.mkdir(parents=True)
-    copies: list[Listed] = []
+    copies: list[InstanceFile] = []
     noted: dict[str, list[str]] = {}
     series: dict[str, str] = {}
     studies: dict[str, str] = {}
     listed = list(listed)
     person_of = _persons_of(listed, persons)
 
-    async def made(number: int, item: Listed) -> tuple[Path, str]:
+    async def made(number: int, item: InstanceFile) -> tuple[Path, str]:
         path, person = folder / f"{number:06}.dcm", person_of(item)
-        treatment = Treatment(chosen.key, chosen.retain, chosen.burned_in, person.pseudonym, person.days)
-        code = await inspector.apart(deidentify_file, item.path, path, treatment)
+        wanted = FileTreatment(chosen.key, chosen.retain, chosen.burned_in, person.pseudonym, person.days)
+        code = await inspector.apart(deidentify_file, item.path, path, wanted)
         is_short = code not in LEFT_OUT and _header(path) is None
         if code is None or is_short or code in LEFT_OUT:  # what a process left that died over it
             path.unlink(missing_ok=True)
@@ -296,7 +296,7 @@ def _header(path: Path) -> Header | None:
         return None
 
 
-def deidentify_file(source: Path, path: Path, chosen: Treatment) -> str:
+def deidentify_file(source: Path, path: Path, chosen: FileTreatment) -> str:
     """Write one copy; gives the problem's code, where there is one. What may not be taken along is not there.
 
     Runs in a child process: the file is a stranger's, and blanking takes the codecs, which are C.
@@ -304,15 +304,15 @@ def deidentify_file(source: Path, path: Path, chosen: Treatment) -> str:
     try:
         with quiet():
             ds = read_file(source)
-            fate = burned_in.fate(ds, chosen.burned_in)
-            if fate is burned_in.Fate.LEFT_OUT:
+            treatment = burned_in.treatment(ds, chosen.burned_in)
+            if treatment is burned_in.Treatment.LEFT_OUT:
                 return "pixels-left-out"
-            if fate is burned_in.Fate.BLANKED:
+            if treatment is burned_in.Treatment.BLANKED:
                 burned_in.blank(ds)
             original = original_of(source)
             _Cleaner(chosen, original).clean(ds)
             _cut_behind_pixels(ds)
-            _mark(ds, chosen, was_blanked=fate is burned_in.Fate.BLANKED)
+            _mark(ds, chosen, was_blanked=treatment is burned_in.Treatment.BLANKED)
             ds.save_as(path, enforce_file_format=True)
             del ds  # its pixels; the copy's are about to be looked at
     except (CorruptInstance, NotImplementedError, RuntimeError, *PYDICOM_ERRORS):
@@ -321,7 +321,9 @@ def deidentify_file(source: Path, path: Path, chosen: Treatment) -> str:
     if leaks(path, original, keeps_uids=Retain.UIDS in chosen.retain):
         path.unlink()
         return NOT_REMOVED
-    return {burned_in.Fate.MAY_SHOW: "pixels-may-identify", burned_in.Fate.BLANKED: "pixels-blanked"}.get(fate, "")
+    return {burned_in.Treatment.MAY_SHOW: "pixels-may-identify", burned_in.Treatment.BLANKED: "pixels-blanked"}.get(
+        treatment, ""
+    )
 
 
 def _cut_behind_pixels(ds: FileDataset) -> None:

@@ -14,7 +14,7 @@ from fixtures.dicom import chest_ct
 from scraper.core.settings import BurnedIn
 from scraper.export import Target, Wanted, export
 from scraper.export import deidentify as identity
-from scraper.export.deidentify import Deidentification, Treatment, deidentify_file
+from scraper.export.deidentify import Deidentification, FileTreatment, deidentify_file
 from scraper.export.persons import shifted_date
 from scraper.testing import first_of
 from tests.security.memory import MOST, peak_of_all_processes
@@ -216,7 +216,7 @@ def test_hostile_13_what_takes_the_child_down_leaves_no_half_copy(tmp_path):
     for at in range(140, len(data), 97):  # every element in turn becomes nonsense
         broken = bytes(data[:at] + b"\xff\xff" + data[at + 2 :])
         (tmp_path / "b.dcm").write_bytes(broken)
-        treatment = Treatment(b"k" * 32, frozenset(), BurnedIn.KEEP, "P1", -7)
+        treatment = FileTreatment(b"k" * 32, frozenset(), BurnedIn.KEEP, "P1", -7)
         code = deidentify_file(tmp_path / "b.dcm", tmp_path / "c.dcm", treatment)
         copy = tmp_path / "c.dcm"
         assert copy.exists() == (code not in identity.LEFT_OUT)

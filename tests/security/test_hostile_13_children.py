@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.dicom import chest_ct
-from scraper.capture.observe.recognise import Broken, Recogniser
+from scraper.capture.observe.recognise import BrokenPackage, Recogniser
 from scraper.core.bounded_json import parse_json
 from scraper.core.errors import CorruptInstance, DiskFull, ListNotReadInTime, NotCheckedInTime
 from scraper.core.messages import describe
@@ -120,7 +120,7 @@ def test_hostile_13_a_list_that_is_not_read_in_time_is_named_so(tmp_path, monkey
         with pytest.raises(NotCheckedInTime):
             j2k_json.tags(body)
         (piece,) = Recogniser(lambda: tmp_path / "piece").scan(body, "application/json")
-        assert piece == Broken(Reason.NOT_READ_IN_TIME)
+        assert piece == BrokenPackage(Reason.NOT_READ_IN_TIME)
     finally:
         child.close()
 

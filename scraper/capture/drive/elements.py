@@ -56,19 +56,23 @@ _LOOK: Final = (
     if (!some.length) some = held.filter(e => boxed(e, 60, 320) && e.parentElement && alike(e) >= 3);
     return some.filter(e => !some.some(o => o !== e && holds(o, e)));
   };
-  /* What says a count of images, or a series' name, whatever its tag: one element for each row. */
+  /* What says a count of images, or a series' name or number, whatever its tag: one element for each row. */
   const own = e => [...e.childNodes].filter(one => one.nodeType === 3).map(one => one.data).join(" ").trim();
   const named = text => names.some(name => text === name || text.includes(name) && text.length <= name.length + 24);
   const pressed = 'li, button, a, tr, [role=button], [role=listitem], [role=option], [onclick], [class*="item" i]';
-  const rows = () => {
+  const rows = isOnlyList => {
     const texts = deep("*").filter(e => !e.matches("script, style, option, title, h1, h2, textarea, input, noscript") && shown(e))
       .map(e => ({e, text: own(e)})).filter(({text}) => text && text.length <= 100);
     const isName = ({text}) => named(text), isCount = ({text}) => counted.test(text);
-    const leaves = texts.filter(one => isName(one) || isCount(one));
+    const isNumbered = ({text}) => /^(序列|系列|series|se)\\s*[:：#.]?\\s*\\d{1,4}(?!\\d)/i.test(text);
+    const kinds = [isName, isCount, isNumbered];
+    const leavesOf = some => texts.filter(one => some.some(kind => kind(one)));
+    let leaves = leavesOf([isName, isCount]);
+    if (isOnlyList && (!leaves.length || leaves.some(isNumbered))) leaves = leavesOf(kinds);  // an overlay has a number, too
     if (leaves.length > 400) return [];
     const inside = (box, kind) => leaves.filter(one => kind(one) && holds(box, one.e)).length;
     const row = leaf => { let box = leaf.e;
-      const fits = up => up && up !== document.body && inside(up, isName) <= 1 && inside(up, isCount) <= 1;
+      const fits = up => up && up !== document.body && kinds.every(kind => inside(up, kind) <= 1);
       for (let up = above(box); fits(up); up = above(up)) box = up;
       return box; };
     const seen = new Set(), found = [];
@@ -81,7 +85,7 @@ _LOOK: Final = (
     found = found.filter(e => { const r = e.getBoundingClientRect(); return r.width >= 24 && r.height >= 16 && r.width < 700; });
     found = found.filter(e => !found.some(o => o !== e && holds(e, o)));
     if (!found.length) found = cards();
-    const more = rows().filter(e => !found.some(o => holds(e, o) || holds(o, e)));
+    const more = rows(!found.length).filter(e => !found.some(o => holds(e, o) || holds(o, e)));
     found = [...found, ...more];
   } else {
     found = found.filter(e => e.matches('a, button, input, [role], [onclick]') || getComputedStyle(e).cursor === "pointer");
@@ -178,7 +182,7 @@ _TEXT: Final = (
 )
 
 
-class Stage(TypedDict):
+class Viewport(TypedDict):
     """Where the picture stands: its middle, its width and height as far as they can be seen, its area; CSS pixels."""
 
     x: float
@@ -211,7 +215,7 @@ class PageElement:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class DropdownOption:
     """An entry of a drop-down list: the frame that it is in, the list's mark, its place from 0 on."""
 
     frame: Any
@@ -291,18 +295,19 @@ async def launch_addresses(window: Window, schemes: Sequence[str]) -> list[str]:
     return found
 
 
-async def choices(window: Window) -> list[Choice]:
+async def choices(window: Window) -> list[DropdownOption]:
     """Every entry of the page's drop-down lists but the one that each shows now."""
     found = []
     for frame in window.page.frames:
         with window.quietly():
             found += [
-                Choice(frame, choice["mark"], choice["at"]) for choice in await frame.evaluate(_CHOICES, _EARLIER)
+                DropdownOption(frame, choice["mark"], choice["at"])
+                for choice in await frame.evaluate(_CHOICES, _EARLIER)
             ]
     return found
 
 
-async def choose(window: Window, choice: Choice) -> bool:
+async def choose(window: Window, choice: DropdownOption) -> bool:
     """Choose an entry of a drop-down list; False where the page has it no more."""
     with window.quietly():
         selector = f'[data-cloudfilm-choice="{choice.mark}"]'
@@ -311,9 +316,9 @@ async def choose(window: Window, choice: Choice) -> bool:
     return False
 
 
-async def stage(window: Window) -> Stage | None:
+async def stage(window: Window) -> Viewport | None:
     """The position of the largest picture, in the page's coordinates, or None."""
-    best: Stage | None = None
+    best: Viewport | None = None
     for frame in window.page.frames:
         with window.quietly():
             shown = await frame.evaluate(_STAGE)

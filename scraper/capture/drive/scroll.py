@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from scraper.capture.drive import elements
+from scraper.capture.drive import elements, knob
 from scraper.capture.drive.steps import Glance, Steps
 from scraper.capture.observe.received import Observations
 from scraper.core.timings import DriveTimings
@@ -71,6 +71,7 @@ class Gesture(StrEnum):
     ARROW = "arrow"
     BUTTON = "button"
     SLIDER = "slider"
+    KNOB = "knob"
     PAGE = "page"
     SIDEWAYS = "sideways"
     DRAG = "drag"
@@ -123,9 +124,10 @@ class StackScroller:
         self._unmoved = 0  # stacks that were to be moved before anything worked
         self._swiped = 0  # those of them that were swiped
         self._steps = 0
+        self._count: int | None = None
         self.is_at_end = False  # the last stack did not move any more, by a gesture that is known to work
 
-    async def scroll_to_end(self, stage: elements.Stage, *, forward: bool, count: int | None = None) -> Steps:
+    async def scroll_to_end(self, stage: elements.Viewport, *, forward: bool, count: int | None = None) -> Steps:
         """Go to the end of the stack whose picture stands there, or back to its beginning.
 
         Args:
@@ -138,7 +140,7 @@ class StackScroller:
         with self._window.quietly():
             await self._window.page.mouse.move(x, y)
         face = await self.face(x, y)
-        self.is_at_end = False
+        self.is_at_end, self._count = False, count
         for gesture in self._order(count, forward=forward):
             moved = idle = ahead = still = 0
             tries = PROVEN if self._works else 1 if gesture in SWIPES else TRIED
@@ -189,7 +191,7 @@ class StackScroller:
         self._steps += 1
         return time.monotonic() < self.until and self._steps <= MAX_STEPS
 
-    async def _step(self, gesture: Gesture, stage: elements.Stage, *, forward: bool, first: bool) -> bool:
+    async def _step(self, gesture: Gesture, stage: elements.Viewport, *, forward: bool, first: bool) -> bool:
         """One image on; False where the viewer has nothing for that gesture."""
         page, done = self._window.page, False
         with self._window.quietly():
@@ -201,6 +203,8 @@ class StackScroller:
                     script = BUTTON if gesture is Gesture.BUTTON else SLIDER
                     for frame in page.frames:
                         done = done or await frame.evaluate(script, forward) is True
+                case Gesture.KNOB:
+                    done = await knob.draw(self._window, self._count, forward=forward)
                 case Gesture.DRAG:
                     done = await self._drawn(stage["x"], stage["y"], forward=forward)
                 case _ if gesture in SWIPES:
@@ -220,7 +224,7 @@ class StackScroller:
         await mouse.up()
         return True
 
-    async def _swipe(self, gesture: Gesture, stage: elements.Stage, *, forward: bool) -> bool:
+    async def _swipe(self, gesture: Gesture, stage: elements.Viewport, *, forward: bool) -> bool:
         """Across most of the picture, as one turns a page."""
         across, down, by_finger = SWIPES[gesture]
         sign = 1 if forward else -1

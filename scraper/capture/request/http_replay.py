@@ -18,7 +18,7 @@ from scraper.capture.infer.templates import Record
 from scraper.capture.infer.volatile import VolatileParts
 from scraper.capture.observe.own_headers import own_headers
 from scraper.capture.observe.received import SENT, asked_by
-from scraper.capture.observe.recognise import DICOM, Broken, Object, Recogniser
+from scraper.capture.observe.recognise import DICOM, BrokenPackage, DicomObject, Recogniser
 from scraper.core.errors import (
     CloudfilmError,
     CorruptInstance,
@@ -182,11 +182,11 @@ class HttpReplayer:
             pieces = list(self._recogniser.scan(spooled, response.headers.get("content-type", "")))
         finally:
             spooled.unlink(missing_ok=True)
-        objects = [piece.path for piece in pieces if isinstance(piece, Object)]
+        objects = [piece.path for piece in pieces if isinstance(piece, DicomObject)]
         if len(objects) != 1:
             for path in objects:
                 path.unlink(missing_ok=True)
-            if any(isinstance(piece, Broken) and piece.what is Reason.NOT_READ_IN_TIME for piece in pieces):
+            if any(isinstance(piece, BrokenPackage) and piece.what is Reason.NOT_READ_IN_TIME for piece in pieces):
                 raise NotCheckedInTime
             raise CorruptInstance(what=Reason.NO_DICOM_OBJECT)
         return objects[0]
