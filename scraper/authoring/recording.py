@@ -23,7 +23,7 @@ from scraper.core.bounded_json import parse_json
 from scraper.core.errors import CloudfilmError, CorruptInstance, StoreError
 from scraper.core.link import ShareLink
 from scraper.core.reasons import Reason
-from scraper.protocols.zip_bounds import check_entries
+from scraper.protocols.zip_bounds import checked_entries
 from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange, Traffic
 
 FORMAT: Final = "cloudfilm-bundle"
@@ -74,7 +74,7 @@ def read_bundle(path: Path, spool: Path) -> Recording:
     traffic = Traffic(spool)
     try:
         with zipfile.ZipFile(path) as archive:
-            check_entries(archive.infolist(), path.stat().st_size)
+            checked_entries(archive.infolist(), path.stat().st_size)
             if sum(info.file_size for info in archive.infolist()) > MOST_BYTES:
                 raise BundleUnread(f"{path} is too large")
             if archive.getinfo("bundle.json").file_size > MOST_DOCUMENT_BYTES:

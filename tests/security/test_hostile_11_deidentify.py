@@ -12,7 +12,7 @@ from pydicom.sequence import Sequence
 
 from fixtures.dicom import chest_ct
 from scraper.core.settings import BurnedIn
-from scraper.export import Target, Wanted, export
+from scraper.export import ExportOptions, Target, export
 from scraper.export import deidentify as identity
 from scraper.export.deidentify import Deidentification, FileTreatment, deidentify_file
 from scraper.export.persons import shifted_date
@@ -119,7 +119,7 @@ async def written(ds, folder: Path, **chosen) -> tuple[bytes, set[str], int]:
     source, out = folder / "study", folder / "out"
     source.mkdir(parents=True, exist_ok=True)
     ds.save_as(source / "a.dcm", enforce_file_format=True)
-    made = await export(source, Target.DICOMDIR, out, Wanted(Deidentification(**chosen)))
+    made = await export(source, Target.DICOMDIR, out, ExportOptions(Deidentification(**chosen)))
     data = b"".join(path.read_bytes() for path in out.rglob("*") if path.is_file()) if out.exists() else b""
     return data, {problem.code for problem in made.problems}, made.files
 
@@ -195,7 +195,7 @@ async def test_hostile_13_a_file_that_is_made_to_take_memory_is_left_out_and_the
     ds.PixelData = np.zeros(1 << 20, np.uint8).tobytes()
     ds.save_as(source / "9.dcm", enforce_file_format=True)
     with peak_of_all_processes() as peak:
-        chosen = Wanted(Deidentification(burned_in=BurnedIn.BLANK))
+        chosen = ExportOptions(Deidentification(burned_in=BurnedIn.BLANK))
         made = await export(source, Target.ZIP, tmp_path / "out.zip", chosen)
     assert peak.size < MOST
     assert made.files == 3
