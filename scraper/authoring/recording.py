@@ -74,7 +74,7 @@ def read_bundle(path: Path, spool: Path) -> Recording:
     traffic = Traffic(spool)
     try:
         with zipfile.ZipFile(path) as archive:
-            checked_entries(archive.infolist(), path.stat().st_size)
+            checked_entries(archive, path.stat().st_size)
             if sum(info.file_size for info in archive.infolist()) > MOST_BYTES:
                 raise BundleUnread(f"{path} is too large")
             if archive.getinfo("bundle.json").file_size > MOST_DOCUMENT_BYTES:
