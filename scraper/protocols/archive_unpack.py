@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final, Self, cast
 from zlib import error as ZlibError  # an exception's name
 
 from scraper.core.errors import CorruptInstance, DiskFull
@@ -36,6 +36,7 @@ from scraper.protocols.zip_names import entry_name
 
 PIECE: Final = 2**20
 BROKEN_TAR: Final = (tarfile.TarError, EOFError, ValueError, UnicodeError)  # what tarfile raises over broken archives
+_END_OF_TAR: Final = vars(tarfile)["EOFHeaderError"]  # a block of zeros; the library does not list the name
 _DISC_AT, _DISC_MAGIC = 16 * 2048 + 1, (b"CD001", b"BEA01", b"NSR02", b"NSR03")
 PACKED: Final = frozenset((Kind.ZIP, Kind.SEVEN_ZIP, Kind.GZIP, Kind.ZSTD, Kind.RAR))
 FoundMember = tuple[str, Kind, int, str]  # name, kind, number of its file, damage
@@ -176,7 +177,7 @@ class FileUnpacking:
 
     def _tar(self, source: IO[bytes]) -> Iterator[tuple[str, int, str]]:
         try:
-            with tarfile.open(fileobj=source, mode="r|") as members:
+            with tarfile.open(fileobj=source, mode="r|", tarinfo=_Header) as members:
                 for member in members:
                     self._count_one()
                     if not member.isreg() or member.issparse():
@@ -279,6 +280,20 @@ class FileUnpacking:
                     raise CorruptInstance(what=Reason.ZIP_TOO_LARGE)
                 self._admit(len(piece))
                 out.write(piece)
+
+
+class _Header(tarfile.TarInfo):
+    """A header of a tar; one that is damaged, cut off or absent is an error, and not the end, as ``tarfile`` has it."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        """The next one; the end are blocks of zeros (POSIX.1-2017, pax)."""
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.HeaderError as err:
+            if isinstance(err, _END_OF_TAR):
+                raise
+            raise EOFError from err
 
 
 def _broken_zip() -> tuple[type[Exception], ...]:
