@@ -248,8 +248,11 @@ def test_every_saying_is_there(language):
 
 def test_no_message_without_a_use():
     said = {
-        found.partition("{")[0] for _, source in texts() for found in re.findall(r'"([^"\\\n]+)"', source)
-    }  # of f"report.origin.{…}" and f"listen.phone-{…}" the begin
+        found.partition("{")[0]  # of f"report.origin.{…}" and f"listen.phone-{…}" the begin
+        for _, source in texts()
+        for quoted in (r'"([^"\\\n]+)"', r"'([^'\\\n]+)'")
+        for found in re.findall(quoted, source)
+    }
     codes = {error().code for error in every_error()}
     begun = {text for text in said if text.endswith((".", "-"))}
     unused = {
