@@ -247,18 +247,18 @@ def test_every_saying_is_there(language):
 
 
 def test_no_message_without_a_use():
-    said = {
+    literals = {
         found.partition("{")[0]  # of f"report.origin.{…}" and f"listen.phone-{…}" the begin
         for _, source in texts()
         for quoted in (r'"([^"\\\n]+)"', r"'([^'\\\n]+)'")
         for found in re.findall(quoted, source)
     }
     codes = {error().code for error in every_error()}
-    begun = {text for text in said if text.endswith((".", "-"))}
+    begun = {text for text in literals if text.endswith((".", "-"))}
     unused = {
         name
         for name in catalogue()
-        if not ({name, name.partition(".")[2]} & said or name in codes)
+        if not ({name, name.partition(".")[2]} & literals or name in codes)
         and not {name[: name.rfind(mark) + 1] for mark in ".-"} & begun
     }
     assert unused == set()
