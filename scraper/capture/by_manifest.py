@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -27,6 +28,8 @@ from scraper.core.model import Header, Instance, OnDemand, Series, Source
 from scraper.core.reasons import Reason
 from scraper.session.browser.traffic import Exchange
 
+MODALITY: Final = re.compile(r"(?:^|\W|_)modality$", re.IGNORECASE)  # the field of a list that says it
+LONGEST_MODALITY: Final = 16  # characters of a Code String (PS3.5 6.2)
 MAX_FAILURES: Final = 2  # of one model
 MAX_UNKNOWN: Final = 5  # arrays of which nothing came, and of each of which one image is asked for
 MAX_TRIALS: Final = 4  # guesses of one request that fail, after which no more are tried: each costs the site a refusal
@@ -237,7 +240,10 @@ def series_by_model(
             Instance(received.get(key, ""), source(key), key=f"{place}/{number}", number=number)
             for number, key in enumerate(keys, 1)
         ]
-        about = Series(study, next(iter(_common_values(rule, keys, series_fields)), ""), key=f"list-{place}")
+        uid = next(iter(_common_values(rule, keys, series_fields)), "")
+        modality_fields = {name for name in rule.records[keys[0]].fields if MODALITY.search(name)}
+        modality = next(iter(_common_values(rule, keys, modality_fields)), "")
+        about = Series(study, uid, key=f"list-{place}", modality=modality if len(modality) <= LONGEST_MODALITY else "")
         if known:
             uid = known[0].series_instance_uid
             of_study = (series for series in observations.series(study) if series.series_instance_uid == uid)

@@ -89,6 +89,19 @@ class Strategy(Protocol):
             CloudfilmError: the site does not answer as it should; there may be a plan later.
         """
 
+    async def early_plan(self, examination: Examination) -> Plan | None:
+        """The plan while the page still asks for more, where nothing of that could change it; else None.
+
+        Raises:
+            CloudfilmError: as for ``plan``.
+        """
+        del examination
+        return None
+
+    def is_learning(self) -> bool:
+        """Whether it learns from every single step, and is to be asked after each."""
+        return False
+
     async def close(self) -> None:
         """Let go of what it holds of the page."""
         return

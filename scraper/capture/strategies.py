@@ -63,6 +63,21 @@ class ByDicomWeb(Strategy):
 
     def __init__(self) -> None:
         self._refusals: Counter[str] = Counter()  # a service → how often it gave no list
+        self._asked_early: set[str] = set()  # services
+
+    async def early_plan(self, examination: Examination) -> Plan | None:
+        """The plan as soon as the page asks for images of a study that its address names: what else it asks for is in no list."""
+        session, hints = examination.session, examination.named_uids()
+        root = dicomweb.root(examination.exchanges) if hints else None
+        if root is None or root.service.root in self._asked_early or hints.isdisjoint(root.studies):
+            return None
+        if not any(dicomweb.is_of_instance(exchange.url) for exchange in session.traffic.exchanges):
+            return None
+        self._asked_early.add(root.service.root)
+        before = self._refusals.copy()
+        plan = await self.plan(examination)
+        self._refusals = before
+        return plan
 
     async def plan(self, examination: Examination) -> Plan | None:
         """The studies that the link names, else the one that the viewer asks for, as the service lists them."""

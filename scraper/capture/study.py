@@ -23,6 +23,7 @@ from scraper.capture.drive.wording import EXPIRED, LONGEST_MESSAGE, NEVER, PHONE
 from scraper.capture.examination import Examination
 from scraper.capture.plan import By, Plan, Strategy
 from scraper.capture.series import series_of
+from scraper.capture.surplus import leaves_page_idle, surplus
 from scraper.core.errors import CloudfilmError, CorruptInstance, LinkExpired, NotOriginalDicom, UnknownViewer
 from scraper.core.model import Series
 from scraper.core.refusals import is_over
@@ -30,6 +31,9 @@ from scraper.core.refusals import is_over
 if TYPE_CHECKING:
     from scraper.session.browser import Window
 
+EARLY_S: Final = 0.5  # between two looks at a page that still asks for more
+OFTEN: Final = 12  # times that the strategies are asked after each step
+GROWTH: Final = 1.25  # of what came, until they are asked again after that
 PHONE_SCREEN: Final = (390, 844)  # CSS pixels
 STAGE_PIXELS: Final = 200 * 200  # a picture shown smaller than this is no film
 
@@ -64,6 +68,8 @@ class StudyCapture:
         self._session = examination.session
         self._observations = examination.observations
         self._planned_from = (0, 0)  # exchanges and observations that the strategies were asked with
+        self._asked_with = (0, 0)  # the same of lists and observations
+        self._asked = 0
 
     @property
     def by(self) -> By:
@@ -108,12 +114,15 @@ class StudyCapture:
             if self.plan is None and isinstance(strategy, ByPage):
                 with suppress(CloudfilmError):
                     self.plan = await strategy.from_load(self.examination)
+                    if self.plan is not None:
+                        await self._rest(self.plan)
 
     # ---- the loop
 
     async def _drive(self) -> CloudfilmError | None:
         """Open the viewer and show all of it, until there is enough; returns the page's refusal of its package, if any."""
         window = await self._session.window()
+        await window.requests.end()
         entrance = Entrance(self._session, window, self._observations, self.examination.index)
         is_enough = await self._follow(entrance.steps(), window)
         self.examination_count = entrance.examination_count
@@ -164,13 +173,16 @@ class StudyCapture:
     async def _settle(self, step: Settle, window: Window) -> bool:
         """Wait until it is quiet; True where there is enough before that."""
         give_up = time.monotonic() + step.up_to_s
-        while time.monotonic() < give_up:
-            is_quiet = await window.traffic.settled(step.quiet_s, min(step.quiet_s * 2, step.up_to_s))
+        ask_at = time.monotonic() + step.quiet_s * 2  # of a page that does not come to rest
+        while (now := time.monotonic()) < give_up:
+            is_quiet = await window.traffic.settled(step.quiet_s, min(EARLY_S, give_up - now))
             await self.examination.take()
-            if await self._is_enough():
+            is_due = is_quiet or time.monotonic() >= min(ask_at, give_up)
+            if await (self._is_enough() if is_due else self._is_enough_early()):
                 return True
             if is_quiet:
                 break
+            ask_at = time.monotonic() + step.quiet_s * 2 if is_due else ask_at
         return False
 
     async def _glance(self, step: Glance, window: Window) -> bool:
@@ -182,22 +194,52 @@ class StudyCapture:
                 return await self._is_enough()
         return False
 
+    async def _is_enough_early(self) -> bool:
+        """Whether there is a plan already that nothing can change which the page still asks for."""
+        for strategy in self._strategies:
+            with suppress(CloudfilmError):
+                plan = await strategy.early_plan(self.examination)
+                if plan is not None:
+                    self.plan = plan
+                    await self._rest(plan)
+                    return True
+        return False
+
     async def _is_enough(self) -> bool:
         """Whether there is a plan; the strategies are asked again only after something new came."""
         if self.plan is not None or not self._known.isdisjoint(self._observations.studies()):
             return True
         state = (len(self._session.traffic.exchanges), self._observations.size)
-        if state == self._planned_from:
+        if state == self._planned_from or not self._is_worth_asking():
             return False
-        self._planned_from = state
+        self._planned_from, self._asked = state, self._asked + 1
+        self._asked_with = (len(self._observations.manifests), self._observations.size)
         for strategy in self._strategies:
             try:
                 self.plan = await strategy.plan(self.examination)
             except CloudfilmError:
                 continue
             if self.plan is not None:
+                await self._rest(self.plan)
                 return True
         return False
+
+    def _is_worth_asking(self) -> bool:
+        """Whether so much came that the strategies may know more: the hundredth image tells no more than the tenth."""
+        if (
+            self._asked < OFTEN
+            or not self.examination.is_driven
+            or any(item.is_learning() for item in self._strategies)
+        ):
+            return True
+        lists, size = self._asked_with
+        return len(self._observations.manifests) > lists or self._observations.size >= size * GROWTH
+
+    async def _rest(self, plan: Plan) -> None:
+        """Keep the page from asking for what is asked for by the plan."""
+        if leaves_page_idle(plan):
+            window = await self._session.window()
+            await window.requests.begin(surplus(self.examination, plan))
 
     # ---- where nothing came
 

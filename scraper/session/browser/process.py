@@ -134,6 +134,8 @@ class Browser:
                         accept_downloads=True,
                     )
                     self._window = Window(context, traffic, self._settings, self._closed, door)
+                    if self._tap is not None:
+                        self._window.requests = self._tap.requests
                     await context.grant_permissions([])  # what is not granted is refused, not asked
                     await self._window.begin()
             return self._window

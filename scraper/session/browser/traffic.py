@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import shutil
 import time
@@ -23,6 +24,7 @@ IN_MEMORY_ALL = 32 * 2**20  # bytes of all bodies of one window that are kept in
 IMAGES = frozenset(
     (*BARE_DATA_SETS, Kind.PART10, Kind.META_FIRST, Kind.JPEG, Kind.JPEG_LS, Kind.JP2, Kind.J2K, Kind.ZIP, Kind.UNKNOWN)
 )  # kinds that may be images by their first bytes: raw and packed pixels look like nothing known
+COMPARED = 2**20  # bytes of an image that are compared with earlier ones
 HEARTBEAT = 64  # bytes of a message that may be one
 WEBSOCKET_IN = "websocket-in"
 WEBSOCKET_OUT = "websocket-out"
@@ -113,7 +115,7 @@ class Traffic:
         self._files = 0
         self._arrived = asyncio.Event()
         self._over: CloudfilmError | None = None
-        self._known: set[tuple[str, int]] = set()
+        self._known: set[tuple[str, int, bytes]] = set()
         self.on_news: Callable[[bool], None] = lambda _: (
             None
         )  # called where an answer was not seen before: is it an image
@@ -175,7 +177,7 @@ class Traffic:
         if exchange.size >= NEWS_BYTES and exchange.ok:
             is_image = sniff(exchange.read(HEAD)) in IMAGES
             self.image_bytes += exchange.size if is_image and exchange.kind not in OF_PAGE else 0
-            look = (exchange.url.partition("?")[0], exchange.size)
+            look = (exchange.url.partition("?")[0], exchange.size, _digest(exchange) if is_image else b"")
             if look not in self._known:
                 self._known.add(look)
                 self.on_news(is_image)
@@ -305,6 +307,11 @@ class Traffic:
         if self._over is not None:
             raise self._over
         return True
+
+
+def _digest(exchange: Exchange) -> bytes:
+    """What tells images of one size apart, where their addresses differ in the query alone, or not at all."""
+    return hashlib.blake2b(exchange.read(COMPARED), digest_size=16).digest()
 
 
 def add_message(traffic: Traffic, url: str, kind: str, message: str | bytes) -> None:
