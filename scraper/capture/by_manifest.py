@@ -23,7 +23,7 @@ from scraper.capture.observe.received import with_instances
 from scraper.capture.plan import By, Plan, Strategy
 from scraper.capture.request import socket_replay
 from scraper.capture.request.http_replay import HttpReplayer
-from scraper.core.errors import CloudfilmError, MissingInstances
+from scraper.core.errors import CloudfilmError, MissingInstances, SessionLapsed
 from scraper.core.model import Header, Instance, OnDemand, Series, Source
 from scraper.core.reasons import Reason
 from scraper.session.browser.traffic import Exchange
@@ -32,6 +32,7 @@ MODALITY: Final = re.compile(r"(?:^|\W|_)modality$", re.IGNORECASE)  # the field
 LONGEST_MODALITY: Final = 16  # characters of a Code String (PS3.5 6.2)
 MAX_FAILURES: Final = 2  # of one model
 MAX_UNKNOWN: Final = 5  # arrays of which nothing came, and of each of which one image is asked for
+MAX_REFUSED_TRIALS: Final = 2  # of these that are refused as one without a session is: a signature may cover the value
 MAX_TRIALS: Final = 4  # guesses of one request that fail, after which no more are tried: each costs the site a refusal
 
 
@@ -44,6 +45,7 @@ class ByManifest(Strategy):
         self._rejected: set[Template] = set()
         self._failures: Counter[Template] = Counter()
         self._failed_trials = 0
+        self._refused_trials = 0
 
     async def plan(self, examination: Examination) -> Plan | None:
         """What the first model gives that stands its proof."""
@@ -58,9 +60,10 @@ class ByManifest(Strategy):
                     if model.sample is None
                     else _by_http(model, model.sample, examination)
                 )
-            except CloudfilmError:
+            except CloudfilmError as err:
                 self._failures[template] += 1
                 self._failed_trials += bool(model.trials)
+                self._refused_trials += bool(model.trials) and isinstance(err, SessionLapsed)
                 continue
             if plan and not (model.rule.is_flat and _leaves_out(model.rule, plan.series, examination)):
                 return plan
@@ -72,7 +75,8 @@ class ByManifest(Strategy):
     async def _is_worth_trying(self, model: RequestModel, examination: Examination) -> bool:
         """Whether a model was not refuted yet, and gives everything that the viewer lists, in full size."""
         rule = model.rule
-        if self._failures[rule.template] >= MAX_FAILURES or (model.trials and self._failed_trials >= MAX_TRIALS):
+        is_tried = self._failed_trials >= MAX_TRIALS or self._refused_trials >= MAX_REFUSED_TRIALS
+        if self._failures[rule.template] >= MAX_FAILURES or (model.trials and is_tried):
             return False
         if not examination.is_shown_through and templates.stated_total(rule.records.values()) > rule.count:
             return False  # the list has more pages

@@ -6,6 +6,7 @@ protocols first, then what was inferred from lists. With a plan, driving ends. W
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Collection
 from contextlib import aclosing, suppress
@@ -27,6 +28,7 @@ from scraper.capture.surplus import leaves_page_idle, surplus
 from scraper.core.errors import CloudfilmError, CorruptInstance, LinkExpired, NotOriginalDicom, UnknownViewer
 from scraper.core.model import Series
 from scraper.core.refusals import is_over
+from scraper.core.settings import MOST_AHEAD_BYTES
 
 if TYPE_CHECKING:
     from scraper.session.browser import Window
@@ -70,6 +72,7 @@ class StudyCapture:
         self._planned_from = (0, 0)  # exchanges and observations that the strategies were asked with
         self._asked_with = (0, 0)  # the same of lists and observations
         self._asked = 0
+        self._is_slowed = False  # it was found out whether the page must fetch all that it fetches
 
     @property
     def by(self) -> By:
@@ -123,11 +126,13 @@ class StudyCapture:
         """Open the viewer and show all of it, until there is enough; returns the page's refusal of its package, if any."""
         window = await self._session.window()
         await window.requests.end()
+        window.traffic.most_earned, self._is_slowed = MOST_AHEAD_BYTES, False
         entrance = Entrance(self._session, window, self._observations, self.examination.index)
         is_enough = await self._follow(entrance.steps(), window)
         self.examination_count = entrance.examination_count
         if is_enough:
             return None
+        await self._let_it_fetch(window)
         before, package = (
             self._observations.size,
             PackageDownload(window, self._observations, self._session.settings.timings.drive),
@@ -177,13 +182,28 @@ class StudyCapture:
         while (now := time.monotonic()) < give_up:
             is_quiet = await window.traffic.settled(step.quiet_s, min(EARLY_S, give_up - now))
             await self.examination.take()
+            await self._slow_down(window)
             is_due = is_quiet or time.monotonic() >= min(ask_at, give_up)
             if await (self._is_enough() if is_due else self._is_enough_early()):
                 return True
-            if is_quiet:
+            if is_quiet and not window.requests.is_on:
                 break
+            if is_due and window.requests.is_on:
+                await self._let_it_fetch(window)
             ask_at = time.monotonic() + step.quiet_s * 2 if is_due else ask_at
         return False
+
+    async def _slow_down(self, window: Window) -> None:
+        """Let a page that fetches much ahead wait with that, once, until the strategies were asked for a plan."""
+        is_ahead = window.traffic.image_bytes > MOST_AHEAD_BYTES
+        if is_ahead and not self._is_slowed and not self.examination.is_driven:
+            self._is_slowed = True
+            await window.requests.begin(surplus(self.examination))
+
+    async def _let_it_fetch(self, window: Window) -> None:
+        """There is no plan: the page must show all images itself, and keeps them."""
+        self._is_slowed, window.traffic.most_earned = True, sys.maxsize
+        await window.requests.end(is_needed=True)
 
     async def _glance(self, step: Glance, window: Window) -> bool:
         """Wait until something of use came; True where there is enough then."""

@@ -38,9 +38,9 @@ def leaves_page_idle(plan: Plan) -> bool:
     return not any(isinstance(item.source, OnDemand) for series in plan.series for item in series.instances)
 
 
-def surplus(examination: Examination, plan: Plan) -> Callable[[str, bytes], bool]:
+def surplus(examination: Examination, plan: Plan | None = None) -> Callable[[str, bytes], bool]:
     """Which requests of the page are for images: a function of an address and what is sent there."""
-    uids = {item.sop_instance_uid for series in plan.series for item in series.instances} - {""}
+    uids = {item.sop_instance_uid for series in (plan.series if plan else ()) for item in series.instances} - {""}
     shapes = _of_images(examination)
 
     def is_surplus(url: str, body: bytes) -> bool:

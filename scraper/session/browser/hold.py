@@ -12,8 +12,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from enum import Enum, auto
 from typing import Any, Final
 
+MOST_WAITING: Final = 5000  # requests; a page may ask for all of a study at once
 ARM_S: Final = 5.0  # for the browser to agree; one that has ended never answers
 RESOURCES: Final = ("XHR", "Fetch", "Image", "Other")  # of pages and of workers
 
@@ -25,18 +27,31 @@ async def _nothing(*_: object) -> None:
     """What a browser does that is not there."""
 
 
+class Fate(Enum):
+    """What becomes of a request that is about to be sent."""
+
+    GOES = auto()
+    WAITS = auto()
+    FAILS = auto()  # too many wait
+
+
 class Hold:
     """Keeps requests waiting while it is on.
 
     Args:
         arm: has the browser pause the kinds of ``resources`` as well, before they are sent.
-        fail: ends a request that waits.
+        resume: lets a request go that waits.
+        fail: ends one.
     """
 
     def __init__(
-        self, arm: Callable[[], Awaitable[None]] = _nothing, fail: Callable[[str], Awaitable[None]] = _nothing
+        self,
+        arm: Callable[[], Awaitable[None]] = _nothing,
+        resume: Callable[[str], Awaitable[None]] = _nothing,
+        fail: Callable[[str], Awaitable[None]] = _nothing,
     ) -> None:
         self._arm = arm
+        self._resume = resume
         self._fail = fail
         self._is_surplus: IsSurplus | None = None
         self._waiting: list[str] = []
@@ -58,8 +73,13 @@ class Hold:
         self._is_surplus = is_surplus
         await self._armed()
 
-    async def end(self) -> None:
-        """Keep nothing waiting any more; what waits is ended, for nobody needs it."""
+    @property
+    def is_on(self) -> bool:
+        """Whether requests are kept waiting."""
+        return self._is_surplus is not None
+
+    async def end(self, *, is_needed: bool = False) -> None:
+        """Keep nothing waiting any more; what waits is ended, or, where it is of need after all, sent."""
         if self._is_surplus is None:
             return
         self._is_surplus = None
@@ -69,7 +89,7 @@ class Hold:
         with suppress(TimeoutError):
             async with asyncio.timeout(ARM_S):
                 for request_id in waiting:
-                    await self._fail(request_id)
+                    await (self._resume if is_needed else self._fail)(request_id)
         await self._armed()
 
     async def _armed(self) -> None:
@@ -82,17 +102,24 @@ class Hold:
         if self._is_surplus is not None:
             self._passes[method, url.partition("#")[0]] += 1
 
-    def keeps(self, event: Mapping[str, Any], sent: bytes) -> bool:
-        """Whether a request that is about to be sent is kept waiting."""
+    def fate(self, event: Mapping[str, Any], sent: bytes) -> Fate:
+        """What becomes of a request that is about to be sent.
+
+        Args:
+            event: the browser's (``Fetch.requestPaused``).
+            sent: its body.
+        """
         request = event["request"]
         if self._is_surplus is None or event.get("resourceType") not in RESOURCES or request["method"] == "OPTIONS":
-            return False
+            return Fate.GOES
         asked = request["method"], request["url"].partition("#")[0]
         if self._passes[asked] or event.get("redirectedRequestId") in self._passed:
             self._passes[asked] = max(0, self._passes[asked] - 1)
             self._passed.add(event["requestId"])
-            return False
+            return Fate.GOES
         if not self._is_surplus(request["url"], sent):
-            return False
+            return Fate.GOES
+        if len(self._waiting) >= MOST_WAITING:
+            return Fate.FAILS
         self._waiting.append(event["requestId"])
-        return True
+        return Fate.WAITS

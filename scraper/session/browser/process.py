@@ -226,7 +226,7 @@ class Browser:
 
     def _image_bytes(self) -> int:
         window = self._window  # read once: the watch asks from its own thread
-        return window.traffic.image_bytes if window is not None else 0
+        return window.traffic.earned_bytes if window is not None else 0
 
     def _took_too_much(self, memory: MemoryWatch) -> None:
         if memory is not self._memory:

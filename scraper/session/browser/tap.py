@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from scraper.core.disk import Watch, disk_errors
 from scraper.core.errors import CloudfilmError
 from scraper.core.settings import MOST_PACKAGE_BYTES, Settings
-from scraper.session.browser.hold import Hold
+from scraper.session.browser.hold import Fate, Hold
 from scraper.session.browser.traffic import Exchange, Traffic
 
 # never paused: styles, fonts, media, event streams
@@ -174,7 +174,7 @@ class Tap:
         self._tasks: set[asyncio.Task[None]] = set()
         self._heavy = asyncio.Lock()
         self._again: set[str] = set()  # addresses that the page asks for a second time, past us
-        self.requests = Hold(self._arm_again, lambda request_id: self._fail(request_id, "Aborted"))
+        self.requests = Hold(self._arm_again, self._resume, lambda request_id: self._fail(request_id, "Aborted"))
 
     async def arm(self) -> None:
         """Start; must run before the first navigation, or earlier responses are missed."""
@@ -216,10 +216,14 @@ class Tap:
     def _asked(self, event: dict[str, Any]) -> None:
         """Let a request go, keep it waiting, or refuse it."""
         sent = _all_sent(event["request"])
-        if self.requests.keeps(event, sent):
-            return
-        may_go = event.get("resourceType") != "Document" or self._may_go(event["request"]["url"], sent)
-        self.spawn(self._resume(event["requestId"]) if may_go else self._fail(event["requestId"], "BlockedByClient"))
+        fate = self.requests.fate(event, sent)
+        if event.get("resourceType") == "Document" and not self._may_go(event["request"]["url"], sent):
+            fate = Fate.FAILS
+        if fate is not Fate.WAITS:
+            is_refused = fate is Fate.FAILS
+            self.spawn(
+                self._fail(event["requestId"], "BlockedByClient") if is_refused else self._resume(event["requestId"])
+            )
 
     @property
     def is_busy(self) -> bool:

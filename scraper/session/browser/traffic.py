@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import re
 import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -106,6 +107,7 @@ class Traffic:
         self._folder = folder
         self._disk = Watch(folder)
         self.image_bytes = 0  # of what came from the site and may be an image
+        self.most_earned = sys.maxsize  # of these, for which the page may take more memory
         self.busy = 0  # downloads and large bodies under way
         self._started = time.monotonic()
         self._last = self._started
@@ -185,6 +187,11 @@ class Traffic:
             self._arrived.set()
         else:
             self.touch()
+
+    @property
+    def earned_bytes(self) -> int:
+        """Bytes of images for which the page may take more memory."""
+        return min(self.image_bytes, self.most_earned)
 
     def note_bytes(self, size: int) -> None:
         """Count bytes of a large body as they arrive; only whole megabytes are progress."""
