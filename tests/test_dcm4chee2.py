@@ -13,7 +13,10 @@ from scraper.testing import Case, check
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 
 
-@pytest.mark.parametrize("kind", ["folder", pytest.param("viewer", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize(
+    "kind",
+    ["viewer", pytest.param("folder", marks=pytest.mark.thorough), pytest.param("texts", marks=pytest.mark.thorough)],
+)
 async def test_its_pages_give_the_whole_study(kind, tmp_path):
     site = GenericDcm4chee2()
     series = {item.uid: len(item.instances) for item in site.study.series}

@@ -9,6 +9,7 @@ from fixtures.dicom import chest_ct
 from fixtures.sites.generic_ahead import site as ahead
 from fixtures.world import World
 from providers.universal import Universal
+from scraper.capture import study
 from scraper.capture.surplus import shape_of
 from scraper.core.errors import SiteUnreachable
 from scraper.core.model import Request, Via
@@ -86,12 +87,27 @@ async def test_each_image_is_asked_for_once(tmp_path):
 
 
 @needs_browser
+@pytest.mark.thorough
+@pytest.mark.parametrize("secret", ["", "s3cret"])
+async def test_a_page_that_fetches_much_ahead_waits_until_it_is_known_whether_it_must(secret, tmp_path, monkeypatch):
+    """Where nobody else can ask, it goes on where it was, and nothing of it was asked for in vain."""
+    monkeypatch.setattr(study, "MOST_AHEAD_BYTES", 100_000)
+    site = ahead.GenericAhead(slices=60, latency_s=0.05, secret=secret)
+    count = len(site.originals)
+    with World(site) as world:
+        case = Case("ahead", ahead.LINK, ways=WAYS, series={site.study.series[0].uid: count})
+        await check(Universal, case, world, tmp_path, Via.BROWSER)
+    assert count <= site.asked.total() <= count + ahead.AT_ONCE + 3
+    assert site.refused <= 2
+
+
+@needs_browser
 @needs_ohif
 async def test_ohif_asks_for_few_frames_once_the_service_is_known(tmp_path):
-    study = chest_ct(slices=120, size=64, localizers=0, dose_report=False, seed=45)
-    with orthanc.Orthanc() as archive, World(ohif.OhifSite(archive, study, latency_s=0.2)) as world:
-        link = f"{ohif.ADDRESS.origin}/viewer?StudyInstanceUIDs={study.study_instance_uid}"
-        wanted = {series.uid: len(series.instances) for series in study.series}
+    served = chest_ct(slices=120, size=64, localizers=0, dose_report=False, seed=45)
+    with orthanc.Orthanc() as archive, World(ohif.OhifSite(archive, served, latency_s=0.2)) as world:
+        link = f"{ohif.ADDRESS.origin}/viewer?StudyInstanceUIDs={served.study_instance_uid}"
+        wanted = {series.uid: len(series.instances) for series in served.series}
         await check(Universal, Case("ohif", link, ways=WAYS, series=wanted), world, tmp_path, Via.BROWSER)
         frames = len(world.requests(path="/frames/"))
-    assert 0 < frames < len(study.by_uid) / 2
+    assert 0 < frames < len(served.by_uid) / 2

@@ -67,6 +67,7 @@ class Plan:
         replay: asks for an image by one of its requests; None where nothing can be asked for.
         headers: request → header of the image that it gave when it was tried.
         others: addresses of other studies' images, by study and series, where the addresses name them.
+        listed: SOP Instance UIDs that a list names, where their addresses follow from it.
     """
 
     by: By
@@ -75,6 +76,7 @@ class Plan:
     replay: Replay | None = None
     headers: Mapping[str, Header] = field(default_factory=dict)
     others: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    listed: frozenset[str] = frozenset()
 
 
 class Strategy(Protocol):

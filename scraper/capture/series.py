@@ -160,6 +160,7 @@ class _Assembly:
     def _requested(self, series: Series, lists: Mapping[str, completeness.Listed]) -> Series:
         """A series of WADO-URI addresses: those that the viewer asked for itself, one after another, are no list."""
         named = wado_uri.named_objects(self.examination.exchanges, self.examination.lists)
+        named |= self.plan.listed if self.plan else frozenset()
         if {instance.sop_instance_uid for instance in series.instances} <= named:
             return series
         headers = {uid: item.header for uid, item in self.examination.observations.objects.items()}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from scraper.capture.by_manifest import shows_more
 from scraper.capture.examination import Examination
 from scraper.capture.patients import MAX_ASKED, are_same_patient, left_out, why_not
 from scraper.capture.plan import By, Plan, ProductViewer, Strategy, not_retrieved
@@ -136,13 +137,25 @@ class ByWadoUri(Strategy):
 
     by = By.WADO_URI
 
+    def __init__(self) -> None:
+        self._refusals = 0  # the site gave no object under a listed address
+
     async def plan(self, examination: Examination) -> Plan | None:
         """The series of the link's study that have such addresses."""
         exchanges, lists = examination.exchanges, examination.lists
-        if not examination.is_shown_through and not wado_uri.names_objects(exchanges, lists):
-            return None  # what was asked for so far is no list
-        page = examination.session.page.url
-        found = await wado_uri.listed_by_wado_uri(examination.session, exchanges, page, lists)
+        if self._refusals >= MAX_TRIES and not examination.is_shown_through:
+            return None
+        rule = None
+        if not wado_uri.names_objects(exchanges, lists):
+            observations = examination.observations
+            rule = await asyncio.to_thread(wado_uri.rule_of, observations.manifests, exchanges, observations.origins)
+            if rule is not None and not examination.is_shown_through and await shows_more(rule, examination):
+                rule = None
+            if rule is None and not examination.is_shown_through:
+                return None  # what was asked for so far is no list
+        page, more = examination.session.page.url, tuple(rule.records) if rule else ()
+        found = await wado_uri.listed_by_wado_uri(examination.session, exchanges, page, lists, more)
+        self._refusals += not found
         found = [_placed(series, examination) for series in found]
         study = examination.study_of({series.study_instance_uid: len(series.instances) for series in found})
         series = tuple(item for item in found if item.study_instance_uid == study)
@@ -154,7 +167,8 @@ class ByWadoUri(Strategy):
             for item in found
             if item.study_instance_uid != study
         }
-        return Plan(self.by, series, replay=replay, others=others) if series else None
+        listed = wado_uri.objects_of(rule) if rule else frozenset[str]()
+        return Plan(self.by, series, replay=replay, others=others, listed=listed) if series else None
 
 
 def _placed(series: Series, examination: Examination) -> Series:
