@@ -31,6 +31,7 @@ VERSION: str = PROJECT["project"]["version"]
 TOOLS: list[str] = PROJECT["dependency-groups"]["package"]
 SYSTEM = {"linux": "linux", "win32": "windows", "darwin": "macos"}[sys.platform]
 MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
+NO_BLAS = ("-Dblas=none", "-Dlapack=none", "-Dallow-noblas=true")  # numpy's documentation, "BLAS and LAPACK"
 NAME = f"cloudfilm-{VERSION}-{SYSTEM}-{MACHINE}"
 
 
@@ -60,9 +61,27 @@ def environment(name: str, *wanted: str) -> Path:
     return python
 
 
+def without_blas(python: Path) -> None:
+    """On Linux, NumPy from its source with the small LAPACK that comes with it: its wheel holds 28 MB of OpenBLAS.
+
+    The largest equations are of 82 unknowns (scraper/source/qr/repair/deblur.py). Where it can't be built, the wheel stays.
+    """
+    if SYSTEM != "linux" or shutil.which("cc") is None:
+        return
+    code = "import numpy; print(numpy.__version__)"
+    version = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    settings = [word for name in NO_BLAS for word in ("-C", f"setup-args={name}")]
+    words = ["--reinstall-package", "numpy", "--no-deps", "--no-binary", "numpy", *settings, f"numpy=={version}"]
+    try:
+        run(sys.executable, "-m", "uv", "-q", "pip", "install", "--python", python, *words)
+    except subprocess.CalledProcessError:
+        print("NumPy could not be built without OpenBLAS: the package is some 28 MB larger", flush=True)
+
+
 def freeze() -> Path:
     """The folder of the frozen program, ready to be packed."""
     python = environment("frozen", str(ROOT), *TOOLS)
+    without_blas(python)
     made = WORK / "made"
     shutil.rmtree(made, ignore_errors=True)
     run(

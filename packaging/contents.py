@@ -6,8 +6,6 @@ import sys
 from ctypes.util import find_library
 from pathlib import Path
 
-from slim import reference_lapack
-
 from tools.licences import closure
 
 NAME = "cloudfilm"
@@ -36,7 +34,7 @@ def packages() -> list[str]:
 
 
 def libraries() -> list[Path]:
-    """Shared libraries of the system that the package carries: zbar, which pyzbar's wheel has on Windows alone, and LAPACK."""
+    """Shared libraries of the system that the package carries: zbar, which pyzbar's wheel has on Windows alone."""
     if sys.platform == "win32":
         return []
     from PyInstaller.depend.bindepend import resolve_library_path
@@ -45,4 +43,4 @@ def libraries() -> list[Path]:
     path = resolve_library_path(found) if found else None
     if not path:
         sys.exit("zbar is not installed (apt install libzbar0, brew install zbar)")
-    return [Path(path), *(reference_lapack() if sys.platform == "linux" else [])]
+    return [Path(path)]

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from contents import CODECS, LEFT_OUT_FILES
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
 from PyInstaller.depend.bindepend import get_imports
 from slim import slim
 
@@ -49,10 +51,25 @@ def libraries(folder: Path) -> Iterator[Path]:
     yield from (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and is_library(path))
 
 
+def linked_to(path: Path) -> set[str]:
+    """Names of the libraries that one names itself.
+
+    On Linux PyInstaller asks the system's linker, which also names what the originals of the small libraries (slim.py) need.
+    """
+    if sys.platform != "linux":
+        return {Path(name).name for name, _ in get_imports(str(path))}
+    with path.open("rb") as file:
+        try:
+            dynamic = ELFFile(file).get_section_by_name(".dynamic")
+        except ELFError:
+            return set()
+        return {tag.needed for tag in dynamic.iter_tags("DT_NEEDED")} if dynamic else set()
+
+
 def drop_orphans(folder: Path) -> None:
     """Remove the libraries that no module of the package is linked to any more: of the system, and in wheels' own folders."""
     while True:
-        needed = {Path(name).name for path in libraries(folder) for name, _ in get_imports(str(path))}
+        needed = {name for path in libraries(folder) for name in linked_to(path)}
         orphans = [
             path
             for path in folder.rglob("*")

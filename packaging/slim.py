@@ -1,12 +1,14 @@
 """On Linux: small libraries in the place of large ones that OpenCV and zbar are linked to and the program never calls.
 
 FFmpeg (films), libavif (OpenCV's own reader of AVIF; ours is Pillow's) and what zbar shows a camera's picture with become
-libraries of the same name whose functions return nothing. OpenBLAS, which OpenCV calls for large matrices alone, becomes one
-that leads to Debian's reference LAPACK. Without a compiler or LAPACK the originals stay, and the package is some 80 MB larger.
+libraries of the same name whose functions return nothing. OpenBLAS becomes one whose functions end the process: OpenCV calls
+them for matrices of 25 rows and more (its hal_internal.cpp); of what we call, only findHomography solves equations, of 9 rows.
+Without a compiler the originals stay, and the package is some 90 MB larger.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -27,13 +29,8 @@ EMPTY = {  # a library's name begins with → its functions', where they carry n
     "libv4l2": "v4l2",
 }
 ALGEBRA = "libopenblas"
-LAPACK = ("lapack/liblapack.so.3", "blas/libblas.so.3")  # Debian's reference ones, whatever the alternatives are set to
-
-
-def reference_lapack() -> list[Path]:
-    """LAPACK and BLAS of the system; nothing where one is missing."""
-    found = [path for name in LAPACK for path in Path("/usr/lib").glob(f"*-linux-gnu/{name}")]
-    return found if len(found) == len(LAPACK) and shutil.which("cc") else []
+OF_ALGEBRA = re.compile(r"cblas_[sdcz]gemm|[sd](gesv|getrf|potrf|gels|geqrf|gesdd)_")
+NOTHING, END = "return 0;", "__builtin_trap();"
 
 
 def slim(folder: Path) -> None:
@@ -55,9 +52,11 @@ def slim(folder: Path) -> None:
             wanted = _wanted(elf)
         for name in filter(inside.__contains__, needed):
             if name.startswith(tuple(EMPTY)):
-                _make_empty(compiler, inside[name], wanted)
-            elif name.startswith(ALGEBRA) and all((folder / Path(path).name).exists() for path in LAPACK):
-                _make_leading(compiler, inside[name], [folder / Path(path).name for path in LAPACK])
+                prefix = next(functions for start, functions in EMPTY.items() if name.startswith(start))
+                bare = {function for function in wanted[""][""] if function.startswith(prefix)}
+                _make(compiler, inside[name], dict(wanted.get(name) or {"": bare}), NOTHING)
+            elif name.startswith(ALGEBRA):
+                _make(compiler, inside[name], {"": set(filter(OF_ALGEBRA.fullmatch, wanted[""][""]))}, END)
 
 
 def _wanted(elf: ELFFile) -> dict[str, dict[str, set[str]]]:
@@ -79,30 +78,25 @@ def _wanted(elf: ELFFile) -> dict[str, dict[str, set[str]]]:
     return wanted
 
 
-def _make_empty(compiler: str, target: Path, wanted: dict[str, dict[str, set[str]]]) -> None:
-    """A library with the functions that OpenCV wants of the target, each of which returns nothing."""
-    prefix = next(functions for start, functions in EMPTY.items() if target.name.startswith(start))
-    asked = dict(wanted.get(target.name) or {"": {name for name in wanted[""][""] if name.startswith(prefix)}})
-    source = "".join(f"void *{name}(void) {{ return 0; }}\n" for names in asked.values() for name in sorted(names))
+def _make(compiler: str, target: Path, asked: dict[str, set[str]], body: str) -> None:
+    """A library in the target's place.
+
+    Args:
+        compiler: of C.
+        target: the library's file.
+        asked: version, or an empty one → functions that are asked of the library.
+        body: of each function.
+    """
+    source = "".join(f"void *{name}(void) {{ {body} }}\n" for names in asked.values() for name in sorted(names))
     script = "".join(
         f"{version} {{ global: {'; '.join(sorted(names))}; local: *; }};\n"
         for version, names in asked.items()
         if version
     )
-    _compile(compiler, target, source or "extern int empty;\n", script, [])
-
-
-def _make_leading(compiler: str, target: Path, others: list[Path]) -> None:
-    """A library without a function of its own, that loads the others."""
-    leading = ["-Wl,--no-as-needed", "-Wl,-rpath,$ORIGIN/..", *map(str, others)]
-    _compile(compiler, target, "extern int empty;\n", "", leading)
-
-
-def _compile(compiler: str, target: Path, source: str, script: str, more: list[str]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         code, versions = Path(scratch) / "empty.c", Path(scratch) / "versions"
-        code.write_text(source, encoding="utf-8")
+        code.write_text(source or "extern int empty;\n", encoding="utf-8")
         versions.write_text(script, encoding="utf-8")
         words = [compiler, "-shared", "-fPIC", "-nostdlib", "-fno-builtin", "-w", "-Os", f"-Wl,-soname,{target.name}"]
         words += [f"-Wl,--version-script,{versions}"] if script else []
-        subprocess.run([*words, "-o", str(target), str(code), *more], check=True)
+        subprocess.run([*words, "-o", str(target), str(code)], check=True)

@@ -24,8 +24,8 @@ from scraper.contract import (
     SiteChanged,
     Study,
     WadoUri,
-    gone,
     in_order,
+    refusal_error,
 )
 
 ENTRANCE = 8809  # port of the entrance API, whatever the link's
@@ -97,7 +97,7 @@ class Efilmcloud(Provider):
         r"/\?(?=(?:[^#]*&)?token=[^&#])(?=(?:[^#]*&)?webApiUrl=[^&#]).*",
     )
     deployments = (Deployment("*.efilmcloud.com", "富医睿影 云胶片", "全国"),)
-    marks = (route[1],)
+    distinctive_routes = (route[1],)
     behind = (r"[^/]+\.efilmcloud\.com/pages/.*",)
     study_list_call = rf"{VALIDATE}|{STUDY}\?"
     example = "https://demo.efilmcloud.com:8810/AbC123xyz"
@@ -129,7 +129,7 @@ async def _open(link: ShareLink, session: Session) -> list[Series]:
 async def _enter(link: ShareLink, session: Session, entrance: EntranceReply) -> list[Series]:
     """From the entrance to the viewer that the study's documents name; where they name none, only the report is open."""
     if not entrance.token:
-        raise gone(entrance.site_message)
+        raise refusal_error(entrance.site_message)
     headers = {"apikey": entrance.token, "Content-Type": "application/json-patch+json"}
     response = await session.get(
         _entrance(link, DOCUMENTS), params=entrance.query, headers=headers, reply=DocumentsReply

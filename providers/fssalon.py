@@ -23,8 +23,8 @@ from scraper.contract import (
     ShareLink,
     Study,
     WadoUri,
-    gone,
-    is_over,
+    refusal_error,
+    refusal_kind,
 )
 
 DETAIL = "https://efilmapi.fs-salon.cn/api/v1.0/Report/detail"
@@ -52,7 +52,7 @@ class DetailReply(CheckedReply):
     @property
     def asks(self) -> bool:
         """Does it ask for a code, or refuse one; a report that is over asks for nothing."""
-        return not (self.ok or is_over(self.message)) and any(word in self.message for word in ASKS)
+        return not (self.ok or refusal_kind(self.message)) and any(word in self.message for word in ASKS)
 
     @property
     def study(self) -> Study:
@@ -103,9 +103,9 @@ class Fssalon(Provider):
         if detail.asks:
             detail = (await _ask(link, session, session.answer(ACCESS_CODE))).unwrap(DetailReply)
             if not detail.ok:
-                raise gone(detail.message, or_else=partial(CredentialsRefused, ACCESS_CODE.name))
+                raise refusal_error(detail.message, or_else=partial(CredentialsRefused, ACCESS_CODE.name))
         if not detail.ok or not detail.report:
-            raise gone(detail.message)
+            raise refusal_error(detail.message)
         if not (detail.has_film and detail.service):
             raise DownloadNotPermitted(detail.message)
         service = detail.service.rstrip("/")
@@ -113,7 +113,7 @@ class Fssalon(Provider):
         found = [await _series(session, service, detail, place, series) for place, series in enumerate(listed.series)]
         refusals = [problem.values["why"] for series in found for problem in series.problems if problem.code == REFUSED]
         if refusals and not any(series.instances for series in found):
-            raise gone(str(refusals[-1]))
+            raise refusal_error(str(refusals[-1]))
         return found
 
 

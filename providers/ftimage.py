@@ -94,13 +94,13 @@ class PageShown(Reply):
         return (int(match[1]), int(match[2])) if match else None
 
 
-class Place(Reply):
+class ScreenPoint(Reply):
     x: float
     y: float
 
 
 @dataclass
-class Arrived:
+class ReceivedImages:
     """Images by series and path: what came, and the addresses of what did not."""
 
     images: dict[str, dict[str, Instance]] = field(default_factory=dict)
@@ -154,7 +154,7 @@ class Ftimage(Provider):
     when_asked = "nothing; a check that the page may show is filled in by a person"
     serves = "Part 10 files, as the page receives them"
     deployments = (Deployment("yyx.ftimage.cn", "飞图影像", "全国"), Deployment("app.ftimage.cn", "飞图影像", "全国"))
-    marks = (r"/dimage/index\.html\?(?=(?:.*&)?(?:stm|hsCode)=[^&#]+).*",)
+    distinctive_routes = (r"/dimage/index\.html\?(?=(?:.*&)?(?:stm|hsCode)=[^&#]+).*",)
     behind = (r"[^/]+/dimage/.*",)
     example = "https://yyx.ftimage.cn/dimage/index.html?stm=0a1b2c3d4e5f"
 
@@ -163,7 +163,7 @@ class Ftimage(Provider):
         await drive_page.reach_viewer(session, VIEWER, CAPTCHA)
 
     async def watch(self, link: ShareLink, session: Session) -> list[Series]:
-        arrived, opened = Arrived(), set[int]()
+        arrived, opened = ReceivedImages(), set[int]()
         while True:
             await session.screen.evaluate(MORE_ROWS)
             grown = arrived.take(session)
@@ -182,11 +182,11 @@ class Ftimage(Provider):
         return _described(page, arrived)
 
 
-async def _play(session: Session, row: int, series: SeriesShown, arrived: Arrived) -> None:
+async def _play(session: Session, row: int, series: SeriesShown, arrived: ReceivedImages) -> None:
     """Open a series that the page did not load by itself, and turn the wheel over it for as long as images come."""
     before = 0 if series.key else arrived.count
     await session.screen.evaluate(OPEN, row)
-    place = Place.model_validate(await session.screen.evaluate(TARGET))
+    place = ScreenPoint.model_validate(await session.screen.evaluate(TARGET))
     while (arrived.of(series.key) if series.key else arrived.count - before) < (series.total or 1):
         for _ in range(8):
             await session.screen.scroll(place.x, place.y, by=120)
@@ -194,7 +194,7 @@ async def _play(session: Session, row: int, series: SeriesShown, arrived: Arrive
             return
 
 
-def _described(page: PageShown, arrived: Arrived) -> list[Series]:
+def _described(page: PageShown, arrived: ReceivedImages) -> list[Series]:
     study = Study(date=page.moment, description=page.examined, patient_name=page.name)
     found, images = [], dict(arrived.images)
     for shown in (row for row in page.series if row.key):

@@ -36,7 +36,7 @@ from scraper.contract import (
     ShareLink,
     SiteBusy,
     SiteChanged,
-    gone,
+    refusal_error,
     route,
     unescape_html,
 )
@@ -90,7 +90,7 @@ class Hinacom(Provider):
         Deployment("cyemis.bjcyh.mobi", "cyemis"),
         Deployment("cloudpacs.jdyfy.com", "jdyfy"),
     )
-    marks = (
+    distinctive_routes = (
         r"/{1,2}t/[0-9a-fA-F]{8,40}",
         r".*/(?:Study/(?:ViewImage|StudyView|StandAloneReport)|ImageViewer/StudyView)\?.*",
         r"/r/[^/?#]+/accessionnumber/?",
@@ -106,14 +106,16 @@ class Hinacom(Provider):
         """The share's login page, then the report that names the study."""
         login = await session.get(link.join(re.sub("^/+", "/", link.path)))
         if login.page().find(f"{PASSWORD_FIELD}, form") is None:
-            raise gone(login.page().words("body")[:80], or_else=ShareCancelled)
+            raise refusal_error(login.page().words("body")[:80], or_else=ShareCancelled)
         guid = login.url.partition("?")[0].rstrip("/").rpartition("/")[2]
         form = {"id": guid, "Password": session.answer(PASSWORD)}
         report = await session.post(login.url, form=form, headers={"Referer": login.url})
         match = re.search(TO_IMAGES, report.text)
         if match is None:
             message = report.page().words("body")[:80]
-            raise gone("" if "密码" in message else message, or_else=partial(CredentialsRefused, PASSWORD.name))
+            raise refusal_error(
+                "" if "密码" in message else message, or_else=partial(CredentialsRefused, PASSWORD.name)
+            )
         return await _read(session, ShareLink(report.url).join(unescape_html(match.group())))
 
     @route(AT + r"/h5/(?:\?[^#]*)?#/share/detail\?.+")

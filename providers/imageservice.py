@@ -18,7 +18,7 @@ from scraper.contract import (
     Session,
     ShareLink,
     SiteChanged,
-    gone,
+    refusal_error,
     route,
 )
 
@@ -30,7 +30,7 @@ class Imageservice(Provider):
     name = "imageservice"
     when_asked = "nothing; the film is named in the link"
     deployments = (Deployment("uicloud.com", "联影 uCloud", "全国"),)
-    marks = (LIST_LINK, FILM_LINK)
+    distinctive_routes = (LIST_LINK, FILM_LINK)
     study_list_call = uih_archive.LISTED
     on_any_host = True
     example = "https://uicloud.com/film/#/7d5fA3"
@@ -59,7 +59,7 @@ class Imageservice(Provider):
                 count = await session.screen.count(uih_archive.TO_IMAGES)
                 places = {str(place + 1): partial(self._examination, link, session, place) for place in range(count)}
                 return await choose_study.list_all(places)
-        raise gone(await session.screen.message())
+        raise refusal_error(await session.screen.message())
 
     async def _examination(self, link: ShareLink, session: Session, place: int) -> list[Series]:
         if place:

@@ -89,7 +89,7 @@ class Kayicloud(Provider):
     name = "kayicloud"
     route = r"(?i:(?=.*[?&]serverAddr=)(?=.*[?&]Token=)/[\w./-]*(?:\?[^#]*)?(?:#.*)?)"
     deployments = (Deployment("*.kayicloud.com", "卡易 无极云影像（dicomviewer.*）", "全国"),)
-    marks = (r"(?i:(?=.*[?&]serverAddr=)(?=.*[?&]HospitalCode=)(?=.*[?&]Token=).*)",)
+    distinctive_routes = (r"(?i:(?=.*[?&]serverAddr=)(?=.*[?&]HospitalCode=)(?=.*[?&]Token=).*)",)
     study_list_call = r"/api/v2/imageQuery\?"
     behind = (r"dicomviewer\.[^/]*kayicloud\.com/.*",)
     example = (

@@ -34,7 +34,7 @@ from scraper.contract import (
     StudyGone,
     UnusableLink,
     WadoUri,
-    gone,
+    refusal_error,
     route,
 )
 
@@ -54,7 +54,7 @@ class LanwonReply(CheckedReply):
 
 class VerifyReply(LanwonReply):
     def refusal(self) -> CloudfilmError:
-        return gone(self.site_message, or_else=partial(CredentialsRefused, ACCESS_CODE.name))
+        return refusal_error(self.site_message, or_else=partial(CredentialsRefused, ACCESS_CODE.name))
 
 
 class InspectionReply(LanwonReply):
@@ -93,7 +93,7 @@ class Lanwon(Provider):
     name = "lanwon"
     asks = (ACCESS_CODE,)
     when_asked = "access_code, on the patient site: the four characters on the paper"
-    marks = (
+    distinctive_routes = (
         r"(?:/[^?#]*)?/clinicWebPacsView(?:Pc|Mobile)/[^#]*#.+",
         r"(?:/[^?#]*)?/html/report\.html\?(?:[^#]*&)?reportToken=.+",
         r"(?:/[^?#]*)?/viewer/mobile\.html\?(?:[^#]*&)?study(?:Id|uid)=[\d.]++.*",
@@ -132,7 +132,7 @@ class Lanwon(Provider):
             if await session.screen.wait_for_face(called, images=TO_IMAGES) == "images":
                 await session.screen.click(TO_IMAGES)
             elif not called():
-                raise gone(await session.screen.message())
+                raise refusal_error(await session.screen.message())
 
     async def watch(self, link: ShareLink, session: Session) -> Sequence[Discovered]:
         if not _asks(link):

@@ -11,7 +11,7 @@ class Ljjk(Provider):
     route = r"/NeuView/mobile/?(?:index\.html)?(?:\?[^#]*)?#(?P<token>[^&=#?][^&#?]*)(?:&[^#]*)?"
     serves = "Part 10 files, one zip each, from an object store with signed addresses"
     deployments = (Deployment("mic.ljjk.org.cn", "龙江医学影像云", "黑龙江"),)
-    marks = (rf"/NeuView/mobile/[^#]*{neuview.IN_FRAGMENT}",)
+    distinctive_routes = (rf"/NeuView/mobile/[^#]*{neuview.IN_FRAGMENT}",)
     user_agent = WECHAT_PHONE  # other browsers are refused
     study_list_call = neuview.CALLED
     on_any_host = True

@@ -24,7 +24,7 @@ from scraper.contract import (
     SiteChanged,
     StudyGone,
     WadoUri,
-    gone,
+    refusal_error,
     with_query,
 )
 
@@ -73,7 +73,7 @@ class Medapi(Provider):
         r"/(?:sharevisit/mobile/digitalimage/index|redirect/index)(?:\.html)?/?\?(?:[^#]*&)?sid=(?P<sid>[^&#]+).*",
     )
     deployments = (Deployment("medapi.dsrmyy.cn", "联众 数字影像"),)
-    marks = (r"/(?:sharevisit/mobile/digitalimage|redirect)/index(?:\.html)?/?\?(?:[^#]*&)?sid=[^&#]+.*",)
+    distinctive_routes = (r"/(?:sharevisit/mobile/digitalimage|redirect)/index(?:\.html)?/?\?(?:[^#]*&)?sid=[^&#]+.*",)
     behind = (r"[^/]+/(?:sharevisit/mobile|oidc)/.*",)
     study_list_call = rf"(?i){INFO}\?"
     example = "http://medapi.dsrmyy.cn:9088/s/AbC123"
@@ -96,7 +96,7 @@ async def _share(link: ShareLink, session: Session) -> tuple[str, str]:
     response = imagecloud.unwrap(await session.get(link.join(f"{SHORT}{sid}")))
     named = envelope.nested(response.data or {}, NamedReply, link.url)
     if not named.hash_id:
-        raise gone(response.site_message, or_else=StudyGone if response.site_message else LinkExpired)
+        raise refusal_error(response.site_message, or_else=StudyGone if response.site_message else LinkExpired)
     extras = imagecloud.parse_lower(named.extras, link.url) if named.extras else {}
     exam = named.observation_id or envelope.nested(extras, ExtrasReply, link.url).exam
     if not exam:
@@ -114,7 +114,7 @@ async def _log_in(link: ShareLink, session: Session, share: str) -> dict[str, st
         if response.status not in REDIRECTS or not location:
             if response.status >= 500 or response.status in (404, 429):
                 raise response.refusal
-            raise gone(envelope.visible_message(response)[: envelope.LONGEST_MESSAGE])
+            raise refusal_error(envelope.visible_message(response)[: envelope.LONGEST_MESSAGE])
         target = urljoin(here, location)
         given = dict(parse_qsl(urlsplit(target).fragment))
         if token := given.get("access_token"):

@@ -59,7 +59,7 @@ class TextsReply(Reply):
 class Mscpacs(Provider):
     name = "mscpacs"
     route = r"(?i:/(?:[^?#]*/)?Pages/ShareStudy\.aspx\?(?:[^#]*&)?stoken=[^&#]+.*)"
-    marks = (route,)
+    distinctive_routes = (route,)
     example = "https://pacs.hospital.vn/Pages/ShareStudy.aspx?stoken=0a1b2c3d"
 
     async def discover(self, link: ShareLink, session: Session) -> list[Series]:
@@ -68,7 +68,7 @@ class Mscpacs(Provider):
             raise response.refusal
         ids = [node.attributes.get("id") or "" for node in response.page().all("[id^=series]")]
         if not any(map(SERIES_ID.fullmatch, ids)):
-            raise envelope.gone_error(response) or SiteChanged(what=Reason.NO_SERIES_LIST_OF_STUDY, host=link.host)
+            raise envelope.page_refusal(response) or SiteChanged(what=Reason.NO_SERIES_LIST_OF_STUDY, host=link.host)
         return await _listed(link, session, ids)
 
     async def watch(self, link: ShareLink, session: Session) -> list[Series]:

@@ -16,7 +16,7 @@ from scraper.contract import (
     ShareLink,
     StudyGone,
     WadoUri,
-    gone,
+    refusal_error,
     with_query,
 )
 
@@ -27,27 +27,27 @@ class IccReply(imagecloud.ServiceReply):
     success: bool = False
 
     def refusal(self) -> CloudfilmError:
-        return gone(self.site_message or self.code, is_sealed=True)
+        return refusal_error(self.site_message or self.code, is_sealed=True)
 
 
 class Mtywcloud(Provider):
     name = "mtywcloud"
     route = r"(?i:(?P<app>/[\w.-]*ICCWebClient[\w.-]*)/Image/Viewer/?\?(?=(?:[^#]*&)?DicomDirPath=[^&#]).*)"
     deployments = (Deployment("ss.mtywcloud.com", "明天医网", "全国"),)
-    marks = (route,)
+    distinctive_routes = (route,)
     behind = (r"(?i:[^/]+/[\w.-]*ICCWebClient[\w.-]*/.*)",)
     study_list_call = r"(?i)/api/Study/Info\?"
     example = "https://ss.mtywcloud.com/ICCWebClient/Image/Viewer?DicomDirPath=http%3A%2F%2Fstore%2FDICOMDIR&OrganizationID=ORG1&Token=0a1b"
 
     async def discover(self, link: ShareLink, session: Session) -> list[Series]:
         page = await session.get(link.without_fragment)
-        if (error := envelope.gone_error(page)) is not None:
+        if (error := envelope.page_refusal(page)) is not None:
             raise error
         if page.status >= 500:
             raise page.refusal
         message = envelope.visible_message(page)[: envelope.LONGEST_MESSAGE] or f"HTTP {page.status}"
         if not page.ok:
-            raise gone(message)
+            raise refusal_error(message)
         params = _params(link)
         path = quote(params.get("dicomdirpath", ""), safe="")
         data = imagecloud.seal(f"DicomDirPath={path}&OrganizationID={params.get('organizationid', '')}")

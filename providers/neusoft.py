@@ -23,7 +23,7 @@ from scraper.contract import (
     Study,
     UnusableLink,
     decode_text,
-    gone,
+    refusal_error,
 )
 from scraper.protocols import ciphers
 
@@ -70,7 +70,7 @@ class Neusoft(Provider):
     route = (r"/short/[\w-]+/?(?:\?[^#]*)?", PROFILE)
     serves = "one zip of Part 10 files"
     deployments = (Deployment("202.100.221.200:6087", "东软睿影（某医院）"),)
-    marks = (PROFILE,)
+    distinctive_routes = (PROFILE,)
     behind = (r"[^/]+/M-Viewer/.*",)
     example = "http://202.100.221.200:6087/M-Viewer/#/profile/CHECK001?sign=eyJ0"
 
@@ -118,7 +118,7 @@ async def _pack(page: ShareLink, session: Session, number: str, *, is_offered: b
     except (SiteUnreachable, SiteChanged) as err:
         raise err if is_offered else DownloadNotPermitted(host=page.host) from err
     if not reply.ok or not reply.value:
-        raise gone(reply.value or reply.message, host=page.host, or_else=DownloadNotPermitted)
+        raise refusal_error(reply.value or reply.message, host=page.host, or_else=DownloadNotPermitted)
     try:
         address = page.join(decode_text(ciphers.from_base64(reply.value)).strip())
     except ciphers.WrongKey as err:

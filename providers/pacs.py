@@ -59,7 +59,7 @@ class Pacs(Provider):
     serves = "data sets as the archive sends them, in the Transfer Syntax that it stores"
     verified = "Orthanc (C-GET, C-MOVE), 2026-11"
     facts = "DICOM PS3.4 C.3 and C.4, PS3.7, PS3.8"
-    marks = (r".*",)
+    distinctive_routes = (r".*",)
     example = "pacs://ARCHIVE@pacs.hospital.test:104?StudyInstanceUID=1.2.3"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Discovered]:

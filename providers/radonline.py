@@ -17,7 +17,7 @@ class Radonline(Provider):
     when_asked = "nothing for shares; what the scan page's form asks"
     serves = "Part 10 files, a zip a series, packed in the page"
     deployments = (Deployment("film.radonline.cn", "锐达影像云", "全国"),)
-    marks = (
+    distinctive_routes = (
         r"/web/fore-end/(?:index\.html)?(?:\?[^#]*)?#/check-[\w-]+\?.*shareId=.+",
         r"/web\w*/activeImage\.html\?.*mergeParameters=.+",
     )

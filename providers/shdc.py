@@ -30,7 +30,7 @@ from scraper.contract import (
     UnusableLink,
     WadoUri,
     fix_mojibake,
-    gone,
+    refusal_error,
     route,
 )
 
@@ -51,7 +51,7 @@ class ShdcReply(CheckedReply):  # of HTTP 200 always
         message = fix_mojibake(self.msg)
         if self.code == EXPIRED or "过期" in message:
             return LinkExpired(message)
-        return gone(message or self.code, is_sealed=True)
+        return refusal_error(message or self.code, is_sealed=True)
 
 
 class VerifyReply(ShdcReply):

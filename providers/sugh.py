@@ -20,8 +20,8 @@ from scraper.contract import (
     ShareLink,
     Study,
     WadoUri,
-    gone,
-    is_over,
+    refusal_error,
+    refusal_kind,
 )
 
 SHARE = "/api/cloudfilm/api/studyInfo/getClinicalByShareCode"
@@ -61,7 +61,7 @@ class ShareReply(SughReply):
     def asks(self) -> bool:
         """Does it ask for a share code, or refuse one; a share that is over asks for nothing."""
         message = self.site_message.lower()
-        return not (self.ok or is_over(message)) and any(word in message for word in ASKS)
+        return not (self.ok or refusal_kind(message)) and any(word in message for word in ASKS)
 
 
 class ImageReply(Reply):
@@ -92,7 +92,7 @@ class Sugh(Provider):
     asks = (ACCESS_CODE,)
     when_asked = "nothing, as a rule; access_code where the share carries a 提取码"
     deployments = (Deployment("work.sugh.net", "深圳大学总医院", "深圳"),)
-    marks = (route,)
+    distinctive_routes = (route,)
     behind = (r"[^/]+/[\w-]+/auth-viewer.*",)
     study_list_call = SHARE
     example = "https://work.sugh.net:8002/pc/auth-viewer?clinicalShareToken=0a1b2c3d"
@@ -105,7 +105,7 @@ class Sugh(Provider):
         if share.asks:  # the 提取码 is given once, at the call that checks it
             share = (await _ask(link, session, session.answer(ACCESS_CODE))).unwrap(ShareReply)
             if not share.ok:
-                raise gone(share.site_message, or_else=partial(CredentialsRefused, ACCESS_CODE.name))
+                raise refusal_error(share.site_message, or_else=partial(CredentialsRefused, ACCESS_CODE.name))
         if not share.ok or not share.uid:
             raise share.refusal()
         asked = {"systemCode": SYSTEM, "studyUid": share.uid, "orgCode": share.org, "purview": "1"}

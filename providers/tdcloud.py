@@ -16,7 +16,7 @@ from scraper.contract import (
     Session,
     ShareLink,
     SiteBusy,
-    gone,
+    refusal_error,
 )
 
 CONTROL = ':text-is("查看影像")'
@@ -44,7 +44,7 @@ class Tdcloud(Provider):
         if not await session.screen.has_called(VIEWER):
             refused = partial(CredentialsRefused, CAPTCHA.name)
             message = await session.screen.message()
-            raise refused(message) if CAPTCHA.name in session.answers else gone(message)
+            raise refused(message) if CAPTCHA.name in session.answers else refusal_error(message)
 
     async def watch(self, link: ShareLink, session: Session) -> list[Series]:
         viewer = (await session.traffic.wait_for(VIEWER, timeout_s=session.settings.timeout_s)).response()

@@ -31,7 +31,7 @@ class TokenApi(Provider):
     asks = (TOKEN,)
     when_asked = "token, a secret: best typed at the terminal"
     serves = "one zip of Part 10 files, or a single one"
-    marks = (r"(?:/[^/?#]+)*/v1/studies/download/?(?:[?#].*)?",)
+    distinctive_routes = (r"(?:/[^/?#]+)*/v1/studies/download/?(?:[?#].*)?",)
     example = "https://api.hospital.test/v1/studies/download?studyId=ST123456&format=dicom"
 
     async def discover(self, link: ShareLink, session: Session) -> list[Package]:

@@ -21,8 +21,8 @@ from scraper.contract import (
     Study,
     UnusableLink,
     WadoUri,
-    gone,
     parse_json,
+    refusal_error,
 )
 from scraper.protocols import ciphers
 
@@ -51,7 +51,7 @@ class ListReply(Reply):
 class Vrpacs(Provider):
     name = "vrpacs"
     route = r"/(?:[^?#]*/)?(?:viewershare|vrviewer)[^?]*\?(?:.*&)?params=[^&#]+.*"
-    marks = (route,)
+    distinctive_routes = (route,)
     study_list_call = re.escape(LIST)
     on_any_host = True
     example = "https://pacs.hospital.vn:740/vrviewer?params=eyJsaW5rIjoiQTEifQ%3D%3D"
@@ -68,7 +68,7 @@ class Vrpacs(Provider):
     async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
         found = response.checked(ListReply)
         if not found.studies:
-            raise gone(found.message or found.msg, host=link.host)
+            raise refusal_error(found.message or found.msg, host=link.host)
         return [
             Series("", "", instances, len(instances), series.number, key=f"{study.uid}/{place}", study=known)
             for study in found.studies

@@ -60,7 +60,7 @@ class Wegopoly(Provider):
     route = r"/image/?\?(?=[^#]*\b(?:q|acc)=)[^#]*(?:#.*)?"
     serves = "Part 10 files, one GET each, from an object store"
     deployments = (Deployment("cfsaas.wegopoly.com", "威众云影像", "全国"),)
-    marks = (
+    distinctive_routes = (
         r"/image/?\?(?:[^#]*&)?q=[\w-]{60,}={0,2}(?:&.*)?",
         r"/image/?\?(?=[^#]*\bstudyIndex=)(?=[^#]*\bacc=)[^#]*(?:#.*)?",
     )

@@ -23,9 +23,9 @@ from scraper.contract import (
     Session,
     ShareLink,
     SiteBusy,
-    gone,
     parse_int,
     read,
+    refusal_error,
 )
 
 PREFIX = "image_down$"
@@ -46,7 +46,7 @@ class Wehzsy(Provider):
     when_asked = "nothing; the share must have been made with downloading allowed"
     serves = "one zip of Part 10 files, packed when asked for"
     deployments = (Deployment("cloud.wehzsy.com", "杭州市第一人民医院", "浙江"),)
-    marks = (r"/PC/.*share_report\?(?=.*\brid=)(?=.*\b[Ss]ignature=).*",)
+    distinctive_routes = (r"/PC/.*share_report\?(?=.*\brid=)(?=.*\b[Ss]ignature=).*",)
     behind = (r"cloud\.wehzsy\.com/PC\b.*",)
     study_list_call = radinfo.REPORTED
     example = "http://cloud.wehzsy.com:9003/PC/#/share_report?tel=T1&pid=P1&rid=R1&download=1&forward=1&Expires=1900000000&Signature=abc%3D"
@@ -83,7 +83,7 @@ async def _pack(link: ShareLink, session: Session, report: radinfo.ReportReply) 
             message = await socket.receive(timeout_s=max(give_up - time.monotonic(), 0.1))
     packed = read(message.removeprefix(PREFIX).encode(), PackedReply, link.url)
     if not packed.ok or not packed.data:
-        raise gone(packed.message, host=link.host, or_else=partial(SiteBusy, why=Reason.STUDY_NOT_PACKED))
+        raise refusal_error(packed.message, host=link.host, or_else=partial(SiteBusy, why=Reason.STUDY_NOT_PACKED))
     return Request(urljoin(f"{_at(link, API_PORT)}/", packed.data), headers=radinfo.site(link))
 
 

@@ -50,7 +50,7 @@ class Yzhcloud(Provider):
     name = "yzhcloud"
     serves = "Part 10 files, one GET each, from an object store; single pictures are named and left out"
     deployments = (Deployment("m.yzhcloud.com", "医众数字云影像", "全国"),)
-    marks = (r"/w_viewer_2/.*study_instance_uid=.*", r"/pocketfilm/.*\ba=itemdetails.*")
+    distinctive_routes = (r"/w_viewer_2/.*study_instance_uid=.*", r"/pocketfilm/.*\ba=itemdetails.*")
     user_agent = WECHAT_PHONE  # a desktop browser is given another template, without the patient's name
     study_list_call = r"/home/index/ajax_get_(?:patient_)?study\?"
     example = "https://m.yzhcloud.com/w_viewer_2/?study_instance_uid=1.2.3&org_id=719"

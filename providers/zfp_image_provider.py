@@ -6,8 +6,19 @@ import re
 from collections.abc import Mapping
 from functools import partial
 
-from providers.products.zfp_sockets import GROUPS, GroupReply, HeadReply, Shown, SopReply, groups_of
-from scraper.contract import Instance, OnDemand, Origin, PixelParts, Provider, Series, Session, ShareLink, Study, gone
+from providers.products.zfp_sockets import GROUPS, GroupReply, HeadReply, ShownImages, SopReply, groups_of
+from scraper.contract import (
+    Instance,
+    OnDemand,
+    Origin,
+    PixelParts,
+    Provider,
+    Series,
+    Session,
+    ShareLink,
+    Study,
+    refusal_error,
+)
 
 
 class ZfpImageProvider(Provider):
@@ -21,8 +32,8 @@ class ZfpImageProvider(Provider):
     async def watch(self, link: ShareLink, session: Session) -> list[Series]:
         groups = await groups_of(session)
         if not groups:
-            raise gone(await session.screen.message())
-        shown = Shown(session, groups)
+            raise refusal_error(await session.screen.message())
+        shown = ShownImages(session, groups)
         by_series: dict[str, dict[str, tuple[GroupReply, SopReply]]] = {}
         for group in groups:
             for sop in group.sops:
@@ -30,12 +41,12 @@ class ZfpImageProvider(Provider):
         return [_series(shown, uid, list(members.values())) for uid, members in by_series.items()]
 
 
-async def _image(shown: Shown, group: GroupReply, sop: SopReply) -> PixelParts:
+async def _image(shown: ShownImages, group: GroupReply, sop: SopReply) -> PixelParts:
     head, pixels = await shown.image(group, sop)
     return PixelParts(_tags(group, sop, head), (pixels,))
 
 
-def _series(shown: Shown, uid: str, members: list[tuple[GroupReply, SopReply]]) -> Series:
+def _series(shown: ShownImages, uid: str, members: list[tuple[GroupReply, SopReply]]) -> Series:
     group = members[0][0]
     return Series(
         series_instance_uid=uid,

@@ -28,8 +28,8 @@ from scraper.contract import (
     ShareLink,
     SiteChanged,
     Study,
-    gone,
     parse_int,
+    refusal_error,
 )
 
 API = "https://yyx.zy91.com:5443"  # where the images lie; 2026-06
@@ -58,7 +58,7 @@ class Zy91(Provider):
         "nothing where the viewer's page is given saved"
     )
     deployments = (Deployment("yyx.zy91.com", "浙江大学医学院附属第一医院", "浙江"),)
-    marks = (r"/PC/.*share_report\?(?=.*\bsid=)(?=.*\b[Ss]ignature=).*",)
+    distinctive_routes = (r"/PC/.*share_report\?(?=.*\bsid=)(?=.*\b[Ss]ignature=).*",)
     saved_page = radinfo.VIEWER
     saved_from = "https://yyx.zy91.com:6443/PC/#/saved"
     study_list_call = radinfo.REPORTED
@@ -108,7 +108,7 @@ class Zy91(Provider):
             asked = {name: given.get(own, "") for name, own in SENT.items()}
             answers = [await session.get(API + radinfo.REPORT, params=asked, headers=headers)]
         if not answers:
-            raise gone(await session.screen.message())
+            raise refusal_error(await session.screen.message())
         report, here = radinfo.report(answers[-1]), answers[-1].url
         if not report.viewer:
             raise NoSuchStudy

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import ClassVar, TypeVar
 
+from scraper.core.discovered import DiscoveredItems, iterate
 from scraper.core.errors import (
     CaptchaRequired,
     CloudfilmError,
@@ -34,7 +35,6 @@ from scraper.core.errors import (
     TooManyStudies,
     UnusableLink,
 )
-from scraper.core.given import Given, every
 from scraper.core.html import Page, unescape_html
 from scraper.core.link import ShareLink
 from scraper.core.model import (
@@ -72,7 +72,7 @@ from scraper.core.questions import (
     Question,
 )
 from scraper.core.reasons import Reason
-from scraper.core.refusals import gone, is_over
+from scraper.core.refusals import refusal_error, refusal_kind
 from scraper.core.rows import ImageRow, SeriesRow, in_order
 from scraper.core.schema import (
     CheckedReply,
@@ -82,9 +82,9 @@ from scraper.core.schema import (
     at_most,
     fix_mojibake,
     frame_count,
+    none_last,
     parse_int,
     parse_json,
-    rank,
     read,
 )
 from scraper.core.settings import LOOK_S, PERSON_S, QUIET_S
@@ -132,7 +132,8 @@ class Provider:
         facts: where it is written what is known of the site; by default ``fixtures/sites/<module>/README.md``.
         deployments: the hosts known; ``*.example.cn`` stands for any name below it.
         hosts: others of this platform, to which what is a person's own may go, wherever the link lies.
-        marks: expressions like ``route`` that betray the platform on a host that no row lists.
+        distinctive_routes: expressions like ``route`` by which a link is recognised on a host that no row lists, because no
+            other platform's links look like it.
         user_agent: where the site gives other pages to other browsers.
         mobile: the page wants a phone's screen and touch; by default, where ``user_agent`` is a phone's WeChat.
         names_page: requests bear the link's page as ``Origin`` and ``Referer``, as a browser's do.
@@ -157,7 +158,7 @@ class Provider:
     facts: ClassVar[str] = ""
     deployments: ClassVar[tuple[Deployment, ...]] = ()
     hosts: ClassVar[tuple[str, ...]] = ()
-    marks: ClassVar[tuple[str, ...]] = ()
+    distinctive_routes: ClassVar[tuple[str, ...]] = ()
     user_agent: ClassVar[str] = ""
     mobile: ClassVar[bool] = False
     names_page: ClassVar[bool] = True
@@ -189,7 +190,7 @@ class Provider:
             cls.name,
             tuple(cls.schemes),
             tuple(map(_expression, routes)),
-            tuple(cls.marks),
+            tuple(cls.distinctive_routes),
             hosts,
             tuple(cls.behind),
             cls.saved_page,
@@ -205,7 +206,7 @@ class Provider:
 
     @classmethod
     def recognises(cls, link: ShareLink) -> ShareLink | None:
-        """The same on a host that no row lists, where the address betrays the platform by its marks."""
+        """The same on a host that no row lists, recognised by a distinctive route."""
         return cls.shape().recognises(link)
 
     @classmethod
@@ -213,11 +214,11 @@ class Provider:
         """The same on any host, whether or not the address betrays the platform."""
         return cls.shape().reads(link)
 
-    def discover(self, link: ShareLink, session: Session) -> Given:
+    def discover(self, link: ShareLink, session: Session) -> DiscoveredItems:
         """Speak to the site and describe what there is; downloads nothing, and may be run again."""
         for pattern, name in self._ways:
             if link.matched(_expression(pattern)) is not None:
-                found: Given = getattr(self, name)(link, session)
+                found: DiscoveredItems = getattr(self, name)(link, session)
                 return found
         raise NotImplementedError(self.name)
 
@@ -225,7 +226,7 @@ class Provider:
         """Open the viewer in the browser: by default, open the link."""
         await session.open(link.url)
 
-    def watch(self, link: ShareLink, session: Session) -> Given:
+    def watch(self, link: ShareLink, session: Session) -> DiscoveredItems:
         """Describe the study that the open viewer shows: by default, what ``describe`` makes of its ``study_list_call``.
 
         Where the page makes no such call (it waits for a person, or says why not), the site is asked directly, and says so too.
@@ -235,7 +236,7 @@ class Provider:
     async def _watch(self, link: ShareLink, session: Session) -> list[Discovered]:
         response = await session.captured_reply(self.study_list_call)
         if response is None:
-            return [found async for found in every(self.discover(link, session))]
+            return [found async for found in iterate(self.discover(link, session))]
         return list(await self.describe(link, session, response))
 
     async def describe(self, link: ShareLink, session: Session, response: Response) -> Sequence[Discovered]:
@@ -304,7 +305,7 @@ __all__ = [
     "DownloadNotPermitted",
     "Field",
     "Discovered",
-    "Given",
+    "DiscoveredItems",
     "ArchiveSeries",
     "Instance",
     "LinkExpired",
@@ -356,15 +357,15 @@ __all__ = [
     "SeriesRow",
     "in_order",
     "encode_query",
-    "every",
+    "iterate",
     "fix_mojibake",
     "frame_count",
-    "gone",
-    "is_over",
+    "refusal_error",
+    "refusal_kind",
     "j2k_json",
     "parse_int",
     "parse_json",
-    "rank",
+    "none_last",
     "read",
     "route",
     "unescape_html",

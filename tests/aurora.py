@@ -55,6 +55,7 @@ class Site:
     token: int = 1
     port: int = 0
     down: bool = False
+    answers_at_most: int | None = None  # of images; the others wait until a test lets them go
 
     @property
     def connect_to(self) -> list[str]:
@@ -80,10 +81,13 @@ class Site:
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
                 method, path, _ = lines[0].split(" ")
                 self.requests[path] += 1
+                place = self.asked_for
                 self.in_flight += 1
                 self.most_in_flight = max(self.most_in_flight, self.in_flight)
                 try:
                     await asyncio.sleep(self.latency_s)
+                    if path.startswith("/image/"):
+                        await self._let_go(place)
                     go_on = await self._answer(method, path, headers, body, writer)
                 finally:
                     self.in_flight -= 1
@@ -98,6 +102,16 @@ class Site:
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
+
+    @property
+    def asked_for(self) -> int:
+        """How often an image was asked for."""
+        return sum(count for path, count in self.requests.items() if path.startswith("/image/"))
+
+    async def _let_go(self, place: int) -> None:
+        """Wait where a test holds the answer to the image of this place back."""
+        while self.answers_at_most is not None and place > self.answers_at_most:  # noqa: ASYNC110  # set in another thread
+            await asyncio.sleep(0.01)
 
     async def _answer(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, writer: asyncio.StreamWriter

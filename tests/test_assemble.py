@@ -355,9 +355,9 @@ def build(**changed: object) -> tuple[pydicom.FileDataset, dict]:
 
 
 def test_what_is_missing_is_not_invented():
-    gone = ["00200032", "00200037", "00280030", "00281052", "00281053", "00080008", "0020000D"]
-    ds, problems = build(**dict.fromkeys(gone, ...))
-    for tag in gone:
+    removed = ["00200032", "00200037", "00280030", "00281052", "00281053", "00080008", "0020000D"]
+    ds, problems = build(**dict.fromkeys(removed, ...))
+    for tag in removed:
         assert int(tag, 16) not in ds
     assert problems["missing-identity"].fatal
     assert problems["missing-identity"].values["what"] == "StudyInstanceUID"

@@ -19,17 +19,17 @@ TWO = "https://film.lakeside.test/s/Ef56Gh78"
 MESSAGE = f"【示例医院】您的影像：{ONE} 安全码：8K2Q"
 
 
-def read(folder: Path, name: str, content: str | bytes) -> inputs.Listing:
+def read(folder: Path, name: str, content: str | bytes) -> inputs.SourceList:
     path = folder / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return inputs.read(path)
 
 
-def sources(listing: inputs.Listing) -> list[tuple[int, str]]:
+def sources(listing: inputs.SourceList) -> list[tuple[int, str]]:
     return [(row.line, row.source) for row in listing.rows]
 
 
-def refused(listing: inputs.Listing) -> list[tuple[int, str]]:
+def refused(listing: inputs.SourceList) -> list[tuple[int, str]]:
     return [(item.line, item.why) for item in listing.refused]
 
 
@@ -200,8 +200,8 @@ def test_no_such_list(tmp_path):
 
 @pytest.mark.parametrize("content", ["", "\n\n", "# nothing\n"])
 def test_an_empty_list_is_empty(tmp_path, content):
-    assert read(tmp_path, "links.txt", content) == inputs.Listing()
-    assert read(tmp_path, "links.csv", content.replace("#", " ").replace("nothing", "")) == inputs.Listing()
+    assert read(tmp_path, "links.txt", content) == inputs.SourceList()
+    assert read(tmp_path, "links.csv", content.replace("#", " ").replace("nothing", "")) == inputs.SourceList()
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ class Slow:
 def planned(folder: Path, links: list[str], ledger: Ledger, settings: Settings) -> plan.Plan:
     path = folder / "links.txt"
     path.write_text("\n".join(links), encoding="utf-8")
-    return plan.build(inputs.read(path).rows, ledger, settings, plan.Choice())
+    return plan.build(inputs.read(path).rows, ledger, settings, plan.Selection())
 
 
 @pytest.mark.parametrize(("parallel", "in_hand"), [(1, 1), (2, 3), (4, 7)])

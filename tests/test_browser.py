@@ -1,3 +1,5 @@
+"""The browser's process and windows: found, started, ended, whatever a page or a person does to them."""
+
 import asyncio
 import hashlib
 import signal

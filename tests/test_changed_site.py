@@ -1,5 +1,4 @@
-"""A site whose key, salt or parameter has changed, in its page and its server alike: its page still shows the study, and
-``learn`` finds what has changed."""
+"""A site whose key, salt or parameter has changed: its page still shows the study, and ``learn`` finds what is new."""
 
 import base64
 import json

@@ -3,7 +3,7 @@
 import pytest
 
 from scraper.capture.infer import siblings
-from scraper.capture.infer.list_index import Image
+from scraper.capture.infer.list_index import KnownImage
 from scraper.capture.infer.tallies import falls_short
 from scraper.capture.infer.templates import Record, Rule, Template
 from scraper.capture.observe.received import SENT, Manifest
@@ -27,7 +27,7 @@ def claimed(value, sources, heads, is_late):
     asked = [text.partition(SENT) for text in sources]
     requests = [Exchange(url, "fetch", "POST" if body else "GET", {}, body.encode()) for url, _, body in asked]
     found = [
-        Image(
+        KnownImage(
             uid := head.sop_instance_uid,
             head.series_instance_uid,
             " ".join([*(asked for asked, of in sources.items() if of == uid), uid, head.series_instance_uid]),

@@ -72,8 +72,8 @@ def code(text: str, left: int = 0, top: int = 0, edge: int = 200) -> qr.Code:
     return qr.Code(text, "QRCode", corners)
 
 
-def chosen(*codes: qr.Code, suspects: tuple[qr.Suspect, ...] = ()) -> candidates.Choice:
-    return candidates.choose([(code, catalogue.meaning(code.text, "QRCode")) for code in codes], suspects)
+def chosen(*codes: qr.Code, suspects: tuple[qr.Suspect, ...] = ()) -> candidates.LinkChoice:
+    return candidates.choose([(code, catalogue.classify(code.text, "QRCode")) for code in codes], suspects)
 
 
 # ---- 1: which code is the film's

@@ -22,7 +22,7 @@ from scraper.source.qr.repair import symbol
 from scraper.source.qr.repair.hidden_finder import covered
 from scraper.source.qr.repair.perspective import looked_at_stretched
 from scraper.source.qr.repair.sharpen import sharpened
-from scraper.source.qr.suspects import Known
+from scraper.source.qr.suspects import KnownPlaces
 from scraper.testing import first_of
 from tests.benchmarks import bars
 
@@ -54,14 +54,14 @@ def test_codes_2_even_contrast_shows_what_the_first_look_misses():
     pale = (code.pixels.astype(np.float32) * 0.05 + 120).astype(np.uint8)
     light = np.linspace(0, 90, columns, dtype=np.float32)[None] + np.linspace(0, 30, rows)[:, None]
     page = np.clip(pale + light, 0, 255).astype(np.uint8)
-    views = cascade.Views(Page(1, page), Known())
+    views = cascade.Views(Page(1, page), KnownPlaces())
     assert code.link in {found.text for step in cascade._whole(views) for found in step().found}
 
 
 def test_codes_2_the_whole_page_is_at_most_two_megapixels():
-    large = cascade.Views(Page(1, np.zeros((4000, 3000), np.uint8)), Known())
+    large = cascade.Views(Page(1, np.zeros((4000, 3000), np.uint8)), KnownPlaces())
     assert large.for_expensive[0].size <= 2_000_000
-    steps = list(cascade.steps(large.page, Wechat(Path("none")), Known()))
+    steps = list(cascade.steps(large.page, Wechat(Path("none")), KnownPlaces()))
     assert len(steps) > len(list(cascade._whole(large)))
 
 

@@ -7,7 +7,7 @@ import pytest
 from scraper.capture import completeness
 from scraper.capture.infer import tallies
 from scraper.capture.observe.received import Manifest, Observations
-from scraper.capture.observe.recognise import Object
+from scraper.capture.observe.recognise import DicomObject
 from scraper.capture.request import dicomweb
 from scraper.core.evidence import Evidence
 from scraper.core.model import Captured, Header, Instance, Series
@@ -119,7 +119,7 @@ def caught(folder, *came: tuple[str, str]) -> Observations:
     """Objects, each by its own UID and its series'."""
     found = Observations(folder)
     for uid, series_uid in came:
-        found.objects[uid] = Object(folder / uid, Header(uid, "1.2.840.10008.5.1.4.1.1.2", series_uid, STUDY, ""))
+        found.objects[uid] = DicomObject(folder / uid, Header(uid, "1.2.840.10008.5.1.4.1.1.2", series_uid, STUDY, ""))
     return found
 
 

@@ -24,8 +24,8 @@ from scraper.contract import (
     SiteChanged,
     Study,
     StudyGone,
-    every,
-    gone,
+    iterate,
+    refusal_error,
     route,
 )
 from scraper.session.http.encode import page_headers
@@ -127,7 +127,7 @@ def test_a_refusal_that_is_judged_by_the_provider_is_not_raised():
     ("words", "error"), [("二维码已失效", LinkExpired), ("查无此检查", NoSuchStudy), ("无权下载", DownloadNotPermitted)]
 )
 def test_words_that_say_nothing_of_the_share_mean_what_the_provider_says(words, error):
-    assert type(gone(words, or_else=DownloadNotPermitted)) is error
+    assert type(refusal_error(words, or_else=DownloadNotPermitted)) is error
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ class Doors(Provider):
 async def test_each_kind_of_link_has_its_method(path, key):
     matched = Doors.reads(ShareLink(f"https://film.aurora.test{path}"))
     assert matched is not None
-    found = [series async for series in every(Doors().discover(matched, None))]
+    found = [series async for series in iterate(Doors().discover(matched, None))]
     assert [series.key for series in found] == [key]
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from scraper.capture.observe.copies import Copies
 from scraper.capture.observe.pictures import Pictures, side
 from scraper.capture.observe.received import Observations
-from scraper.capture.observe.recognise import Object
+from scraper.capture.observe.recognise import DicomObject
 from scraper.core.model import Captured, Header, Instance, Series
 from scraper.session.browser.traffic import Exchange
 
@@ -19,10 +19,10 @@ SERIES = "1.2.3.4.5"
 LOSSLESS, LOSSY = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.50"
 
 
-def copy(folder, name, uid="1.2.3.4.5.1", side=64, syntax=LOSSLESS, size=100) -> Object:
+def copy(folder, name, uid="1.2.3.4.5.1", side=64, syntax=LOSSLESS, size=100) -> DicomObject:
     path = folder / name
     path.write_bytes(name.encode().ljust(size, b"\0"))
-    return Object(path, Header(uid, "1.2", SERIES, "1.2.3.4", syntax, rows=side, columns=side))
+    return DicomObject(path, Header(uid, "1.2", SERIES, "1.2.3.4", syntax, rows=side, columns=side))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_verdicts_1_the_same_bytes_twice_are_no_pair(tmp_path):
     copies, known = Copies(), copy(tmp_path, "a")
     other = tmp_path / "b"
     other.write_bytes(known.path.read_bytes())
-    copies.better(known, Object(other, known.header))
+    copies.better(known, DicomObject(other, known.header))
     assert not copies.lesser
 
 

@@ -24,7 +24,7 @@ from pydicom.tag import Tag
 from fixtures.dicom import chest_ct, retagged
 from scraper.core.errors import UsageError
 from scraper.core.settings import BurnedIn, Retain
-from scraper.export import Target, Wanted, export
+from scraper.export import ExportOptions, Target, export
 from scraper.export.deidentify import Deidentification
 from scraper.export.persons import Persons, key_of, pseudonyms_of, shifted_date
 from scraper.export.profile import OF_BIRTH, Action, cleaned, retained, table
@@ -46,7 +46,7 @@ def files(folder: Path, **datasets: bytes) -> Path:
 
 
 async def copies(folder: Path, output: Path, **chosen) -> list[Dataset]:
-    made = await export(folder, Target.ZIP, output, Wanted(Deidentification(key=KEY, **chosen)))
+    made = await export(folder, Target.ZIP, output, ExportOptions(Deidentification(key=KEY, **chosen)))
     with zipfile.ZipFile(made.path) as archive:
         names = [name for name in archive.namelist() if name.endswith(".dcm")]
         return [dcmread(BytesIO(archive.read(name))) for name in names]
@@ -239,7 +239,7 @@ async def test_nothing_planted_is_found_in_any_byte(target, tmp_path):
         data[f"王小明_{place}"] = buffer.getvalue()
     folder = files(tmp_path / "20240229_CT_王小明", **data)
     (folder / "study.json").write_text(json.dumps({"patient": "王小明"}, ensure_ascii=False), encoding="utf-8")
-    made = await export(folder, target, tmp_path / "out", Wanted(Deidentification(key=KEY)))
+    made = await export(folder, target, tmp_path / "out", ExportOptions(Deidentification(key=KEY)))
     assert made.files
     needles = [word.encode(code) for word in WORDS for code in ("utf-8", "gb18030", "utf-16-le")]
     needles += [
@@ -276,7 +276,7 @@ async def test_a_hundred_people_leave_no_trace_in_table_and_manifest(target, tmp
         files(tmp_path / "studies" / f"{day:%Y%m%d}_CT_{name}", **{f"{surname}_{identity}": buffer.getvalue()})
         needles += [word.encode(code) for word in (name, identity) for code in ("utf-8", "gb18030", "utf-16-le")]
         needles += [surname.encode(), root.encode()]  # a shifted date may be another person's true one
-    made = await export(tmp_path / "studies", target, tmp_path / "out", Wanted(Deidentification(key=KEY)))
+    made = await export(tmp_path / "studies", target, tmp_path / "out", ExportOptions(Deidentification(key=KEY)))
     found = leaves_of(made.path)
     assert any(name.endswith((".csv", ".dcm")) for name in found)
     assert any("manifest" in name for name in found)
@@ -293,7 +293,7 @@ async def test_a_file_that_still_tells_is_not_taken_along(tmp_path):
     at = data.rfind(b"\xe0\x7f\x10\x00") + 64
     data[at : at + len(name)] = name  # in the pixels themselves
     folder = files(tmp_path / "in", one=bytes(data), two=STUDY.images[1].data)
-    made = await export(folder, Target.ZIP, tmp_path / "out.zip", Wanted(Deidentification(key=KEY)))
+    made = await export(folder, Target.ZIP, tmp_path / "out.zip", ExportOptions(Deidentification(key=KEY)))
     assert {problem.code for problem in made.problems} == {"identity-not-removed"}
     assert made.exit_code == 7
 
@@ -314,10 +314,10 @@ def ultrasound(**more) -> bytes:
 
 async def test_images_that_may_show_text_are_left_out_or_blanked_as_the_user_wants(tmp_path):
     folder = files(tmp_path / "in", us=ultrasound(), sc=retagged(STUDY.images[1], Modality="SC"))
-    unchanged = await export(folder, Target.ZIP, tmp_path / "1.zip", Wanted(Deidentification(key=KEY)))
+    unchanged = await export(folder, Target.ZIP, tmp_path / "1.zip", ExportOptions(Deidentification(key=KEY)))
     assert [(problem.code, len(problem.instances)) for problem in unchanged.problems] == [("pixels-may-identify", 2)]
     chosen = Deidentification(key=KEY, burned_in=BurnedIn.LEAVE_OUT)
-    left_out = await export(folder, Target.ZIP, tmp_path / "2.zip", Wanted(chosen))
+    left_out = await export(folder, Target.ZIP, tmp_path / "2.zip", ExportOptions(chosen))
     assert [(problem.code, len(problem.instances)) for problem in left_out.problems] == [("pixels-left-out", 2)]
     (ds,) = await copies(folder, tmp_path / "3.zip", burned_in=BurnedIn.BLANK)
     pixels, original = ds.pixel_array, dcmread(BytesIO(IMAGE.data)).pixel_array

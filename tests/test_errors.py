@@ -3,7 +3,7 @@
 import pytest
 
 from scraper.core.errors import LinkExpired, NoSuchStudy, ShareCancelled, StudyGone
-from scraper.core.refusals import gone
+from scraper.core.refusals import refusal_error
 
 CASES = (
     ("分享已过期", LinkExpired),
@@ -21,6 +21,6 @@ CASES = (
 
 @pytest.mark.parametrize(("message", "kind"), CASES)
 def test_a_sites_words(message, kind):
-    error = gone(message, host="film.aurora.test")
+    error = refusal_error(message, host="film.aurora.test")
     assert type(error) is kind
     assert message in str(error)

@@ -19,9 +19,9 @@ from PIL import Image
 import scraper
 from fixtures.dicom import JPEG_2000, chest_ct, retagged
 from scraper.core.errors import NoDicomHere, UsageError
-from scraper.core.settings import Each
+from scraper.core.settings import ExportUnit
 from scraper.dicom import anonymous_header
-from scraper.export import Target, Wanted, export
+from scraper.export import ExportOptions, Target, export
 from scraper.export.companions import MANIFEST, READ_ME
 from scraper.export.contact_sheet import MARK, chosen, draw_sheet, title_of
 from scraper.export.pictures import frames
@@ -271,7 +271,7 @@ async def test_parts_are_no_larger_than_asked_and_hold_everything_together(tmp_p
     (tmp_path / "in").mkdir()
     for number, instance in enumerate(study.instances):
         (tmp_path / "in" / f"{number}.dcm").write_bytes(instance.data)
-    made = await export(tmp_path / "in", Target.ZIP, tmp_path / "out.zip", Wanted(most_bytes=2_500_000))
+    made = await export(tmp_path / "in", Target.ZIP, tmp_path / "out.zip", ExportOptions(most_bytes=2_500_000))
     assert len(made.parts) > 1
     assert [part.name for part in made.parts] == [f"out.part{n}.zip" for n in range(1, len(made.parts) + 1)]
     assert all(part.stat().st_size <= 2_500_000 for part in made.parts)
@@ -283,16 +283,16 @@ async def test_parts_are_no_larger_than_asked_and_hold_everything_together(tmp_p
             assert (manifest["part"], manifest["parts"]) == (number, len(made.parts))
     assert sorted(held) == sorted(instance.data for instance in study.instances)
     with pytest.raises(UsageError):
-        await export(tmp_path / "in", Target.ZIP, tmp_path / "out.zip", Wanted(most_bytes=2_500_000))
+        await export(tmp_path / "in", Target.ZIP, tmp_path / "out.zip", ExportOptions(most_bytes=2_500_000))
 
 
-@pytest.mark.parametrize(("each", "count"), first_of([(Each.STUDY, 3), (Each.PATIENT, 2)]), ids=str)
+@pytest.mark.parametrize(("each", "count"), first_of([(ExportUnit.STUDY, 3), (ExportUnit.PATIENT, 2)]), ids=str)
 async def test_one_export_a_study_or_a_patient(each, count, tmp_path):
     (tmp_path / "in").mkdir()
     for place, (patient, uid) in enumerate((("A", "1.2.1"), ("A", "1.2.2"), ("B", "1.2.3"))):
         data = retagged(STUDY.images[place], PatientID=patient, PatientName=f"患者{patient}", StudyInstanceUID=uid)
         (tmp_path / "in" / f"{place}.dcm").write_bytes(data)
-    made = await export(tmp_path / "in", Target.ZIP, tmp_path / "out", Wanted(each=each))
+    made = await export(tmp_path / "in", Target.ZIP, tmp_path / "out", ExportOptions(each=each))
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert (len(names), made.files) == (count, 3)
     assert all(name.startswith(("A_患者A", "B_患者B")) and name.endswith(".zip") for name in names)

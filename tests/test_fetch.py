@@ -2,19 +2,22 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fixtures.dicom import SyntheticStudy, chest_ct
-from scraper.core.errors import SiteUnreachable
+from scraper.core.errors import NothingNew, SiteUnreachable
 from scraper.core.model import Origin, Result, Status
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from scraper.core.timings import Timings
 from scraper.download import retry
+from scraper.session.hold import Hold
 from scraper.session.http.pace import RECOVER_AFTER, Pace
+from scraper.session.patience import Patience
 from scraper.testing import Silent, compare, nobody
-from tests.aurora import LINK, Fault, Site, serving
+from tests.aurora import ASKS, LINK, PHONE, Fault, Site, serving
 
 pytestmark = pytest.mark.usefixtures("plugged_in")
 
@@ -211,6 +214,106 @@ async def test_an_overloaded_host_is_asked_half_as_much_at_once_and_slowly_more_
     for _ in range(2 * RECOVER_AFTER):
         pace.went_well("film.aurora.test")
     assert await most_at_once() == 3
+
+
+async def test_nothing_starts_in_a_pause_and_what_is_under_way_ends():
+    pace, begun, ended = Pace(2, None), 0, 0
+    gate = asyncio.Event()
+
+    async def ask() -> None:
+        nonlocal begun, ended
+        async with pace.turn("film.aurora.test"):
+            begun += 1
+            await gate.wait()
+        ended += 1
+
+    async def turns() -> None:
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(6):
+            group.create_task(ask())
+        await turns()
+        pace.hold.begin()
+        gate.set()
+        await turns()
+        assert (begun, ended) == (2, 2)
+        pace.hold.end()
+    assert (begun, ended) == (6, 6)
+
+
+async def test_a_pause_is_no_waiting_for_the_site():
+    hold = Hold()
+    patience = Patience(0.05, "film.aurora.test", hold)
+    async with patience.bounded():
+        hold.begin()
+        await asyncio.sleep(0.2)
+        assert not patience.is_over
+        hold.end()
+    with pytest.raises(NothingNew):
+        async with patience.bounded():
+            await asyncio.sleep(60)
+
+
+async def test_a_clock_stands_still_in_a_pause():
+    hold = Hold()
+    hold.begin()
+    before = hold.clock()
+    await asyncio.sleep(0.02)
+    assert hold.clock() == before
+    hold.end()
+    assert hold.clock() < before + 0.02
+
+
+class PausedAfter(Silent):
+    """Calls something once so many instances have arrived."""
+
+    def __init__(self, count: int, then: Callable[[], None]) -> None:
+        super().__init__()
+        self.count, self.then = count, then
+
+    def arrived(self, series: str, *, reused: bool) -> None:
+        self.count -= 1
+        if not self.count:
+            self.then()
+
+
+async def test_a_paused_run_goes_on_with_the_answers_that_it_had(study, tmp_path):
+    from scraper.pipeline.run import Run
+
+    site, asked = site_of(study), []
+    site.answers_at_most = 4
+    paused = asyncio.Event()
+
+    def ask(question, host, picture):
+        asked.append(question.name)
+        return PHONE
+
+    def pause() -> None:
+        run.hold.begin()
+        paused.set()
+
+    async with serving(site):
+        rows = tuple(ConnectTo.parse(row) for row in site.connect_to)
+        options = {"browser": BrowserUse.NEVER, "timings": QUICK, "interactive": True, "jobs": 2}
+        settings = Settings(output=tmp_path, connect_to=rows, timeout_s=1.0, **options)
+        async with Run(settings, PausedAfter(4, pause), ask) as run:
+            grabbing = asyncio.create_task(run.grab(ASKS))
+            await paused.wait()
+            site.answers_at_most = None  # what is under way comes to its end
+            while site.in_flight:  # noqa: ASYNC110  # the site has a number, no event
+                await asyncio.sleep(0.01)
+            requests = sum(site.requests.values())
+            site.token += 1  # the session lapses meanwhile
+            await asyncio.sleep(0.05)
+            assert sum(site.requests.values()) == requests
+            assert not grabbing.done()
+            run.hold.end()
+            result = await grabbing
+    assert result.status is Status.COMPLETE
+    assert asked == ["phone_last4"]
+    compare(tmp_path, site.originals, Origin.ORIGINAL)
 
 
 async def test_the_rate_is_kept(study, tmp_path):

@@ -74,10 +74,10 @@ def test_a_study_is_one_study_with_real_geometry():
 
 def test_a_study_can_be_broken():
     series = STUDY.series[1]
-    gone, cut, *_ = (instance.sop_instance_uid for instance in series.instances)
-    broken = STUDY.without(gone).with_data(cut, truncated(series.instances[1]))
+    absent, cut, *_ = (instance.sop_instance_uid for instance in series.instances)
+    broken = STUDY.without(absent).with_data(cut, truncated(series.instances[1]))
     assert len(broken.instances) == len(STUDY.instances) - 1
-    assert gone not in broken.by_uid
+    assert absent not in broken.by_uid
     assert STUDY.by_uid[cut].data.startswith(broken.by_uid[cut].data)
     assert broken.by_uid[cut].data != STUDY.by_uid[cut].data
     another = pydicom.dcmread(BytesIO(retagged(series.instances[0], StudyInstanceUID="1.2.3", Rows=8)))

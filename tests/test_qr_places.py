@@ -13,7 +13,7 @@ from scraper.source import pages
 from scraper.source.qr import cascade
 from scraper.source.qr import reader as qr
 from scraper.source.qr.engines import Wechat
-from scraper.source.qr.suspects import MOST, Known, places
+from scraper.source.qr.suspects import MOST, KnownPlaces, places
 
 LINK = "https://film.aurora.test/s/Ab12Cd34"
 FOLLOW = "http://weixin.qq.com/r/AbCdEfGh"
@@ -43,7 +43,7 @@ def holds(box: tuple[int, int, int, int], left: int, top: int, edge: int) -> boo
 @pytest.mark.parametrize("scale", [1.0, 2.0])
 def test_a_suspect_comes_first_and_a_code_that_was_read_not_at_all(scale):
     grey = page((FOLLOW, 200, 200, 300), (LINK, 1500, 1100, 300))
-    known = Known(
+    known = KnownPlaces(
         read=(square(round(200 / scale), round(200 / scale), round(300 / scale)),),
         suspects=(square(round(1500 / scale), round(1100 / scale), round(300 / scale)),),
     )
@@ -54,14 +54,14 @@ def test_a_suspect_comes_first_and_a_code_that_was_read_not_at_all(scale):
 
 
 def test_without_a_hint_every_lively_place_is_one():
-    boxes, suspected = places(page((FOLLOW, 200, 200, 300), (LINK, 1500, 1100, 300)), Known(), 1.0)
+    boxes, suspected = places(page((FOLLOW, 200, 200, 300), (LINK, 1500, 1100, 300)), KnownPlaces(), 1.0)
     assert suspected == 0
     assert any(holds(box, 200, 200, 300) for box in boxes)
     assert any(holds(box, 1500, 1100, 300) for box in boxes)
 
 
 def test_a_suspect_that_is_no_place_is_left_out():
-    known = Known(suspects=((), square(-50, -50, 8), square(5000, 5000, 100), *(square(9, 9, 200),) * 9))
+    known = KnownPlaces(suspects=((), square(-50, -50, 8), square(5000, 5000, 100), *(square(9, 9, 200),) * 9))
     boxes, suspected = places(page(), known, 1.0)
     assert suspected <= 1
     assert len(boxes) <= MOST
@@ -70,7 +70,7 @@ def test_a_suspect_that_is_no_place_is_left_out():
 def test_a_patch_whose_code_was_read_is_not_searched_again(tmp_path):
     Image.fromarray(page((FOLLOW, 200, 200, 300), size=(1800, 1500))).save(tmp_path / "one.png")
     (item,) = pages.pages(tmp_path / "one.png")
-    steps = list(cascade.steps(item, Wechat(tmp_path), Known()))
+    steps = list(cascade.steps(item, Wechat(tmp_path), KnownPlaces()))
     seen = [step() for step in steps]
     assert seen[0].found
     assert [found.text for look in seen for found in look.found].count(FOLLOW) <= len(steps) / 2

@@ -11,7 +11,7 @@ import segno
 from PIL import Image
 
 from scraper.source.qr import reader as qr
-from scraper.source.qr.engines import Found, Seen
+from scraper.source.qr.engines import EngineResult, FoundCode
 from scraper.source.qr.payload_text import as_text
 
 CHINESE = (
@@ -89,10 +89,10 @@ def test_a_broken_code_beside_one_in_chinese(tmp_path):
 def test_one_code_that_two_engines_read_in_two_scripts_is_one(tmp_path):
     square, far = ((0, 0), (90, 0), (90, 90), (0, 90)), ((400, 0), (490, 0), (490, 90), (400, 90))
     search = qr._Search(never)
-    search.take(1, Seen((Found("ﾃﾞｻﾞｲﾝ QR", "QRCode", square),)))
-    search.take(1, Seen((Found("蹬靼翌QR", "QRCode", square), Found("蹬靼翌QR", "QRCode", far))))
-    search.take(2, Seen((Found("蹬靼翌QR", "QRCode", square),)))
-    search.take(1, Seen((Found("蹬靼翌QR2", "QRCode", square),)))
+    search.take(1, EngineResult((FoundCode("ﾃﾞｻﾞｲﾝ QR", "QRCode", square),)))
+    search.take(1, EngineResult((FoundCode("蹬靼翌QR", "QRCode", square), FoundCode("蹬靼翌QR", "QRCode", far))))
+    search.take(2, EngineResult((FoundCode("蹬靼翌QR", "QRCode", square),)))
+    search.take(1, EngineResult((FoundCode("蹬靼翌QR2", "QRCode", square),)))
     assert [(code.text, code.page, code.polygon) for code in search.codes.values()] == [
         ("ﾃﾞｻﾞｲﾝ QR", 1, square),
         ("蹬靼翌QR", 1, far),

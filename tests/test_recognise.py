@@ -9,7 +9,7 @@ import tarfile
 import pytest
 
 from fixtures.dicom import chest_ct
-from scraper.capture.observe.recognise import Broken, Object, Recogniser
+from scraper.capture.observe.recognise import BrokenPackage, DicomObject, Recogniser
 
 FILES = [instance.data for instance in chest_ct(slices=3, size=32, seed=12).images[:3]]
 
@@ -36,7 +36,7 @@ def headed(form: str, *, own: bool = False, before: bytes = b"") -> bytes:
 def test_objects_of_one_answer(body, there, tmp_path):
     number = itertools.count()
     found = list(Recogniser(lambda: tmp_path / f"{next(number)}").scan(body))
-    assert all(isinstance(item, Object) for item in found)
+    assert all(isinstance(item, DicomObject) for item in found)
     assert [item.path.read_bytes() for item in found] == there
 
 
@@ -59,7 +59,7 @@ def test_a_tar_is_taken_apart(pack, tmp_path):
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
     found = list(Recogniser(lambda: tmp_path / f"{next(number)}").scan(pack(out.getvalue())))
-    assert [piece.path.read_bytes() for piece in found if isinstance(piece, Object)] == list(FILES)
+    assert [piece.path.read_bytes() for piece in found if isinstance(piece, DicomObject)] == list(FILES)
 
 
 def test_a_tar_that_is_cut_off_is_broken_and_its_sound_part_is_kept(tmp_path):
@@ -71,4 +71,4 @@ def test_a_tar_that_is_cut_off_is_broken_and_its_sound_part_is_kept(tmp_path):
             archive.addfile(about, io.BytesIO(data))
     cut = out.getvalue()[: len(FILES[0]) + 2000]
     found = list(Recogniser(lambda: tmp_path / f"{next(number)}").scan(cut))
-    assert [type(piece) for piece in found] == [Object, Broken]
+    assert [type(piece) for piece in found] == [DicomObject, BrokenPackage]

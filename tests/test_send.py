@@ -33,7 +33,7 @@ from scraper.core.messages import words_of
 from scraper.core.settings import Language, Settings
 from scraper.dicom.outgoing import keyword_of
 from scraper.send import Sent, send, target_of
-from scraper.send.run import Wishes
+from scraper.send.run import SendOptions
 from scraper.testing import first_of
 from tests.test_cli import cloudfilm
 
@@ -57,9 +57,9 @@ def folder(tmp_path) -> Path:
     return made
 
 
-async def sent(folder: Path, target: str, *, settings: Settings | None = None, **wishes) -> Sent:
+async def sent(folder: Path, target: str, *, settings: Settings | None = None, **options) -> Sent:
     chosen = settings or Settings(timeout_s=20)
-    return await send([folder], target_of(target, insecure=chosen.insecure), chosen, Wishes(**wishes))
+    return await send([folder], target_of(target, insecure=chosen.insecure), chosen, SendOptions(**options))
 
 
 class SmallArchive:

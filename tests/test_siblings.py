@@ -5,7 +5,7 @@ import json
 import pytest
 
 from scraper.capture.infer import siblings, single_request
-from scraper.capture.infer.list_index import Image
+from scraper.capture.infer.list_index import KnownImage
 from scraper.capture.infer.preparation import preparations, staging
 from scraper.capture.infer.volatile import VolatileParts
 from scraper.capture.observe import correlate
@@ -44,17 +44,19 @@ def traffic(*lists: tuple[str, object]) -> tuple[list[Manifest], list[Exchange]]
     return manifests, [Exchange(f"{SITE}/v?code=film01", "document"), *exchanges]
 
 
-def expected(*given) -> siblings.Expected:
+def expected(*given) -> siblings.ExpectedImages:
     """All counts, and the most that one list misses."""
     rows = siblings.expected(*given)
     most = max(
-        rows, key=lambda row: (len(row.absent), sum(count or 0 for _, count in row.absent)), default=siblings.Expected()
+        rows,
+        key=lambda row: (len(row.absent), sum(count or 0 for _, count in row.absent)),
+        default=siblings.ExpectedImages(),
     )
-    return siblings.Expected(siblings.counts_of(rows), most.absent)
+    return siblings.ExpectedImages(siblings.counts_of(rows), most.absent)
 
 
-def came(series: str, *numbers: int, path: str = "/i?t=9f&id={}", name: str = "") -> list[Image]:
-    return [Image(ids(series)[n], f"1.2.{series}", SITE + path.format(ids(series)[n]), name) for n in numbers]
+def came(series: str, *numbers: int, path: str = "/i?t=9f&id={}", name: str = "") -> list[KnownImage]:
+    return [KnownImage(ids(series)[n], f"1.2.{series}", SITE + path.format(ids(series)[n]), name) for n in numbers]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_verdicts_a1_lists_of_other_things_expect_nothing():
     }
     manifests, exchanges = traffic(("/H00002/config", others))
     image_counts = expected(manifests, exchanges, came(A, 0, path=f"/H00002/{A}/{{}}.dcm"))
-    assert image_counts == siblings.Expected()
+    assert image_counts == siblings.ExpectedImages()
 
 
 @pytest.mark.parametrize("value", [NESTED, PLAIN, FLAT], ids=["nested", "plain", "flat"])

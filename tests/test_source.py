@@ -94,7 +94,7 @@ def test_a_link_in_a_text_is_the_link_and_its_password_is_kept(tmp_path):
 )
 def test_a_link_in_a_text_is_never_taken_for_a_clean_one(texts, chosen):
     for order in (texts, texts[::-1]):
-        codes = [(qr.Code(text, "QRCode", ()), catalogue.meaning(text, "QRCode")) for text in order]
+        codes = [(qr.Code(text, "QRCode", ()), catalogue.classify(text, "QRCode")) for text in order]
         assert candidates.choose(codes).films[:1] == ((chosen,) if chosen else ())
 
 

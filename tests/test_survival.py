@@ -158,8 +158,8 @@ async def test_a_proxy_that_dies_is_named_and_the_next_one_goes_on(study, tmp_pa
         result = await grab(tmp_path, proxy=proxy)
         assert (result.status, result.exit_code) == (Status.INCOMPLETE, 7)
         assert 0 < result.counts.saved < len(site.originals)
-        gone = await grab(tmp_path / "another", proxy=proxy)
-        assert gone.exit_code == 9
+        unreachable = await grab(tmp_path / "another", proxy=proxy)
+        assert unreachable.exit_code == 9
         await line.mend()
         again = await grab(tmp_path, proxy=proxy)
     assert again.status is Status.COMPLETE

@@ -1,3 +1,5 @@
+"""What the tap copies of a browser's responses, and how they are kept: whole, streamed, on the disk."""
+
 import asyncio
 import errno
 from pathlib import Path
@@ -8,7 +10,7 @@ from scraper.core.disk import disk_errors
 from scraper.core.errors import DiskFull, NotWritable, SiteChanged, SiteUnreachable
 from scraper.core.reasons import Reason
 from scraper.core.settings import Settings
-from scraper.session.browser import tap, traffic
+from scraper.session.browser import copy_rules, tap, traffic
 from scraper.session.browser.tap import Tap, TargetClosed
 from scraper.session.browser.traffic import WEBSOCKET_OUT, Exchange, Traffic
 
@@ -179,7 +181,7 @@ async def test_bodies_are_copied_and_let_go(event, empty):
 
 PIECES = [{"data": "YWJj", "base64Encoded": True, "eof": False}, {"data": "d", "eof": True}]
 PACKAGE = paused(content_type="application/zip")
-HUGE = paused(content_length=str(tap.WHOLE + 1))
+HUGE = paused(content_length=str(copy_rules.WHOLE + 1))
 
 
 @pytest.mark.parametrize("event", [PACKAGE, HUGE, paused(content_disposition="attachment")])

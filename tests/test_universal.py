@@ -1,3 +1,5 @@
+"""The universal capture over viewers of no product, and over real ones: OHIF and dwv in front of Orthanc."""
+
 import pytest
 
 from fixtures import dwv, ohif, orthanc

@@ -472,11 +472,11 @@ def disc(folder, tmp_path, run):
 def test_verdicts_c23_a_record_without_its_file_is_missing(disc, run):
     whole = run("verify", disc, "--json")
     assert (whole.code, whole.json["instances"]["expected"]) == (0, 13)
-    gone = next(path for path, record in on_the_disc(disc).items() if record.DirectoryRecordType == "IMAGE")
-    gone.unlink()
+    removed = next(path for path, record in on_the_disc(disc).items() if record.DirectoryRecordType == "IMAGE")
+    removed.unlink()
     output = run("verify", disc, "--json")
     assert (output.code, output.json["instances"]["expected"], output.json["instances"]["saved"]) == (7, 13, 12)
-    assert output.codes["dicomdir-missing"] == [gone.relative_to(disc).as_posix()]
+    assert output.codes["dicomdir-missing"] == [removed.relative_to(disc).as_posix()]
 
 
 def test_verdicts_c23_the_last_image_and_a_whole_series_are_missed_too(disc, run):

@@ -20,12 +20,13 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 from fixtures.dicom import JPEG_LS, NATIVE, chest_ct, retagged
 from scraper.core.errors import NoDicomHere, NothingToSee, UsageError
 from scraper.core.settings import Language
-from scraper.export import Target, Wanted, export
+from scraper.export import ExportOptions, Target, export
 from scraper.export.view import view
 from scraper.session.browser import find_browser
 from scraper.testing import first_of
 from scraper.verify import Inspector
-from scraper.viewer import Viewed, preview_study, view_study, write_page
+from scraper.viewer import ViewedSeries, preview_study, view_study, write_page
+from scraper.viewer.frames import _percentiles
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 SIZE, SLICES = 96, 12
@@ -133,6 +134,51 @@ async def test_a_known_value_at_a_known_place_and_window(tmp_path, options, scri
         assert page.asked == [made.path.as_uri()]
 
 
+COUNTING = """async () => {
+  const [index, words] = ["index", "words"].map((id) => JSON.parse(document.getElementById(id).textContent));
+  index.series = [{ ...index.series[0], first: 0, count: 100, volume: null, positions: null, orientations: null, files: null }];
+  const facts = { kind: "grey8", rows: 2, columns: 2, as_is: true, aspect: 1, slope: 1, intercept: 0, signed: false,
+    inverted: false, low: 0, high: 3, least: 0, most: 3, windows: [], function: "" };
+  const head = new TextEncoder().encode(JSON.stringify(facts)), frame = new Uint8Array(8 + head.length);
+  new DataView(frame.buffer).setUint32(0, head.length, true);
+  frame.set(head, 4);
+  document.getElementById("viewer").replaceChildren();
+  window.asked = [];
+  const load = (number) => new Promise((done) => window.asked.push({ number, come: () => done(frame) }));
+  window.counting = window.cloudfilmViewer(document.getElementById("viewer"), { index, words, language: "en", load });
+}"""
+
+
+async def test_what_is_looked_at_comes_before_what_may_be(tmp_path):
+    made = await view(saved(chest_ct(slices=5, size=64), tmp_path / "study"), tmp_path / "index.html", Language.EN)
+
+    async def asked(page, count):
+        await page.wait_for_function("count => asked.length >= count", arg=count, timeout=60_000)
+        return await page.evaluate("asked.map(({ number }) => number)")
+
+    async with opened(made.path) as page:
+        await page.evaluate(COUNTING)
+        assert await asked(page, 1) == [50]
+        await page.evaluate("asked[0].come()")
+        assert await asked(page, 4) == [50, 51, 52, 49]  # ahead, and not more at once
+        await page.locator(".pane canvas").focus()
+        await page.keyboard.press("PageDown")
+        await page.evaluate("asked[1].come()")
+        assert (await asked(page, 5))[4] == 60
+        await page.evaluate("asked[4].come()")
+        assert (await asked(page, 6))[5] == 61  # what was ahead of the old place is forgotten
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16])
+def test_percentiles_are_those_of_numpy(dtype):
+    dice = np.random.default_rng(5)
+    limits = np.iinfo(dtype)
+    for shape in ((1, 1), (2, 3), (64, 64)):
+        samples = dice.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+        assert np.allclose(_percentiles(samples), np.percentile(samples, (1, 99)))
+    assert _percentiles(np.full((4, 4), -7, np.int16)) == (-7, -7)
+
+
 async def test_planes_are_cut_from_the_slices(tmp_path):
     study = chest_ct(slices=SLICES, size=SIZE)
     made = await view(saved(study, tmp_path / "study"), tmp_path / "index.html", Language.EN)
@@ -163,7 +209,7 @@ async def test_a_large_study_lies_in_parts_beside_its_page(tmp_path):
     (tmp_path / "out").mkdir()
     paths = tuple(sorted((files / "002").iterdir()))
     async with Inspector() as inspector:
-        listed = await view_study([Viewed(2, "", paths)], inspector)
+        listed = await view_study([ViewedSeries(2, "", paths)], inspector)
         made = await write_page(listed, tmp_path / "out" / "index.html", Language.ZH, inspector, most_in_page=20_000)
     assert made.parts
     async with opened(made.path) as page:
@@ -185,10 +231,10 @@ async def test_a_preview_reads_the_middle_file_of_each_series_and_of_few_series(
             path.write_bytes(b"")  # whoever reads it finds nothing
     alone = tmp_path / "alone.dcm"
     alone.write_bytes(middle.read_bytes())
-    many = [Viewed(number, "", (alone,) if number <= 24 else (paths[0],)) for number in range(3, 40)]
+    many = [ViewedSeries(number, "", (alone,) if number <= 24 else (paths[0],)) for number in range(3, 40)]
     async with Inspector() as inspector:
-        preview = await preview_study([Viewed(2, "5mm", paths), *many], inspector)
-        whole = await view_study([Viewed(2, "5mm", paths)], inspector)
+        preview = await preview_study([ViewedSeries(2, "5mm", paths), *many], inspector)
+        whole = await view_study([ViewedSeries(2, "5mm", paths)], inspector)
     first = preview.index["series"][0]
     assert (first["count"], first["rows"], first["modality"]) == (len(paths), SIZE, "CT")
     assert first["volume"] is None  # of one place nothing is said about the others
@@ -321,10 +367,10 @@ def test_the_command(tmp_path):
 async def test_a_zip_and_a_cd_hold_the_page(tmp_path):
     study = chest_ct(slices=5, size=SIZE, localizers=0)
     folder = saved(study, tmp_path / "study")
-    packed = await export(folder, Target.ZIP, tmp_path / "a.zip", Wanted(page=Language.ZH))
+    packed = await export(folder, Target.ZIP, tmp_path / "a.zip", ExportOptions(page=Language.ZH))
     with zipfile.ZipFile(packed.path) as archive:
         archive.extractall(tmp_path / "unpacked")
-    disc = await export(folder, Target.DICOMDIR, tmp_path / "cd", Wanted(page=Language.ZH))
+    disc = await export(folder, Target.DICOMDIR, tmp_path / "cd", ExportOptions(page=Language.ZH))
     assert (disc.path / "DICOMDIR").is_file()
     for page_path in (tmp_path / "unpacked" / "index.html", disc.path / "INDEX.HTM"):
         assert b"cloudfilm view" in page_path.read_bytes()[:2000]
@@ -336,7 +382,11 @@ async def test_a_zip_and_a_cd_hold_the_page(tmp_path):
 async def test_a_page_without_a_name(tmp_path):
     study = chest_ct(slices=5, size=SIZE, localizers=0, dose_report=False)
     made = await export(
-        saved(study, tmp_path / "study"), Target.ZIP, tmp_path / "a.zip", Wanted(page=Language.EN), deidentify=True
+        saved(study, tmp_path / "study"),
+        Target.ZIP,
+        tmp_path / "a.zip",
+        ExportOptions(page=Language.EN),
+        deidentify=True,
     )
     with zipfile.ZipFile(made.path) as archive:
         page = archive.read("index.html").decode()

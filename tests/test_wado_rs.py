@@ -1,3 +1,5 @@
+"""WADO-RS as services answer it: files, or metadata and frames, put together to instances."""
+
 import asyncio
 import io
 import json

@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from fixtures.dicom import chest_ct
+from fixtures.faults import Fault
 from fixtures.sites.shdc import site
 from fixtures.sites.tdcloud import site as tdcloud
 from fixtures.world import World
@@ -116,6 +117,9 @@ WORDS = {
 }
 
 
+BUTTONS = {"zh": ("暂停", "已暂停", "继续", "归档系统"), "en": ("Pause", "Paused", "Go on", "archive")}
+
+
 @pytest.mark.parametrize("language", ["zh", pytest.param("en", marks=pytest.mark.thorough)])
 def test_from_a_dropped_photo_to_a_zip(tmp_path, language):
     asks, refused, complete, made = WORDS[language]
@@ -211,22 +215,43 @@ def test_a_person_reads_the_captcha(tmp_path):
         says(page, ".verdict", "完整")
 
 
-@pytest.mark.parametrize("width", [400, pytest.param(1200, marks=pytest.mark.thorough)])
-def test_axe_finds_nothing(tmp_path, width):
+@pytest.mark.parametrize(
+    ("language", "width"),
+    [
+        ("zh", 400),
+        pytest.param("zh", 1200, marks=pytest.mark.thorough),
+        pytest.param("en", 400, marks=pytest.mark.thorough),
+        pytest.param("en", 1200, marks=pytest.mark.thorough),
+    ],
+)
+def test_axe_finds_nothing(tmp_path, language, width):
     if not AXE.is_file():
         pytest.skip("axe-core is not there: tools/setup.py fetches it")
+    asks, _, complete, _ = WORDS[language]
+    pause, paused, go_on, archive = BUTTONS[language]
     with (
-        World(site.ShdcSite(chest_ct(slices=5, size=64))) as world,
-        window(tmp_path, world) as started,
+        World(site.ShdcSite(chest_ct(slices=40, size=64))) as world,
+        window(tmp_path, world, language) as started,
         browser_page(started.address, width=width) as page,
     ):
+        world.faults.plan("/rawdata/", Fault.SLOW, 1000)  # until it is paused
         drop(page, PHOTO)
-        says(page, ".doing", "需要您填写")
+        says(page, ".doing", asks)
         found = faults(page)
         page.fill(".ask input", site.SECURITY_CODE)
         page.press(".ask input", "Enter")
-        says(page, ".verdict", "完整")
+        page.click(f".card button:has-text('{pause}')")
+        says(page, ".doing", paused)
         found += faults(page)
+        world.faults.clear()
+        page.click(f".card button:has-text('{go_on}')")
+        says(page, ".verdict", complete)
+        found += faults(page)
+        page.click(".study summary")
+        page.click(f".study button:has-text('{archive}')")
+        page.fill("dialog input", "https://archive.test/studies")
+        found += faults(page)
+        page.keyboard.press("Escape")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.click(".card .row .main:visible")
         page.wait_for_selector("#viewer canvas[data-shown]")

@@ -69,6 +69,57 @@ def test_a_reload_in_the_middle_then_stop_and_go_on(tmp_path):
         assert served.requests.total() - before < count  # what was there was not fetched again
 
 
+@needs_browser
+def test_a_pause_holds_the_fetch_and_goes_on_in_the_same_run(tmp_path):
+    served = site_of(STUDY)
+    served.answers_at_most = 3
+    count = len(STUDY.instances)
+    with (
+        up(served),
+        window(tmp_path, SimpleNamespace(options=["--connect-to", served.connect_to[0]])) as started,
+        browser_page(started.address) as page,
+    ):
+        paste(page, aurora.ASKS)
+        page.fill(".ask input", aurora.PHONE)
+        page.press(".ask input", "Enter")
+        says(page, ".doing", f"已收到 3/{count} 幅")
+        page.click(".card button:has-text('暂停')")
+        says(page, ".doing", "已暂停")
+        under_way = served.asked_for
+        served.answers_at_most = None
+        says(page, ".doing", f"已收到 {under_way}/{count} 幅")
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.reload()
+        says(page, ".doing", "已暂停")
+        assert served.asked_for == under_way < count  # what was under way ended, and nothing followed
+        served.token += 1  # the site forgets the session meanwhile
+        page.click(".card button:has-text('继续')")
+        says(page, ".verdict", "完整")
+        assert page.locator(".ask input").count() == 0  # the person's answer served on
+        assert served.requests["/api/enter"] == 4  # each time without and with it
+
+
+@needs_browser
+@pytest.mark.thorough
+def test_stop_ends_a_paused_run(tmp_path):
+    served = site_of(STUDY)
+    served.answers_at_most = 3
+    with (
+        up(served),
+        window(tmp_path, SimpleNamespace(options=["--connect-to", served.connect_to[0]])) as started,
+        browser_page(started.address) as page,
+    ):
+        paste(page, aurora.LINK)
+        says(page, ".doing", f"已收到 3/{len(STUDY.instances)} 幅")
+        page.click(".card button:has-text('暂停')")
+        says(page, ".doing", "已暂停")
+        page.click(".card button:has-text('停止')")
+        says(page, ".doing", "已停止")
+        served.answers_at_most = None
+        page.click(".card button:has-text('继续')")
+        says(page, ".verdict", "完整")
+
+
 class Clock:
     """Goes on by so many seconds with each look."""
 

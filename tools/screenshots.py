@@ -22,9 +22,11 @@ from pathlib import Path
 
 import segno
 from PIL import Image, ImageDraw, ImageFilter
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from fixtures.dicom import chest_ct
+from fixtures.faults import Fault
+from fixtures.sites.generic_person.site import SLIDE, PersonSite
 from fixtures.sites.shdc import site
 from fixtures.world import World
 from scraper.app.phone_page import page_text
@@ -41,6 +43,11 @@ PHOTO = ROOT / "fixtures" / "report.jpg"
 WIDTHS = {"wide": (1200, 800), "phone": (400, 800)}
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/[\w-]+/")
 EQUAL = ("https://q.one.test/m/8kQz1LmP", "https://e.two.test/c/Jk3f9QwX")
+PAINTED = """() => [...document.querySelectorAll(".list .series")].filter((entry) => !/no picture|无图像/.test(entry.innerText))
+  .every((entry) => { const canvas = entry.querySelector("canvas");
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    return data.some((value, at) => at % 4 < 3 && value); })
+  && !document.querySelector(".viewer .notice").textContent"""  # thumbnails are there, and nothing is read any more
 COLOURS = 96  # of a picture's palette: enough for text, greys and the few small things in green or red
 
 
@@ -74,9 +81,10 @@ def window(folder: Path, world: World, language: str) -> Iterator[str]:
             process.terminate()
 
 
-def walk(camera: Camera, address: str) -> None:
-    """The way of a person from a photo to a zip."""
+def walk(camera: Camera, address: str, world: World) -> None:
+    """The way of a person from a photo to a zip; the hospital is slow while its images are watched as they come."""
     page = camera.page
+    world.faults.plan("/rawdata/", Fault.SLOW, 10_000)
     page.goto(address)
     page.wait_for_selector("h1:not(:empty)")
     camera.take("1-give")
@@ -92,16 +100,21 @@ def walk(camera: Camera, address: str) -> None:
     camera.take("3-refused")
     page.fill(".ask input", site.SECURITY_CODE)
     page.press(".ask input", "Enter")
-    with contextlib.suppress(Exception):  # over before it is seen
-        page.wait_for_selector("progress:visible", timeout=15_000)
-        page.evaluate("document.querySelector('.card').scrollIntoView()")
-        camera.take("4-watch")
+    page.wait_for_function("document.querySelectorAll('.series-list img').length >= 2")
+    page.evaluate("document.querySelector('.card').scrollIntoView()")
+    camera.take("4-watch")
+    page.click(".card button:has-text('暂停'), .card button:has-text('Pause')")
+    page.wait_for_selector(".doing:has-text('已暂停'), .doing:has-text('Paused')")
+    page.evaluate("document.querySelector('.card').scrollIntoView()")
+    camera.take("12-paused")
+    world.faults.clear()
+    page.click(".card button:has-text('继续'), .card button:has-text('Go on')")
     page.wait_for_selector(".verdict.complete")
     page.evaluate("document.querySelector('.card').scrollIntoView()")
     camera.take("5-verdict")
     page.click(".card .row .main:visible")
     page.wait_for_selector("#viewer canvas[data-shown]")
-    page.wait_for_timeout(1500)  # the thumbnails
+    page.wait_for_function(PAINTED)
     camera.take("6-see")
     page.click("#back")
     page.click(".study summary")
@@ -134,6 +147,11 @@ def refusals(camera: Camera) -> None:
     page.fill("#archive-to", "https://archive.hospital.test/dicom-web/studies")
     camera.take("11-archive")
     page.keyboard.press("Escape")
+    page.fill("#text", SLIDE)
+    page.click("#text-form button")
+    page.wait_for_selector(".card:first-child .verdict.failed")
+    page.evaluate("document.querySelector('.card').scrollIntoView()")
+    camera.take("13-by-hand")
 
 
 def blank() -> bytes:
@@ -166,7 +184,7 @@ def look(camera: Camera, page_of_study: Path) -> None:
     page = camera.page
     page.goto(page_of_study.as_uri())
     page.wait_for_selector("canvas[data-shown]")
-    page.wait_for_timeout(1500)  # the thumbnails
+    page.wait_for_function(PAINTED)
     page.select_option(".bar select", "lung")
     camera.take("view-1-lung")
     page.keyboard.press("m")
@@ -199,13 +217,21 @@ def main() -> int:
     return 0
 
 
+def launched(playwright: Playwright, language: Language) -> Browser:
+    """A browser whose own words, as those of a button that chooses a file, are in a language."""
+    words = {Language.ZH: "zh_CN", Language.EN: "en_US"}[language]
+    return playwright.chromium.launch(
+        executable_path=str(find_browser()), args=["--no-sandbox"], env={**os.environ, "LANGUAGE": words}
+    )
+
+
 def take_all(place: Path, hospital: site.ShdcSite, pages: Mapping[Language, Path], only: str | None) -> None:
     """Take the pictures of all languages and widths."""
-    with World(hospital) as world, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(find_browser()), args=["--no-sandbox"])
+    with World(hospital, PersonSite()) as world, sync_playwright() as playwright:
         for language in Language:
             if only not in (None, language.value):
                 continue
+            browser = launched(playwright, language)
             for name, (width, height) in WIDTHS.items():
                 page = browser.new_page(viewport={"width": width, "height": height})
                 page.set_default_timeout(300_000)
@@ -213,10 +239,12 @@ def take_all(place: Path, hospital: site.ShdcSite, pages: Mapping[Language, Path
                 folder = place / f"{language.value}-{name}"
                 folder.mkdir()
                 with window(folder, world, language.value) as address:
-                    walk(camera, address)
+                    walk(camera, address, world)
                 look(camera, pages[language])
                 page.close()
-                print(f"{language.value} {name}")
+                print(f"{language.value} {name}", flush=True)
+            browser.close()
+        browser = launched(playwright, Language.EN)
         take_phone_page(place, browser.new_page(viewport={"width": 400, "height": 1000}))
         take_terminal(browser.new_page(viewport={"width": 760, "height": 370}))
         browser.close()

@@ -3,7 +3,8 @@
 Runs on a bare Python 3.8 or newer, before anything is installed; asks nothing, with or without root and with or
 without a screen. Every step looks first whether its work is done. What can't be had is named, with what its
 absence costs, and the rest goes on; only a missing Python or package index ends it. ``demo`` needs a browser and
-zbar, ``test`` also the DICOM tools of other hands (Orthanc, dcmtk, gdcm, dicom3tools) and the OHIF and dwv viewers;
+zbar, ``test`` also the DICOM tools of other hands (Orthanc, dcmtk, gdcm, dicom3tools), a virtual screen, and the OHIF and
+dwv viewers;
 ``docs`` needs Python packages alone, and adds those of the dependency group ``docs``;
 ``package`` is ``demo`` with what a Linux package is made of.
 """
@@ -32,6 +33,7 @@ TEST_PROGRAMS = {  # Debian's name of the package → a program of it that the t
     "dcmtk": "dcmdump",
     "libgdcm-tools": "gdcmdump",
     "dicom3tools": "dciodvfy",
+    "xvfb": "Xvfb",
 }
 CHROME_DEB = "https://dl.google.com/linux/direct/google-chrome-stable_current_amd64.deb"
 BROWSER_DOWNLOAD_S = 150
@@ -79,11 +81,10 @@ def dicom_tools() -> list[str]:
 
 
 def package_tools() -> str:
-    """A compiler and LAPACK, which keep a Linux package small (packaging/slim.py); returns what is missing."""
+    """A compiler, which keeps a Linux package small (packaging/slim.py); returns what is missing."""
     if sys.platform != "linux":
         return ""
-    lapack = any(Path("/usr/lib").glob("*/lapack/liblapack.so.3"))
-    wanted = {"gcc": shutil.which("cc"), "binutils": shutil.which("strip"), "liblapack3": lapack}
+    wanted = {"gcc": shutil.which("cc"), "g++": shutil.which("c++"), "binutils": shutil.which("strip")}
     missing = [name for name, is_there in wanted.items() if not is_there]
     if not missing or apt(*missing):
         return ""

@@ -17,8 +17,8 @@ from scraper.contract import (
     SiteBusy,
     Study,
     decode_text,
-    gone,
     read,
+    refusal_error,
 )
 
 ERROR = "CMDERROR"
@@ -100,4 +100,4 @@ def _refusal(message: str, session: Session) -> CloudfilmError:
     text = message.removeprefix(ERROR).strip()
     if "timeout" in text.lower():
         return SiteBusy(text, host=session.link.host, why=Reason.REFUSED_FOR_NOW)
-    return gone(text, host=session.link.host)
+    return refusal_error(text, host=session.link.host)

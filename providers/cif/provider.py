@@ -20,7 +20,7 @@ from scraper.contract import (
     Session,
     ShareLink,
     SiteChanged,
-    gone,
+    refusal_error,
 )
 
 API = "/cloudFilmDataLogicApi"
@@ -32,7 +32,7 @@ class CifReply(CheckedReply):
     code: str = Field(alias="status")
 
     def refusal(self) -> CloudfilmError:
-        return gone(self.msg)
+        return refusal_error(self.msg)
 
 
 class OpenedReply(CifReply):
@@ -55,7 +55,7 @@ class Cif(Provider):
     when_asked = "access_code, always"
     serves = "rebuilt: raw frames over the viewer's WebSocket, with its tags"
     deployments = (Deployment("ge.jstumor.jszlyy.com.cn", "江苏省肿瘤医院", "南京"),)
-    marks = (r"/CIF/(?:user/loginAccCode|film)\?(?:[^#]*&)?urlParam=[^&#]+.*",)
+    distinctive_routes = (r"/CIF/(?:user/loginAccCode|film)\?(?:[^#]*&)?urlParam=[^&#]+.*",)
     behind = (r"[^/]+/CIF/.*",)
     example = "http://ge.jstumor.jszlyy.com.cn:8080/CIF/user/loginAccCode?urlParam=AbCdEf0123456789"
 

@@ -34,7 +34,7 @@ class DicomWeb(Provider):
     serves = "Part 10 files as stored; rebuilt from metadata and frames where a service refuses instances"
     verified = "Orthanc with OHIF, 2026-11"
     facts = "DICOM PS3.18; protocol page dicomweb, 2026-11"
-    marks = (rf"(?:/[^?#]*)?/studies/{UID}(?:[/?#].*)?", rf"/(?:[^?#]*#)?{SHOWN.replace('UIDs?', 'UIDs')}")
+    distinctive_routes = (rf"(?:/[^?#]*)?/studies/{UID}(?:[/?#].*)?", rf"/(?:[^?#]*#)?{SHOWN.replace('UIDs?', 'UIDs')}")
     example = "https://viewer.example/viewer?StudyInstanceUIDs=1.2.3&token=eyJ"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Discovered]:

@@ -115,9 +115,9 @@ class StudyListing:
             raise refusal or NoSuchStudy(host=self._session.link.host)
         return rows
 
-    async def _listing(self, row: DataSet) -> _Listing:
+    async def _listing(self, row: DataSet) -> _ListedSeries:
         """One series' instances: listed, else from the study's list, else from the metadata."""
-        made = _Listing(text(row, SERIES_UID), row, dicom_json.number(row, dicomweb.INSTANCES_OF_SERIES))
+        made = _ListedSeries(text(row, SERIES_UID), row, dicom_json.number(row, dicomweb.INSTANCES_OF_SERIES))
         at = dicomweb.series_path(self._uid, made.uid)
         refusal: CloudfilmError | None = None
         try:
@@ -132,13 +132,13 @@ class StudyListing:
             raise refusal
         return made
 
-    async def _add_from_list(self, made: _Listing) -> CloudfilmError | None:
+    async def _add_from_list(self, made: _ListedSeries) -> CloudfilmError | None:
         across = await self._instances_of_study()
         own = [item for item in across.found if text(item, SERIES_UID) == made.uid]
         made.add(_Rows(own, is_whole=across.is_whole and bool(own)))
         return None
 
-    async def _add_from_metadata(self, made: _Listing) -> CloudfilmError | None:
+    async def _add_from_metadata(self, made: _ListedSeries) -> CloudfilmError | None:
         path = f"{dicomweb.series_path(self._uid, made.uid)}/metadata"
         try:
             made.add(_Rows(await _page(self._session, self._service, path, {})), is_metadata=True)
@@ -146,7 +146,7 @@ class StudyListing:
             return err
         return None
 
-    async def _add_from_study(self, listings: list[_Listing]) -> None:
+    async def _add_from_study(self, listings: list[_ListedSeries]) -> None:
         """What the study's own list of instances holds beyond the series' lists, series that were not listed included."""
         across = await self._instances_of_study()
         known = {listing.uid: listing for listing in listings}
@@ -178,7 +178,7 @@ class StudyListing:
         except (SiteChanged, NoSuchStudy, DownloadNotPermitted, SiteUnreachable):
             return _Rows([], is_whole=False)
 
-    def _described(self, listings: list[_Listing], counted: int | None) -> list[Series]:
+    def _described(self, listings: list[_ListedSeries], counted: int | None) -> list[Series]:
         about = self._about
         study = Study(
             self._uid, text(about, "00080020"), "", text(about, "00081030"), dicom_json.person(about, "00100010")
@@ -198,7 +198,7 @@ class StudyListing:
             found[0] = replace(found[0], problems=(*found[0].problems, short))
         return found
 
-    def _series(self, listing: _Listing, study: Study) -> Series:
+    def _series(self, listing: _ListedSeries, study: Study) -> Series:
         service, row = self._service, listing.row
         hidden = (listing.counted or 0) - len(listing.objects)
         problems: tuple[Problem, ...] = ()
@@ -230,7 +230,7 @@ class StudyListing:
 
 
 @dataclass
-class _Listing:
+class _ListedSeries:
     """One series: its row, how many instances the service counts, and those that it names.
 
     ``objects``: SOP Instance UID → its metadata, where that came. ``rows``: what the lists say of it.

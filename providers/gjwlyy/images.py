@@ -15,7 +15,7 @@ from scraper.contract import Session
 
 
 @dataclass
-class Shown:
+class ShownImage:
     """An image that was on the screen. ``path``: its samples; None where they did not come whole."""
 
     selected: Selected
@@ -25,9 +25,9 @@ class Shown:
     decoded: Decoded | None = field(default=None, repr=False)
 
 
-async def collect(screen: EunityScreen, state: State, session: Session) -> dict[str, Shown]:
+async def collect(screen: EunityScreen, state: State, session: Session) -> dict[str, ShownImage]:
     """Every image of every series that the viewer can be made to show, by ``Selected.key``."""
-    shown: dict[str, Shown] = {}
+    shown: dict[str, ShownImage] = {}
     now = state.selected
     if now is None:
         return shown
@@ -45,7 +45,7 @@ async def collect(screen: EunityScreen, state: State, session: Session) -> dict[
         await _take(screen, now, shown, session)
 
 
-async def _series(screen: EunityScreen, now: Selected, shown: dict[str, Shown], session: Session) -> Selected:
+async def _series(screen: EunityScreen, now: Selected, shown: dict[str, ShownImage], session: Session) -> Selected:
     """One series, from the first image to the last; the last is looked up first, so that no key is pressed in vain."""
     last = (await screen.press("End", now)).selected or now
     await _take(screen, last, shown, session)
@@ -73,7 +73,7 @@ async def _by_thumbnail(screen: EunityScreen, state: State, seen: set[str], now:
     return None
 
 
-async def _take(screen: EunityScreen, now: Selected, shown: dict[str, Shown], session: Session) -> None:
+async def _take(screen: EunityScreen, now: Selected, shown: dict[str, ShownImage], session: Session) -> None:
     """Take what was decoded for the image on the screen, unless it is there."""
     known = shown.get(now.key)
     if known is not None and known.path is not None:
@@ -81,13 +81,13 @@ async def _take(screen: EunityScreen, now: Selected, shown: dict[str, Shown], se
     decoded = await screen.decoded()
     put_together = await asyncio.to_thread(image, decoded)
     if put_together is None:
-        shown[now.key] = Shown(now, decoded=decoded)
+        shown[now.key] = ShownImage(now, decoded=decoded)
         return
     columns, rows, samples = put_together
     path = session.spool / f"image-{len(shown)}"
     await asyncio.to_thread(path.write_bytes, samples)
     light = Decoded(decoded.tiles[-1:], decoded.size, decoded.lut, decoded.rescale)
-    shown[now.key] = Shown(now, columns, rows, path, light)
+    shown[now.key] = ShownImage(now, columns, rows, path, light)
 
 
 def image(found: Decoded) -> tuple[int, int, bytes] | None:

@@ -14,7 +14,7 @@ from scraper.contract import (
     ShareLink,
     SiteChanged,
     SiteUnreachable,
-    gone,
+    refusal_error,
     with_query,
 )
 
@@ -35,7 +35,10 @@ class Gjwlyy(Provider):
         Deployment("zjyx.gjwlyy.com", "浙江大学医学院附属第二医院", "杭州"),
         Deployment("zjyxview.gjwlyy.com", "浙江大学医学院附属第二医院", "杭州"),
     )
-    marks = (r"/cloudfilmserver/cloudFilm/showShareReport\.htm\?.*key=.+", r"/e/viewer\?(?:.*&)?CLOAccessKeyID=.+")
+    distinctive_routes = (
+        r"/cloudfilmserver/cloudFilm/showShareReport\.htm\?.*key=.+",
+        r"/e/viewer\?(?:.*&)?CLOAccessKeyID=.+",
+    )
     example = "http://zjyx.gjwlyy.com/cloudfilmserver/cloudFilm/showShareReport.htm?key=0123456789abcdef"
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
@@ -51,7 +54,7 @@ class Gjwlyy(Provider):
         try:
             await session.which(control=CONTROL)
         except SiteChanged:
-            raise gone(await session.screen.message()) from None
+            raise refusal_error(await session.screen.message()) from None
         await session.screen.click(CONTROL)
 
     async def watch(self, link: ShareLink, session: Session) -> list[Series]:

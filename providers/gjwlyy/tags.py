@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import partial
 from urllib.parse import parse_qs
 
-from providers.gjwlyy.images import Shown
+from providers.gjwlyy.images import ShownImage
 from providers.gjwlyy.viewer import State, StudyReply
 from scraper.contract import (
     CorruptInstance,
@@ -94,10 +94,10 @@ def read_wrappers(session: Session) -> dict[str, Wrapper]:
 
 
 def describe(
-    state: State, known: Mapping[str, str], shown: Mapping[str, Shown], wrappers: Mapping[str, Wrapper]
+    state: State, known: Mapping[str, str], shown: Mapping[str, ShownImage], wrappers: Mapping[str, Wrapper]
 ) -> list[Series]:
     """The series that were shown; those of the list that show no image are named with the first. ``known``: by keyword."""
-    by_series: dict[str, dict[str, list[Shown]]] = {}
+    by_series: dict[str, dict[str, list[ShownImage]]] = {}
     for item in shown.values():
         by_series.setdefault(item.selected.series, {}).setdefault(item.selected.instance, []).append(item)
     study = state.studies[0] if state.studies else StudyReply.empty()
@@ -108,7 +108,7 @@ def describe(
 
 def _series(  # what three parts of the viewer say
     uid: str,
-    instances: Mapping[str, list[Shown]],
+    instances: Mapping[str, list[ShownImage]],
     study: StudyReply,
     state: State,
     known: Mapping[str, str],
@@ -137,7 +137,7 @@ def _series(  # what three parts of the viewer say
     )
 
 
-async def _parts(state: State, known: Mapping[str, str], frames: list[Shown], wrapper: Wrapper) -> PixelParts:
+async def _parts(state: State, known: Mapping[str, str], frames: list[ShownImage], wrapper: Wrapper) -> PixelParts:
     frames = sorted(frames, key=lambda item: item.selected.frame or 1)
     samples = []
     for shown in frames:
@@ -147,7 +147,7 @@ async def _parts(state: State, known: Mapping[str, str], frames: list[Shown], wr
     return PixelParts(_tags(state, known, frames, wrapper), tuple(samples))
 
 
-def _tags(state: State, known: Mapping[str, str], frames: list[Shown], wrapper: Wrapper) -> dict[str, str]:
+def _tags(state: State, known: Mapping[str, str], frames: list[ShownImage], wrapper: Wrapper) -> dict[str, str]:
     first, own = frames[0], _plain(wrapper)
     sex = known.get("PatientSex") or state.gender
     decoded = first.decoded

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from providers.hospital_portal import entry
-from providers.hospital_portal.page import CLOSED, LAPSED, PREPARING, Offer, PortalPage
+from providers.hospital_portal.page import CLOSED, LAPSED, PREPARING, PackageControl, PortalPage
 from providers.hospital_portal.routes import HttpRoute, Route
 from providers.hospital_portal.rows import ARCHIVED
 from scraper.contract import (
@@ -91,7 +91,7 @@ async def _detail(link: ShareLink, session: Session, route: Route, url: str) -> 
     return page
 
 
-def _offer(link: ShareLink, page: PortalPage) -> Offer:
+def _offer(link: ShareLink, page: PortalPage) -> PackageControl:
     if page.offers:
         return page.offers[0]
     if message := page.says(ARCHIVED):

@@ -77,7 +77,7 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class PackageControl:
     """A button or link of a detail page that hands out a package."""
 
     control: Control
@@ -188,9 +188,9 @@ class PortalPage:
         return min(drawn)[1] if drawn else ""
 
     @property
-    def offers(self) -> list[Offer]:
+    def offers(self) -> list[PackageControl]:
         """What hands out originals, best first: buttons and links that say DICOM, then a package that says no kind."""
-        ranked: list[tuple[int, Offer]] = []
+        ranked: list[tuple[int, PackageControl]] = []
         for form, control in self._controls():
             if control.is_off or control.kind not in (*BUTTONS, "a"):
                 continue
@@ -204,15 +204,15 @@ class PortalPage:
             )
             chosen = chosen_format(form) if form else None
             if chosen is not None and (DICOM_WORDS.search(words) or PACKAGE_WORDS.search(words)):
-                ranked.append((0, Offer(control, chosen)))
+                ranked.append((0, PackageControl(control, chosen)))
             elif DICOM_WORDS.search(words) and not PICTURE_WORDS.search(words):
-                ranked.append((0 if ORIGINAL_WORDS.search(words) else 1, Offer(control, form)))
+                ranked.append((0 if ORIGINAL_WORDS.search(words) else 1, PackageControl(control, form)))
             elif (
                 PACKAGE_WORDS.search(own)
                 and not PICTURE_WORDS.search(f"{words} {control.link} {hidden}")
                 and (form is not None or control.link)
             ):
-                ranked.append((2, Offer(control, form)))
+                ranked.append((2, PackageControl(control, form)))
         return [offer for _, offer in sorted(ranked, key=lambda item: item[0])]
 
     @property

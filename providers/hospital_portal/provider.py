@@ -39,7 +39,7 @@ class HospitalPortal(Provider):
     asks = (ACCOUNT, PASSWORD, CAPTCHA)
     when_asked = "account, password, and captcha: a picture whose characters a person types"
     serves = "one zip of Part 10 files an examination"
-    marks = (
+    distinctive_routes = (
         r"(?i)/(?:[\w.-]+/)*(?:user)?log[io]n\.(?:jsp|aspx?)(?:;[^?#]*)?(?:[?#].*)?",
         r"(?i)/(?>(?:[\w.-]++/)*?(?:pacs|film|yxcx|image|portal)/)(?:[\w.-]++/)*+(?:study|exam)?(?:detail|list)"
         r"\.(?:jsp|aspx?)(?:[?#].*)?",

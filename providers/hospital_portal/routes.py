@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from providers.hospital_portal.page import Offer, PortalPage
+from providers.hospital_portal.page import PackageControl, PortalPage
 from scraper.contract import Reason, Request, Response, Session, SiteChanged, SiteUnreachable
 
 HOPS = 6  # pages that lead on by themselves
@@ -28,7 +28,7 @@ class Route(Protocol):
     async def open(self, url: str) -> PortalPage:
         """A page, wherever it leads by itself."""
 
-    async def press(self, offer: Offer, page: PortalPage) -> Path | PortalPage:
+    async def press(self, offer: PackageControl, page: PortalPage) -> Path | PortalPage:
         """What a button gives: a file, or a page."""
 
     async def follow(self, url: str) -> Path | PortalPage:
@@ -58,7 +58,7 @@ class HttpRoute:
             response = await self._session.get(goes[1], headers={"Referer": response.url})
         return _page_of(response)
 
-    async def press(self, offer: Offer, page: PortalPage) -> Path | PortalPage:
+    async def press(self, offer: PackageControl, page: PortalPage) -> Path | PortalPage:
         if offer.form is not None and not (offer.control.kind == "a" or _is_script(offer)):
             return await self._fetch(offer.form.request({}, offer.control, page.encoding, page.url))
         return await self._fetch(Request(offer.control.link, headers={"Referer": page.url}))
@@ -103,7 +103,7 @@ class BrowserRoute:
         await self._session.open(url)
         return await self.here()
 
-    async def press(self, offer: Offer, page: PortalPage) -> Path | PortalPage:
+    async def press(self, offer: PackageControl, page: PortalPage) -> Path | PortalPage:
         return await self._outcome(self._session.screen.click_at(CONTROLS, offer.control.place))
 
     async def follow(self, url: str) -> Path | PortalPage:
@@ -134,7 +134,7 @@ def _page_of(response: Response) -> PortalPage:
     return PortalPage.of(response)
 
 
-def _is_script(offer: Offer) -> bool:
+def _is_script(offer: PackageControl) -> bool:
     """A plain button whose script goes to an address of its own."""
     return offer.control.kind == "button" and bool(offer.control.link)
 

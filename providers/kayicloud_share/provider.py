@@ -15,8 +15,8 @@ from scraper.contract import (
     Session,
     ShareLink,
     SiteChanged,
-    gone,
-    is_over,
+    refusal_error,
+    refusal_kind,
 )
 
 KAYI_PORT, PAGE_PORT, OTHER_PORT = 11136, 7198, 7194
@@ -29,7 +29,7 @@ class KayicloudShare(Provider):
     asks = (PASSWORD,)
     when_asked = "password (four digits), where the share has one"
     deployments = (Deployment("www.kayicloud.com", "卡易 无极云影像", "全国"),)
-    marks = (route,)
+    distinctive_routes = (route,)
     study_list_call = page.STUDIES
     on_any_host = True
     behind = (r"(?i:[^/]+/viewer/s/?(?:\?[^#]*)?#!?/view.*)", r"(?i:[^/]+\.kayicloud\.com/viewer/.*)")
@@ -107,7 +107,7 @@ async def _info(link: ShareLink, session: Session) -> Info:
 def _checked(response: InfoReply, link: ShareLink) -> Info:
     if not response.ok:
         if _is_other(link) or _is_gone(response):
-            raise gone(response.message)
+            raise refusal_error(response.message)
         raise CredentialsRefused(PASSWORD.name, response.message)
     if response.data is None:
         raise SiteChanged(what="GetShareInfo, data")
@@ -116,7 +116,7 @@ def _checked(response: InfoReply, link: ShareLink) -> Info:
 
 def _is_gone(response: InfoReply) -> bool:
     """Does the message speak of the share (expired, cancelled), and not of its password."""
-    return "密码" not in response.message and is_over(response.message) is not None
+    return "密码" not in response.message and refusal_kind(response.message) is not None
 
 
 def _query(info: Info, link: ShareLink) -> dict[str, str]:

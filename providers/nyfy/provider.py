@@ -18,7 +18,7 @@ from scraper.contract import (
     Session,
     ShareLink,
     SiteChanged,
-    gone,
+    refusal_error,
 )
 
 NOTICE, DIALOG = "role=button[name=/我知道了/]", "div.password-input-dialog"
@@ -34,7 +34,7 @@ class Nyfy(Provider):
     when_asked = "password, where the share has one"
     serves = "rebuilt: uncompressed frames with the viewer's tags"
     deployments = (Deployment("zhyl.nyfy.com.cn", "宁夏医科大学总医院", "宁夏"),)
-    marks = (r"/viewImage/(?:\?[^#]*)?#/image\?(?:.*&)?data=[^&]+.*",)
+    distinctive_routes = (r"/viewImage/(?:\?[^#]*)?#/image\?(?:.*&)?data=[^&]+.*",)
     study_list_call = r"/api/dispRender\?"
     on_any_host = True
     behind = (r"[^/]+/viewImage/[^#]*#/.*",)
@@ -72,7 +72,7 @@ class Nyfy(Provider):
                 if submitted or time.monotonic() - since > DIALOG_S:
                     return
             await asyncio.sleep(LOOK_S)
-        raise gone(await session.screen.message())
+        raise refusal_error(await session.screen.message())
 
     async def watch(self, link: ShareLink, session: Session) -> list[Series]:
         while not self._messages.images and session.traffic.idle_s < QUIET_S:

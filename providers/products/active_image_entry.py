@@ -24,8 +24,8 @@ from scraper.contract import (
     Session,
     ShareLink,
     SiteUnreachable,
-    gone,
-    is_over,
+    refusal_error,
+    refusal_kind,
 )
 
 VIEWER, ADDRESS, NAMED = ".image_main", "activeImage.html", "查看影像"
@@ -84,8 +84,8 @@ async def _control(session: Session) -> str:
         if await session.screen.is_idle():
             message = await session.screen.message()
             if face == "absent":
-                raise CredentialsRefused(asked[0].name, message) if asked else gone(message)
-            if is_over(message):  # a control that stays disabled, and words that say why
-                raise gone(message)
+                raise CredentialsRefused(asked[0].name, message) if asked else refusal_error(message)
+            if refusal_kind(message):  # a control that stays disabled, and words that say why
+                raise refusal_error(message)
         await asyncio.sleep(LOOK_S)
     raise NotThereYet if face == "waiting" else SiteUnreachable(why=Reason.NO_ANSWER_IN_TIME)

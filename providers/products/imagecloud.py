@@ -23,7 +23,7 @@ from scraper.contract import (
     SiteChanged,
     Study,
     WadoUri,
-    rank,
+    none_last,
     read,
 )
 from scraper.protocols import ciphers
@@ -174,7 +174,7 @@ def describe(listed: list[StudyReply], source: Callable[[StudyReply, ImageReply]
     """
     found = []
     for place, study in enumerate(listed):
-        for at, series in enumerate(sorted(study.series, key=lambda item: rank(item.order))):
+        for at, series in enumerate(sorted(study.series, key=lambda item: none_last(item.order))):
             named, date = f"{key}/{place}" if place else key, study.when or study.date
             kinds: dict[str, list[ImageReply]] = {} if series.images else {"": []}
             for image in _objects(series):
@@ -206,7 +206,7 @@ def describe(listed: list[StudyReply], source: Callable[[StudyReply, ImageReply]
 def _objects(series: SeriesReply) -> list[ImageReply]:
     """Each object once, in order of instance number and frame; as listed where there is none."""
     images: dict[tuple[str, ...], ImageReply] = {}
-    for image in sorted(series.images, key=lambda item: (rank(item.number), rank(item.frame))):
+    for image in sorted(series.images, key=lambda item: (none_last(item.number), none_last(item.frame))):
         images.setdefault((image.path, image.device, image.tenancy), image)
     return list(images.values())
 

@@ -27,8 +27,8 @@ from scraper.contract import (
     SiteChanged,
     Study,
     ZipMember,
-    gone,
     parse_int,
+    refusal_error,
 )
 
 CALL = "/nwservice/rispacsresp/"
@@ -68,7 +68,7 @@ class ListReply(CheckedReply):
     def refusal(self) -> CloudfilmError:
         """CaptchaRequired: the site asks for a check first. StudyGone: it refuses the token, in its own words."""
         message = self.site_message or self.code
-        return CaptchaRequired(CAPTCHA.name, message) if CHECK.search(message) else gone(message)
+        return CaptchaRequired(CAPTCHA.name, message) if CHECK.search(message) else refusal_error(message)
 
 
 def call(link: ShareLink, token: str) -> str:
@@ -83,7 +83,7 @@ async def shown(session: Session) -> Response:
         StudyGone: the page came to rest without such a call; carries the words that it shows.
     """
     if not await session.screen.wait_for_face(partial(is_listed, session)) and not session.traffic.matching(CALLED):
-        raise gone(await session.screen.message())
+        raise refusal_error(await session.screen.message())
     answers = _answers(session)
     return next(filter(_is_good, answers), answers[-1])
 

@@ -22,8 +22,8 @@ from scraper.contract import (
     ShareLink,
     Study,
     WadoUri,
-    gone,
     parse_int,
+    refusal_error,
 )
 
 REPORT = "/api/OAuth/User/StudyReport"
@@ -73,7 +73,7 @@ def report(response: Response) -> ReportReply:
     """
     reply = response.read(ReportedReply)
     if not reply.ok:
-        raise gone(reply.message)
+        raise refusal_error(reply.message)
     if reply.data is None:
         raise NoSuchStudy(reply.message)
     return reply.data

@@ -20,7 +20,7 @@ from scraper.contract import (
     SiteChanged,
     Study,
     WadoUri,
-    gone,
+    refusal_error,
     with_query,
 )
 
@@ -60,7 +60,7 @@ class TreeReply(Reply):
         """The studies below the head; raises what the service says, or SiteChanged, where there is no head."""
         if "head" not in self.model_fields_set:
             message = self.message or self.msg
-            raise gone(message) if message else SiteChanged(what=Reason.NO_SERIES_LIST_OF_STUDY)
+            raise refusal_error(message) if message else SiteChanged(what=Reason.NO_SERIES_LIST_OF_STUDY)
         return self.head.studies
 
 

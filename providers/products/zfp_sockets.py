@@ -77,7 +77,7 @@ class HeadReply(Reply):
     time: str = Field("", alias="imageTime")
 
 
-class Place(Reply):
+class ScreenPoint(Reply):
     x: float
     y: float
 
@@ -101,7 +101,7 @@ async def groups_of(session: Session) -> list[GroupReply]:
     return groups
 
 
-class Shown:
+class ShownImages:
     """What the page has shown until now: the head and the pixels of each image that came on its socket."""
 
     def __init__(self, session: Session, groups: list[GroupReply]) -> None:
@@ -139,7 +139,7 @@ class Shown:
         await screen.evaluate(OPEN, [group.description.strip(), equal])
         wanted = {sop.uid for sop in group.sops}
         for turn in (120, -120):
-            stage = Place.model_validate(await screen.evaluate(STAGE))
+            stage = ScreenPoint.model_validate(await screen.evaluate(STAGE))
             while not wanted <= self._came.keys():
                 for _ in range(TURNS):
                     await screen.scroll(stage.x, stage.y, by=turn)

@@ -34,7 +34,7 @@ class Szjudianyun(Provider):
     serves = "Part 10 files, one WebSocket message each"
     deployments = (Deployment("qr.szjudianyun.com", "深圳聚点云（青鸟）", "全国"),)
     hosts = ("qinniaofu.coolingesaving.com",)  # of the server, which serves every hospital
-    marks = (r"/[\w-]+/?\?a=[^&#]+&b=[^&#]+&c=[^&#]+(?:#.*)?",)
+    distinctive_routes = (r"/[\w-]+/?\?a=[^&#]+&b=[^&#]+&c=[^&#]+(?:#.*)?",)
     example = "http://qr.szjudianyun.com/abc/?a=H001&b=CT0001&c=123456"
 
     async def discover(self, link: ShareLink, session: Session) -> list[Series]:

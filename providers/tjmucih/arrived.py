@@ -17,7 +17,7 @@ QUIET_S = 1.0  # nothing new for this long: the page has what it asked for
 
 
 @dataclass
-class Arrived:
+class ReceivedImages:
     """What came, by Series Instance UID and SOP Instance UID.
 
     ``owners``: row of the page's list → Series Instance UID, where that is known.

@@ -6,7 +6,7 @@ import contextlib
 import re
 import time
 
-from providers.tjmucih.arrived import IMAGE, Arrived
+from providers.tjmucih.arrived import IMAGE, ReceivedImages
 from providers.toolkit import drive_page
 from scraper.contract import (
     PASSWORD,
@@ -72,7 +72,7 @@ class Tjmucih(Provider):
     when_asked = "password, where the share has one"
     serves = "Part 10 files, as the page receives them"
     deployments = (Deployment("zlyy.tjmucih.cn", "天津市肿瘤医院（圆心云影）", "天津"),)
-    marks = (r"(?=.*[?&]dignosis=[0-9a-fA-F]{32}(?![0-9a-fA-F])).+",)
+    distinctive_routes = (r"(?=.*[?&]dignosis=[0-9a-fA-F]{32}(?![0-9a-fA-F])).+",)
     study_list_call = IMAGE
     on_any_host = True
     behind = (r"[^/]+/yunyingxiang/.*",)
@@ -84,7 +84,7 @@ class Tjmucih(Provider):
         await drive_page.reach_viewer(session, f"{DESKTOP}, {PHONE_BAR}", PASSWORD)
 
     async def watch(self, link: ShareLink, session: Session) -> list[Series]:
-        arrived = Arrived()
+        arrived = ReceivedImages()
         selector = await _show_list(session)
         await arrived.settle(session)  # rows are filled in one after another
         counts = RowsShown.model_validate(await session.screen.evaluate(READ, selector)).counts
@@ -111,7 +111,7 @@ async def _show_list(session: Session) -> str:
     return PHONE_ITEM
 
 
-async def _page_through(session: Session, place: int, count: int | None, pace: Pace, arrived: Arrived) -> None:
+async def _page_through(session: Session, place: int, count: int | None, pace: Pace, arrived: ReceivedImages) -> None:
     """Open a series at its first image and page to its end."""
     arrived.take(session)
     selector = await _show_list(session)

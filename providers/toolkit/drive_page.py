@@ -24,7 +24,7 @@ from scraper.contract import (
     Reply,
     Session,
     SiteChanged,
-    gone,
+    refusal_error,
 )
 
 FIELD = "input:not([type]), input[type=text], input[type=tel], input[type=number], input[type=password]"
@@ -59,7 +59,7 @@ async def reach_viewer(session: Session, viewer: str, question: Question) -> Non
     """
     face = await _first_face(session, viewer)
     if face == "message":
-        raise gone(await session.screen.message())
+        raise refusal_error(await session.screen.message())
     if face == "check" and session.settings.headed:
         session.tell("person")
         await _wait_for_viewer(session, viewer, PERSON_S, question)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TypeVar
 
-from scraper.contract import CloudfilmError, Page, Reply, Response, gone, is_over, read
+from scraper.contract import CloudfilmError, Page, Reply, Response, read, refusal_error, refusal_kind
 
 R = TypeVar("R", bound=Reply)
 UNSEEN = "script, style, template, noscript, [hidden]"
@@ -30,11 +30,11 @@ def visible_message(response: Response) -> str:
     return page.words("body") or page.words("title")
 
 
-def gone_error(response: Response) -> CloudfilmError | None:
+def page_refusal(response: Response) -> CloudfilmError | None:
     """The error of a page that is a message and nothing else ("链接已过期"); None for any other page."""
     message = visible_message(response)
     if not message or len(message) > LONGEST_MESSAGE:
         return None
     has_script = Page(response.text).find("script") is not None
     is_refusal = not has_script and any(word in message.lower() for word in REFUSALS)
-    return gone(message) if is_over(message) or is_refusal else None
+    return refusal_error(message) if refusal_kind(message) or is_refusal else None

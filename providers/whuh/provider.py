@@ -23,7 +23,7 @@ from scraper.contract import (
     Reply,
     Session,
     ShareLink,
-    gone,
+    refusal_error,
 )
 
 REPORTS, CONFIG = "GetCloudImageReportInfoByThirdVistParm", "GetCloudImageConfigInfoByHospitalCode"  # spelt so
@@ -55,7 +55,7 @@ class Whuh(Provider):
     when_asked = "nothing in WeChat; access_code where the page asks for a 安全码"
     serves = "one zip of Part 10 files an examination, packed by a job"
     deployments = (Deployment("xhbi.whuh.com", "武汉大学中南医院", "湖北"),)
-    marks = (r"/(?:[\w-]+/)*index\.html.*#/reportView\?(?=.*\bh=)(?=.*\bkey=).*",)
+    distinctive_routes = (r"/(?:[\w-]+/)*index\.html.*#/reportView\?(?=.*\bh=)(?=.*\bkey=).*",)
     user_agent = WECHAT_PHONE
     example = "https://xhbi.whuh.com/index.html#/reportView?h=HOSP1&e=EXAM1&p=PAT1&r=REP1&t=1&key=BASE64&dateTime=HEX"
 
@@ -85,7 +85,7 @@ class Whuh(Provider):
     async def watch(self, link: ShareLink, session: Session) -> list[Package]:
         calls = session.traffic.matching(SERVICE + REPORTS)
         if not calls:
-            raise gone(await session.screen.message())
+            raise refusal_error(await session.screen.message())
         reports = read_result(link, calls[-1].read())
         await _check_offer(link, session)
         return _packages(link, session, reports)

@@ -22,8 +22,8 @@ from scraper.contract import (
     Session,
     ShareLink,
     SiteChanged,
-    gone,
     read,
+    refusal_error,
 )
 from scraper.protocols import ciphers
 
@@ -40,7 +40,11 @@ class WhuhReply(CheckedReply):
 
     def refusal(self) -> CloudfilmError:
         is_code = "安全码" in self.message
-        return CredentialsRequired(ACCESS_CODE.name, self.message) if is_code else gone(self.message, is_sealed=True)
+        return (
+            CredentialsRequired(ACCESS_CODE.name, self.message)
+            if is_code
+            else refusal_error(self.message, is_sealed=True)
+        )
 
 
 async def call(link: ShareLink, session: Session, name: str, body: object) -> object:

@@ -36,7 +36,7 @@ class Wlycloud(Provider):
     )
     serves = "rebuilt: uncompressed frames with the viewer's tags"
     deployments = (Deployment("cinv.wlycloud.com", "万里云"), Deployment("rend.wlycloud.com", "万里云"))
-    marks = (route[2],)
+    distinctive_routes = (route[2],)
     study_list_call = r"/api/preDispRender\?"
     on_any_host = True
     example = "https://cinv.wlycloud.com/#/?uid=SHARE1&facId=1001&time=1700000000000"

@@ -20,8 +20,8 @@ from scraper.contract import (
     SiteChanged,
     Study,
     WadoUri,
+    none_last,
     parse_int,
-    rank,
 )
 
 STUDY_ATTRIBUTES = ("uid", "studytime", "devicetypename", "patientname", "checkserialnum")
@@ -84,7 +84,7 @@ def _series(
 
 def _order(image: ElementTree.Element) -> int:
     number = parse_int(image.get("num"))
-    return rank(parse_int(image.get("index")) if number is None else number)
+    return none_last(parse_int(image.get("index")) if number is None else number)
 
 
 def _outside(address: str, origin: str) -> str:

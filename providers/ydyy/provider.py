@@ -23,7 +23,7 @@ from scraper.contract import (
     SiteChanged,
     SiteUnreachable,
     UnusableLink,
-    is_over,
+    refusal_kind,
     with_query,
 )
 
@@ -44,7 +44,7 @@ class CheckReply(CheckedReply):
 
     def refusal(self) -> LinkExpired | CredentialsRefused:
         message = self.message or self.msg
-        if is_over(message) is LinkExpired:
+        if refusal_kind(message) is LinkExpired:
             return LinkExpired(message)
         return CredentialsRefused(ID_LAST4.name, message)
 
@@ -62,7 +62,7 @@ class Ydyy(Provider):
         Deployment("pacs.ydyy.cn", "东软 M-Viewer（ydyy）"),
         Deployment("wis.sj-hospital.cn", "盛京医院", "沈阳"),
     )
-    marks = route
+    distinctive_routes = route
     example = "https://pacs.ydyy.cn:8860/M-Viewer/#/phone-visible/BUSS1?shortUrl=abc123&idType=3&sign=eyJ0"
     user_agent = WECHAT_PHONE
 

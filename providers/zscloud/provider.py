@@ -23,7 +23,7 @@ class Zscloud(Provider):
     route = r"/film/?(?:[\w.-]+)?(?:\?[^#]*)?#/?[\w/-]*\?(?:.*&)?code=[^&]+.*"
     when_asked = "nothing; the code is in the link"
     deployments = (Deployment("zscloud.zs-hospital.sh.cn", "复旦大学附属中山医院", "上海"),)
-    marks = (r"/film/(?:index\.html)?(?:\?[^#]*)?#/shared\?(?:.*&)?code=[^&]+.*",)
+    distinctive_routes = (r"/film/(?:index\.html)?(?:\?[^#]*)?#/shared\?(?:.*&)?code=[^&]+.*",)
     behind = (
         r"[^/]+/film/web/[^#]*#/.*sharedStudy.*",
         r"[^/]+/viewer/2d/.*",

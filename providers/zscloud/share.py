@@ -32,7 +32,7 @@ from scraper.contract import (
     ShareLink,
     SiteChanged,
     Study,
-    gone,
+    refusal_error,
 )
 from scraper.protocols import ciphers
 
@@ -58,7 +58,7 @@ class FilmReply(CheckedReply):
         return (self.data if isinstance(self.data, str) else "") or self.msg
 
     def refusal(self) -> CloudfilmError:
-        return gone(self.site_message or self.code, is_sealed=True)
+        return refusal_error(self.site_message or self.code, is_sealed=True)
 
 
 class EnterReply(FilmReply):

@@ -1,4 +1,4 @@
-"""The library's calls, each for programs with an event loop of their own (``…_async``) and without one.
+"""The library's calls, each for programs with an event loop of their own (``…_async``) and, by the plain name, without one.
 
 None of them raises for a fault of the source: that is in the result. ``UsageError`` says that the call itself is wrong.
 """
@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from scraper.api.loop import loop
+from scraper.api.loop import blocking, in_thread
 from scraper.api.options import Options, settings_of
 from scraper.api.results import CodesResult, ExportResult, SourceResult
 from scraper.core.errors import NoSuchFile, UsageError
@@ -37,7 +37,8 @@ def _nobody(*_: object) -> None:
 # ---- grab and list
 
 
-def grab(
+@in_thread
+async def grab_async(
     source: str | Path,
     *,
     settings: Settings | None = None,
@@ -59,36 +60,10 @@ def grab(
     Raises:
         UsageError: an option that can't be, or there is no film of that number.
     """
-    chosen = settings_of(settings, options)
-    return loop.run(_films(source, chosen, only, ask, watcher))[0]
+    return (await _films(source, settings_of(settings, options), only, ask, watcher))[0]
 
 
-async def grab_async(
-    source: str | Path,
-    *,
-    settings: Settings | None = None,
-    only: int = 1,
-    ask: Ask = _nobody,
-    watcher: Watcher = SILENT,
-    **options: Unpack[Options],
-) -> SourceResult:
-    """``grab`` for a program that runs an event loop; the work is done in another thread."""
-    chosen = settings_of(settings, options)
-    return (await loop.wait(_films(source, chosen, only, ask, watcher)))[0]
-
-
-def grab_all(
-    source: str | Path,
-    *,
-    settings: Settings | None = None,
-    ask: Ask = _nobody,
-    watcher: Watcher = SILENT,
-    **options: Unpack[Options],
-) -> tuple[SourceResult, ...]:
-    """``grab`` every film that a source holds; one result each."""
-    return loop.run(_films(source, settings_of(settings, options), 0, ask, watcher))
-
-
+@in_thread
 async def grab_all_async(
     source: str | Path,
     *,
@@ -97,23 +72,11 @@ async def grab_all_async(
     watcher: Watcher = SILENT,
     **options: Unpack[Options],
 ) -> tuple[SourceResult, ...]:
-    """``grab_all`` for a program that runs an event loop."""
-    return await loop.wait(_films(source, settings_of(settings, options), 0, ask, watcher))
+    """``grab`` every film that a source holds; one result each."""
+    return await _films(source, settings_of(settings, options), 0, ask, watcher)
 
 
-def list_studies(
-    source: str | Path,
-    *,
-    settings: Settings | None = None,
-    only: int = 1,
-    ask: Ask = _nobody,
-    **options: Unpack[Options],
-) -> SourceResult:
-    """Say which series a source has, and how many instances; download nothing. Exported as ``cloudfilm.list``."""
-    chosen = settings_of(settings, options)
-    return loop.run(_films(source, chosen, only, ask, SILENT, is_listing=True))[0]
-
-
+@in_thread
 async def list_async(
     source: str | Path,
     *,
@@ -122,9 +85,11 @@ async def list_async(
     ask: Ask = _nobody,
     **options: Unpack[Options],
 ) -> SourceResult:
-    """``list`` for a program that runs an event loop."""
-    chosen = settings_of(settings, options)
-    return (await loop.wait(_films(source, chosen, only, ask, SILENT, is_listing=True)))[0]
+    """Say which series a source has, and how many instances; download nothing."""
+    return (await _films(source, settings_of(settings, options), only, ask, SILENT, is_listing=True))[0]
+
+
+grab, grab_all, list_studies = blocking(grab_async), blocking(grab_all_async), blocking(list_async)
 
 
 async def _films(
@@ -191,30 +156,27 @@ async def decode_async(file: str | Path, *, timeout_s: float = 20.0, password: s
 # ---- verify
 
 
-def verify(folder: str | Path, *, language: str = "en", watcher: Watcher = SILENT) -> SourceResult:
+@in_thread
+async def verify_async(folder: str | Path, *, language: str = "en", watcher: Watcher = SILENT) -> SourceResult:
     """Check any folder, or zip, of DICOM files; changes nothing.
 
     Raises:
         NoSuchFile: nothing there. UnreadableFile: neither a folder nor a zip.
     """
-    return loop.run(_verified(Path(folder), Language(language), watcher))
-
-
-async def verify_async(folder: str | Path, *, language: str = "en", watcher: Watcher = SILENT) -> SourceResult:
-    """``verify`` for a program that runs an event loop."""
-    return await loop.wait(_verified(Path(folder), Language(language), watcher))
-
-
-async def _verified(folder: Path, language: Language, watcher: Watcher) -> SourceResult:
     from scraper.pipeline.folder_verdict import verify_folder
 
-    return _ended(await verify_folder(folder, watcher), replace(Settings(), language=language), 0)
+    chosen = replace(Settings(), language=Language(language))
+    return _ended(await verify_folder(Path(folder), watcher), chosen, 0)
+
+
+verify = blocking(verify_async)
 
 
 # ---- export
 
 
-def export(
+@in_thread
+async def export_async(
     folder: str | Path,
     to: str,
     output: str | Path | None = None,
@@ -234,45 +196,32 @@ def export(
     Raises:
         UsageError: no such target, or ``output`` exists. NoSuchFile, NoDicomHere: nothing to export.
     """
-    return loop.run(_exported(Path(folder), to, output, deidentify=deidentify, language=language))
-
-
-async def export_async(
-    folder: str | Path,
-    to: str,
-    output: str | Path | None = None,
-    *,
-    deidentify: bool | Deidentification = False,
-    language: str = "en",
-) -> ExportResult:
-    """``export`` for a program that runs an event loop."""
-    return await loop.wait(_exported(Path(folder), to, output, deidentify=deidentify, language=language))
-
-
-async def _exported(
-    folder: Path, to: str, output: str | Path | None, *, deidentify: bool | Deidentification, language: str
-) -> ExportResult:
     from scraper.core.disk import disk_errors
-    from scraper.export import Target, Wanted, beside
+    from scraper.export import ExportOptions, Target, beside
     from scraper.export import export as make
     from scraper.export.deidentify import Deidentification
 
+    folder = Path(folder)
     if to not in list(Target):
         raise UsageError(f"to: {', '.join(Target)}")
     if not folder.exists():
         raise NoSuchFile(path=str(folder))
     target = Path(output) if output is not None else beside(folder, Target(to), deidentify=bool(deidentify))
     with disk_errors(target):
-        wanted = Wanted(Deidentification() if deidentify is True else deidentify or None)
+        wanted = ExportOptions(Deidentification() if deidentify is True else deidentify or None)
         made = await make(folder, Target(to), target, wanted)
     logger.info("exported: %s, %d files", to, made.files)
     return ExportResult(made, Language(language))
 
 
+export = blocking(export_async)
+
+
 # ---- send
 
 
-def send(
+@in_thread
+async def send_async(
     folders: str | Path | Sequence[str | Path],
     target: str,
     *,
@@ -294,38 +243,18 @@ def send(
     Raises:
         UsageError: the target or a change can't be. NoSuchFile, NoDicomHere: nothing to send.
     """
-    return loop.run(_sent(folders, target, settings_of(None, options), changes or {}, may_convert, again))
-
-
-async def send_async(
-    folders: str | Path | Sequence[str | Path],
-    target: str,
-    *,
-    changes: Mapping[str, str] | None = None,
-    may_convert: bool = False,
-    again: bool = False,
-    **options: Unpack[Options],
-) -> Sent:
-    """``send`` for a program that runs an event loop."""
-    return await loop.wait(_sent(folders, target, settings_of(None, options), changes or {}, may_convert, again))
-
-
-async def _sent(  # what a send may be given
-    folders: str | Path | Sequence[str | Path],
-    target: str,
-    settings: Settings,
-    changes: Mapping[str, str],
-    may_convert: bool,  # noqa: FBT001  # passed on
-    again: bool,  # noqa: FBT001  # passed on
-) -> Sent:
     from scraper.dicom.outgoing import keyword_of
     from scraper.send import send as run
     from scraper.send import target_of
-    from scraper.send.run import Wishes
+    from scraper.send.run import SendOptions
 
+    settings = settings_of(None, options)
     paths = [Path(folders)] if isinstance(folders, (str, Path)) else [Path(folder) for folder in folders]
-    named = {keyword_of(name): value for name, value in changes.items()}
+    named = {keyword_of(name): value for name, value in (changes or {}).items()}
     archive = target_of(target, insecure=settings.insecure)
-    made = await run(paths, archive, settings, Wishes(named, may_convert, again))
+    made = await run(paths, archive, settings, SendOptions(named, may_convert, again))
     logger.info("sent: %d of %d instances, %d before", made.sent, made.total, made.before)
     return made
+
+
+send = blocking(send_async)

@@ -6,11 +6,14 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any, Final, TypeVar
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
 
 T = TypeVar("T")
+P = ParamSpec("P")
+Call = Callable[P, Coroutine[Any, Any, T]]
 GRACE_S: Final = 10.0  # for a browser to close and files to be let go after Ctrl-C
 
 
@@ -70,3 +73,25 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 loop: Final = LoopThread()
+
+
+def in_thread(call: Call[P, T]) -> Call[P, T]:
+    """A call for programs that run an event loop; its work is done in the thread of ``loop``."""
+
+    @wraps(call)
+    async def waiting(*values: P.args, **options: P.kwargs) -> T:
+        return await loop.wait(call(*values, **options))
+
+    return waiting
+
+
+def blocking(call: Call[P, T]) -> Callable[P, T]:
+    """The same call, made by ``in_thread``, for programs without an event loop: it returns when the work is done."""
+    work: Call[P, T] = call.__dict__["__wrapped__"]
+
+    @wraps(call)
+    def run(*values: P.args, **options: P.kwargs) -> T:
+        return loop.run(work(*values, **options))
+
+    run.__name__ = run.__qualname__ = call.__name__.removesuffix("_async")
+    return run

@@ -101,6 +101,7 @@ class Item:
     size: int = 0
     since: float = field(default_factory=time.time)
     fetching_since: float = 0.0
+    paused_at: float = 0.0  # 0: it is not paused
     verdict: str = ""
     sentence: Words = field(default_factory=dict)
     problems: list[Words] = field(default_factory=list)
@@ -109,8 +110,21 @@ class Item:
     is_in_browser: bool = False  # the site's own page is open for the person
     may_retake: bool = False  # no code was read: another photo helps, or a part of this one
 
+    def pause(self) -> None:
+        """Note that the person has paused it: its clocks stand still."""
+        self.paused_at = self.paused_at or time.time()
+
+    def go_on(self) -> None:
+        """Note that it goes on; the pause is no part of its times."""
+        if self.paused_at:
+            paused_s = time.time() - self.paused_at
+            self.since += paused_s
+            self.fetching_since += paused_s if self.fetching_since else 0.0
+            self.paused_at = 0.0
+
     def as_json(self) -> dict[str, Any]:
         """The state that is sent to the page: no paths, no links, no answers."""
+        now = self.paused_at or time.time()
         counted = [item.expected for item in self.series.values()]
         return {
             "number": self.number,
@@ -146,8 +160,9 @@ class Item:
             "arrived": sum(item.arrived for item in self.series.values()),
             "expected": sum(filter(None, counted)) if counted and None not in counted else None,
             "bytes": self.size,
-            "seconds": round(time.time() - self.since, 1),
-            "fetching_seconds": round(time.time() - self.fetching_since, 1) if self.fetching_since else 0,
+            "is_paused": bool(self.paused_at),
+            "seconds": round(max(now - self.since, 0.0), 1),
+            "fetching_seconds": round(now - self.fetching_since, 1) if self.fetching_since else 0,
             "verdict": self.verdict,
             "sentence": self.sentence,
             "problems": self.problems,

@@ -16,7 +16,7 @@ from scraper.app.board import Asked, Board, Item, SeriesProgress, Stage, in_both
 from scraper.app.library import Library
 from scraper.app.photo import options, read_photo
 from scraper.app.run_watcher import RunWatcher
-from scraper.core.errors import CloudfilmError, CredentialsRefused, CredentialsRequired, ExitCode, NoLink
+from scraper.core.errors import CloudfilmError, CredentialsRefused, CredentialsRequired, ExitCode, NoLink, UnknownViewer
 from scraper.core.evidence import Evidence
 from scraper.core.messages import describe, describe_problem, merge_equal, question_label, say
 from scraper.core.model import Result, Status
@@ -60,6 +60,7 @@ class Errand:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._thread: Thread | None = None
+        self._pausable: Run | None = None  # the run, while it works
         self._is_stopping = False
         self._begins_again = False
         self._refused = ""  # the field whose answer was refused: it is asked for again, with a new picture
@@ -75,7 +76,10 @@ class Errand:
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, *, with_browser: bool = False) -> None:
-        """Begin, or begin again: what is there already is not fetched twice."""
+        """Begin, go on after a pause, or begin again: what is there already is not fetched twice."""
+        if self.item.paused_at and not with_browser:
+            self._in_its_thread(self._go_on)
+            return
         self._wants_browser = with_browser
         if self.is_running:  # it has ended, and still closes what it had opened
             self._begins_again = self.item.stage in (Stage.ENDED, Stage.STOPPED)
@@ -104,22 +108,43 @@ class Errand:
             self._source = link
             self.start()
 
+    def pause(self) -> None:
+        """Hold the run: nothing more is asked of the site, its page stays as it is, and ``start`` goes on with the same run."""
+        self._in_its_thread(self._pause)
+
     def stop(self) -> None:
         """Stop; what arrived stays. Waits until all is closed."""
         self._is_stopping = True
         self._given.put(None)
-        if self._loop is not None and self._task is not None:
-            with contextlib.suppress(RuntimeError):  # the loop has just ended
-                self._loop.call_soon_threadsafe(self._task.cancel)
+        if self._task is not None:
+            self._in_its_thread(self._task.cancel)
         if self._thread is not None:
             self._thread.join(timeout=20)
 
+    def _in_its_thread(self, do: Callable[[], object]) -> None:
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has just ended
+                self._loop.call_soon_threadsafe(do)
+
     # ---- its thread
+
+    def _pause(self) -> None:
+        if self._pausable is not None:
+            self._pausable.hold.begin()
+            self.item.pause()
+            self._board.changed()
+
+    def _go_on(self) -> None:
+        if self._pausable is not None:
+            self._pausable.hold.end()
+        self.item.go_on()
+        self._board.changed()
 
     def _work(self) -> None:
         while True:
             self._clear()
             self._work_once()
+            self.item.paused_at = 0.0
             self.item.stage = Stage.STOPPED if self._is_stopping else Stage.ENDED
             if self._is_stopping:
                 self.item.asked = None
@@ -134,7 +159,7 @@ class Errand:
         item.asked, item.verdict, item.sentence, item.problems = None, "", {}, []
         item.series.clear()
         item.messages.clear()
-        item.size, item.fetching_since, item.since = 0, 0.0, time.time()
+        item.size, item.fetching_since, item.since, item.paused_at = 0, 0.0, time.time(), 0.0
         item.may_show_browser = item.may_retake = False
 
     def _work_once(self) -> None:
@@ -148,7 +173,7 @@ class Errand:
             self.item.verdict = "failed"
             self.item.sentence = in_both(lambda language: say("bug", language, name=name))
         finally:
-            self._loop = self._task = None
+            self._loop = self._task = self._pausable = None
 
     async def _run(self) -> None:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
@@ -164,6 +189,7 @@ class Errand:
         )
         watcher = RunWatcher(self.item, self._board, self._scratch, self.on_picture)
         async with Run(settings, watcher, self._ask) as run:
+            self._pausable = run
             found = await run.films(self._source)
             if found.error is not None:
                 self._ended(run.refused(self._source, found.error))
@@ -255,7 +281,8 @@ class Errand:
                 item.asked.was_refused = isinstance(result.error, CredentialsRefused)
                 item.asked.site_words = visible(one_line(result.error.detail))
                 self._answers.pop(field, None)
-        item.may_show_browser = result.exit_code in (ExitCode.CREDENTIALS, ExitCode.SITE)
+        is_for_page = isinstance(result.error, UnknownViewer)  # a check of a kind that nobody described, perhaps
+        item.may_show_browser = is_for_page or result.exit_code in (ExitCode.CREDENTIALS, ExitCode.SITE)
         item.may_retake = isinstance(result.error, NoLink) and item.preview is not None
         self._board.changed()
 

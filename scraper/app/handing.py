@@ -15,7 +15,7 @@ from scraper.core.errors import CloudfilmError, UnreadableFile, UsageError
 from scraper.core.messages import describe, describe_problem, say
 from scraper.core.questions import ACCOUNT, PASSWORD, TOKEN
 from scraper.core.settings import Language, Settings
-from scraper.export import Target, Wanted, export
+from scraper.export import ExportOptions, Target, export
 from scraper.export.view import view
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class HandOn:
             else:
                 target, ending, deidentify = KINDS[kind]
                 path = self._free(study.folder.name if not deidentify else "study", ending)
-                made = await export(study.folder, target, path, Wanted(page=language), deidentify=deidentify)
+                made = await export(study.folder, target, path, ExportOptions(page=language), deidentify=deidentify)
                 is_short = bool(made.exit_code)
         except CloudfilmError as err:
             failed = err

@@ -46,13 +46,13 @@ def read_photo(item: Item, path: Path, settings: Settings, scratch: Path) -> tup
     item.codes = [
         Code(
             code.text if len(code.text) <= _SHOWN_TEXT else code.text[:_SHOWN_TEXT] + "…",
-            in_both(lambda language, kind=meaning.kind.value: say(f"kind.{kind}", language)),  # type: ignore[misc]
-            meaning.link or "",
+            in_both(lambda language, kind=payload.kind.value: say(f"kind.{kind}", language)),  # type: ignore[misc]
+            payload.link or "",
             shape(code.page, code.polygon),
-            is_film=meaning.link in found.links,
-            may_be_film=meaning.link in found.choice.equal,
+            is_film=payload.link in found.links,
+            may_be_film=payload.link in found.choice.equal,
         )
-        for code, meaning in found.codes
+        for code, payload in found.codes
     ]
     item.suspects = [shape(suspect.page, suspect.polygon) for suspect in found.reading.suspects if suspect.page == page]
     item.preview = preview

@@ -216,6 +216,8 @@ class Window:
                 if not isinstance(place, int) or not 0 <= place < len(errand.item.codes):
                     raise HTTPException(400)
                 await asyncio.to_thread(errand.choose, place)
+            case "pause":
+                errand.pause()
             case "stop":
                 await asyncio.to_thread(errand.stop)
             case "again":

@@ -16,10 +16,11 @@ from scraper.export.pictures import small_picture
 from scraper.export.view import study_view
 from scraper.pipeline.document import saved_study
 from scraper.verify import Inspector, opened
-from scraper.viewer import StudyView, Viewed, preview_study
+from scraper.viewer import StudyView, ViewedSeries, preview_study
 from scraper.viewer.frames import pack_frames
 
 MOST_OPEN: Final = 4
+AT_ONCE: Final = 2  # frames that are decoded at the same time: what is looked at waits for no second process to start
 LONGEST_THUMBNAIL: Final = 96  # pixels of the longer side
 
 
@@ -72,7 +73,9 @@ class OpenStudies:
         if view is None or not 0 <= number < len(view.frames):
             return b""
         at = view.frames[number]
-        return (await self._frames.apart(pack_frames, str(at.path), at.frame, 1, as_is=True) or [b""])[0]
+        made = await self._frames.apart(pack_frames, str(at.path), at.frame, 1, as_is=True)
+        self._frames.warm(AT_ONCE)  # the first image has come: what follows is decoded by several
+        return (made or [b""])[0]
 
     async def thumbnail(self, path: Path) -> bytes:
         """A small JPEG of an instance; nothing where it can't be drawn."""
@@ -109,7 +112,7 @@ class OpenStudies:
         return await study_view(listed, self._files)
 
 
-def _reported(folder: Path) -> list[Viewed]:
+def _reported(folder: Path) -> list[ViewedSeries]:
     """The series of a study's own report with those of their files that are there, in the report's order."""
     report = saved_study(folder / REPORT, REPORT)
     files: dict[str, list[Path]] = {}
@@ -119,7 +122,7 @@ def _reported(folder: Path) -> list[Viewed]:
         if is_inside(PurePosixPath(saved.name).parent) and path.is_file() and not path.is_symlink():
             files.setdefault(saved.series_instance_uid, []).append(path)
     facts = {row.uid: (row.number, row.description) for row in report.series} if report else {}
-    found = [Viewed(*facts.get(uid, (None, "")), tuple(paths)) for uid, paths in files.items()]
+    found = [ViewedSeries(*facts.get(uid, (None, "")), tuple(paths)) for uid, paths in files.items()]
     return sorted(found, key=lambda viewed: viewed.number or 0)
 
 

@@ -77,7 +77,7 @@ class Writer:
             f"    deployments = (Deployment({literal(host_of(learnt.link))}, {literal(learnt.link.host)}),)"
             "  # its name goes here",
             *self._hosts(body),
-            *self._marks(),
+            *self._distinctive_routes(),
             "",
             "    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Series]:",
             body,
@@ -120,12 +120,12 @@ class Writer:
         listed = ", ".join(map(literal, others))
         return [f"    hosts = ({listed},)  # as the viewer called them"] if others else []
 
-    def _marks(self) -> list[str]:
+    def _distinctive_routes(self) -> list[str]:
         plain = re.sub(r"\(\?P<\w+>[^)]*\)", "", self._learnt.route)
         words = re.findall(r"[A-Za-z]{3,}", plain)
         if len(words) < 3:
-            return ["    # assumed: no marks; the link's shape is too plain to betray the platform on another host"]
-        return ["    marks = (route,)  # assumed: nobody else's links look like this"]
+            return ["    # assumed: the link's shape is too plain to be recognised on another host"]
+        return ["    distinctive_routes = (route,)  # assumed: nobody else's links look like this"]
 
     def _questions(self) -> list[str]:
         used = {

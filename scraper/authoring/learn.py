@@ -15,7 +15,7 @@ from scraper.authoring.source_guard import UnsafeSource, check_source
 from scraper.authoring.trace import NotLearnt
 from scraper.authoring.trial import trial_of
 from scraper.authoring.watched import WatchedStudy, is_whole
-from scraper.capture import By, Capture
+from scraper.capture import Capture, StrategyKind
 from scraper.capture.request import wado_uri
 from scraper.contract import Discovered, Series, Session, ShareLink, WadoUri
 from scraper.core.errors import CloudfilmError, NotOriginalDicom, UnknownViewer
@@ -116,12 +116,12 @@ async def _watch(bundle: Path | None, link: ShareLink, session: Session) -> _See
     owner = catalogue.find(link)
     if owner is not None:
         return Written(served_by=owner.provider.name, host=link.host)
-    capture = Capture(link, session, (By.DICOMWEB, By.MANIFEST, By.PAGE))
+    capture = Capture(link, session, (StrategyKind.DICOMWEB, StrategyKind.MANIFEST, StrategyKind.PAGE))
     try:
         listed = await capture.run()
     except (UnknownViewer, NotOriginalDicom) as err:
         raise NotLearnt(host=link.host, what=Reason.NO_DICOM_OBJECT_CAME) from err
-    if capture.by is By.DICOMWEB:
+    if capture.by is StrategyKind.DICOMWEB:
         return Written(served_by="dicomweb", host=link.host)
     watched = None
     if bundle is None and is_whole(listed):  # an emulated site can't sign as the real one does
@@ -145,7 +145,7 @@ async def _inferred(
         NotLearnt: they do not, or a value's origin is unknown.
     """
     rule = capture.rule
-    if rule is None or capture.by is not By.MANIFEST:
+    if rule is None or capture.by is not StrategyKind.MANIFEST:
         raise NotLearnt(host=link.host, what=Reason.NO_LIST_EXPLAINS_REQUESTS)
     if sum(len(series.instances) for series in listed) < rule.count:
         raise NotLearnt(host=link.host, what=Reason.LIST_OF_OTHER_STUDIES)

@@ -19,12 +19,12 @@ from urllib.parse import urlsplit
 from scraper.authoring.redact import Bodies, Names, Texts, headers
 from scraper.capture import Capture
 from scraper.capture.observe.received import RANGE
-from scraper.contract import Captured, Session, ShareLink
+from scraper.contract import Captured, Request, Response, Session, ShareLink
 from scraper.core.disk import disk_errors
 from scraper.core.errors import CloudfilmError, CorruptInstance, StoreError, UsageError
 from scraper.download.fetch import Fetcher
 from scraper.pipeline.run import Run
-from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
+from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange, asked_directly
 
 FORMAT: Final = "cloudfilm-bundle"
 VERSION: Final = 1
@@ -59,7 +59,12 @@ async def record_link(run: Run, given: str, path: Path) -> Recorded:
         raise UsageError("record: the browser must keep programs")
 
     async def work(link: ShareLink, session: Session) -> Recorded:
-        session.recorded = []
+        asked: list[Exchange] = []
+
+        def keep(request: Request, response: Response) -> None:
+            asked.append(asked_directly(request, response, session.spool / f"asked-{len(asked)}"))
+
+        session.direct.record = keep
         failed: CloudfilmError | None = None
         try:
             await _all_of_it(link, session)
@@ -67,7 +72,7 @@ async def record_link(run: Run, given: str, path: Path) -> Recorded:
             raise
         except CloudfilmError as err:  # what came until then is what a maintainer needs
             failed = err
-        return _bundle_of(link, session).write(path, failed)
+        return _bundle_of(link, session, asked).write(path, failed)
 
     return await run.watched(given, work)
 
@@ -83,9 +88,9 @@ def write_bundle(link: ShareLink, session: Session, path: Path) -> str:
     return bundle.link
 
 
-def _bundle_of(link: ShareLink, session: Session) -> Bundle:
-    exchanges = [*session.traffic.exchanges, *(session.recorded or ())]
-    recorded = [exchange for exchange in exchanges if _is_recorded(exchange)]
+def _bundle_of(link: ShareLink, session: Session, asked: Sequence[Exchange] = ()) -> Bundle:
+    exchanges = [*session.traffic.exchanges, *asked]
+    recorded = [item for item in exchanges if item.url.startswith(("http:", "https:", "ws:", "wss:"))]
     return Bundle(link, recorded[:MOST_ENTRIES], session.answers)
 
 
@@ -98,10 +103,6 @@ async def _all_of_it(link: ShareLink, session: Session) -> None:
                 into = session.spool / f"rest-{number}"
                 await fetcher.instance(instance, into)
                 into.unlink(missing_ok=True)
-
-
-def _is_recorded(one: Exchange) -> bool:
-    return one.url.startswith(("http:", "https:", "ws:", "wss:"))
 
 
 class Bundle:

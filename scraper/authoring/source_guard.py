@@ -46,7 +46,8 @@ CONTRACT_NAMES: Final = frozenset(
     )
 )
 _SET_IN_A_CLASS: Final = tuple(
-    [name] for name in ("name", "route", "asks", "facts", "verified", "deployments", "hosts", "marks", "example")
+    [name]
+    for name in ("name", "route", "asks", "facts", "verified", "deployments", "hosts", "distinctive_routes", "example")
 )
 _CALLED_NAMES: Final = frozenset(
     ("Deployment", "Field", "Instance", "Series", "WadoUri", "encode_query", "enumerate", "len", "quoted", "tuple")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import IO, Any, Final, TypeVar, cast
 
 from scraper.contract import Question, Series, Session, ShareLink, WadoUri
+from scraper.core.discovered import iterate
 from scraper.core.errors import CloudfilmError
-from scraper.core.given import every
 from scraper.core.schema import Reply
 from scraper.isolation.child import own_pipes, receive, send
 from scraper.isolation.process import confine
@@ -86,7 +86,7 @@ def _plain(series: Series) -> dict[str, object]:
 async def _discovered(path: Path, link: ShareLink, session: AskedSession) -> list[dict[str, object]]:
     provider = catalogue.from_file(path)()
     found = provider.discover(link, cast("Session", session))
-    return [_plain(item) async for item in every(found) if isinstance(item, Series)]
+    return [_plain(item) async for item in iterate(found) if isinstance(item, Series)]
 
 
 def _completed(work: Coroutine[Any, Any, T]) -> T:

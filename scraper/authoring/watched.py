@@ -24,7 +24,7 @@ from scraper.authoring.source_guard import (
     raw_literal,
 )
 from scraper.authoring.trace import NotLearnt, groups_of, host_of
-from scraper.capture import By
+from scraper.capture import StrategyKind
 from scraper.core.evidence import Evidence
 from scraper.core.link import ShareLink
 from scraper.core.model import Series
@@ -32,9 +32,9 @@ from scraper.core.questions import QUESTIONS
 from scraper.core.reasons import Reason
 
 WAYS: Final = {  # how a study came of which nothing can be asked for without its page
-    By.MANIFEST: "asked for as its viewer asks",
-    By.PAGE: "asked for by the page's own functions",
-    By.VIEWING: "shown by its viewer one after another",
+    StrategyKind.MANIFEST: "asked for as its viewer asks",
+    StrategyKind.PAGE: "asked for by the page's own functions",
+    StrategyKind.VIEWING: "shown by its viewer one after another",
 }
 
 
@@ -50,7 +50,7 @@ class WatchedStudy:
     """
 
     link: ShareLink
-    by: By
+    by: StrategyKind
     instances: int
     questions: tuple[str, ...]
 

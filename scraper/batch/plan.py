@@ -19,7 +19,7 @@ STOPPED_BY_THE_DISK = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Selection:
     """Which sources a run takes; by default those that wait and those that ended incomplete."""
 
     retry_failed: bool = False
@@ -54,7 +54,7 @@ class Plan:
         return tuple(sorted((*self.todo, *self.unchanged), key=lambda item: item.lines))
 
 
-def build(rows: Iterable[Row], ledger: Ledger, settings: Settings, choice: Choice) -> Plan:
+def build(rows: Iterable[Row], ledger: Ledger, settings: Settings, choice: Selection) -> Plan:
     """Plan ``rows``. A duplicate source is processed once, with the answers of either row."""
     by_key: dict[str, Row] = {}
     lines: dict[str, list[int]] = {}
@@ -88,7 +88,7 @@ def build(rows: Iterable[Row], ledger: Ledger, settings: Settings, choice: Choic
     return Plan(tuple(todo), tuple(unchanged), before)
 
 
-def _again(record: Record | None, item: Item, output: Path, choice: Choice) -> tuple[State, ...] | None:
+def _again(record: Record | None, item: Item, output: Path, choice: Selection) -> tuple[State, ...] | None:
     """From which final state a source is tried again; None: not at all."""
     state = record.state if record else State.QUEUED
     if record is None or state in (State.QUEUED, State.RUNNING):

@@ -99,12 +99,12 @@ class Board:
             soft_wrap=True,
         )
 
-    def watcher(self, job: Job) -> Watching:
+    def watcher(self, job: Job) -> SourceProgress:
         """The watcher of one source."""
-        return Watching(self._bars, self._of.get(job.key))
+        return SourceProgress(self._bars, self._of.get(job.key))
 
 
-class Watching:
+class SourceProgress:
     """One source's Watcher: its bar counts instances.
 
     Args:

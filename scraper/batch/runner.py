@@ -27,7 +27,7 @@ OTHERS_EVERY_S: Final = 0.5  # how often sources of another process are looked a
 LOST_AT_MOST: Final = 1  # times that a source whose worker was lost is given to another
 
 
-class Audience(Protocol):
+class ProgressListener(Protocol):
     """Receives the batch's progress."""
 
     def started(self, item: Item) -> None:
@@ -47,7 +47,7 @@ class Runner(Generic[R]):
         parallel: jobs that use a site at once; almost as many again may be storing their results.
     """
 
-    def __init__(self, ledger: Ledger, worker: Worker[R], audience: Audience, parallel: int) -> None:
+    def __init__(self, ledger: Ledger, worker: Worker[R], audience: ProgressListener, parallel: int) -> None:
         self._ledger = ledger
         self._worker = worker
         self._audience = audience

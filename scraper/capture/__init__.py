@@ -4,6 +4,6 @@
 """
 
 from scraper.capture.link_capture import Capture
-from scraper.capture.plan import By
+from scraper.capture.plan import StrategyKind
 
-__all__ = ["By", "Capture"]
+__all__ = ["StrategyKind", "Capture"]

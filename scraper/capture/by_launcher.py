@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 
 from scraper.capture.drive import elements
 from scraper.capture.examination import Examination
-from scraper.capture.plan import By, Plan, Strategy
+from scraper.capture.plan import Plan, Strategy, StrategyKind
 from scraper.core import launchers, sniff
 from scraper.core.errors import CloudfilmError
 from scraper.core.model import Request
@@ -29,7 +29,7 @@ _LAUNCH: Final = re.compile(
 class ByLauncher(Strategy):
     """Reads manifests and packages that are meant for viewer programs; what they list is planned by other strategies."""
 
-    by = By.WADO_URI
+    by = StrategyKind.WADO_URI
 
     def __init__(self) -> None:
         self._tried: set[str] = set()

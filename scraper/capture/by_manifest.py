@@ -20,7 +20,7 @@ from scraper.capture.infer.preparation import staging
 from scraper.capture.infer.tallies import STUDY_KEY, falls_short
 from scraper.capture.infer.templates import Rule, Template
 from scraper.capture.observe.received import with_instances
-from scraper.capture.plan import By, Plan, Strategy
+from scraper.capture.plan import Plan, Strategy, StrategyKind
 from scraper.capture.request import socket_replay
 from scraper.capture.request.http_replay import HttpReplayer
 from scraper.core.errors import CloudfilmError, MissingInstances, SessionLapsed
@@ -39,7 +39,7 @@ MAX_TRIALS: Final = 4  # guesses of one request that fail, after which no more a
 class ByManifest(Strategy):
     """Asks as the viewer asked, for everything that its lists name or count."""
 
-    by = By.MANIFEST
+    by = StrategyKind.MANIFEST
 
     def __init__(self) -> None:
         self._rejected: set[Template] = set()
@@ -136,7 +136,7 @@ async def _by_http(model: RequestModel, sample: Exchange, examination: Examinati
         return None
     headers = await _of_unknown_studies(model, replayer, examination)
     series = series_by_model(model, model.replies, replayer.source, examination, headers)
-    return Plan(By.MANIFEST, tuple(series), model, replayer, headers) if series else None
+    return Plan(StrategyKind.MANIFEST, tuple(series), model, replayer, headers) if series else None
 
 
 async def _of_unknown_studies(
@@ -194,7 +194,7 @@ async def _by_socket(model: RequestModel, examination: Examination) -> Plan | No
 
     series = series_by_model(model, received, lambda _: OnDemand(fails), examination)
     headers = headers_of(received, examination)
-    return Plan(By.MANIFEST, tuple(series), model, headers=headers) if series else None
+    return Plan(StrategyKind.MANIFEST, tuple(series), model, headers=headers) if series else None
 
 
 def headers_of(received: Mapping[str, str], examination: Examination) -> dict[str, Header]:

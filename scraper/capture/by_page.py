@@ -18,10 +18,10 @@ from scraper.capture.by_manifest import headers_of, series_by_model, shows_more
 from scraper.capture.examination import Examination
 from scraper.capture.infer import page_functions
 from scraper.capture.infer.models import RequestModel, is_sound
-from scraper.capture.infer.page_functions import Look, PageFunction
+from scraper.capture.infer.page_functions import PageFunction, StepCalls
 from scraper.capture.infer.templates import Rule, Template
 from scraper.capture.observe.received import asked_by
-from scraper.capture.plan import By, Plan, Strategy
+from scraper.capture.plan import Plan, Strategy, StrategyKind
 from scraper.core.errors import CloudfilmError, MissingInstances
 from scraper.core.model import OnDemand
 from scraper.core.reasons import Reason
@@ -53,12 +53,12 @@ class _State(Enum):
 class ByPage(Strategy):
     """Learns from the viewer's steps how its page asks, and asks for the rest that way."""
 
-    by = By.PAGE
+    by = StrategyKind.PAGE
 
     def __init__(self) -> None:
         self._state = _State.IDLE
         self._calls: PageCalls | None = None
-        self._looks: list[Look] = []
+        self._looks: list[StepCalls] = []
         self._before: frozenset[str] = frozenset()
         self._looked = 0
         self._received: dict[str, str] = {}  # call → SOP Instance UID
@@ -102,7 +102,7 @@ class ByPage(Strategy):
                     return None
             origins = examination.observations.origins
             came = {origins[name] for item in traffic.exchanges[begin:] if (name := asked_by(item)) in origins}
-            self._looks = [Look(calls.take(), frozenset(came))]
+            self._looks = [StepCalls(calls.take(), frozenset(came))]
             await calls.rest()
             if not await self._find(examination):
                 return None
@@ -133,7 +133,7 @@ class ByPage(Strategy):
         """Take in what a step called; with enough of that, find the function."""
         self._looked += 1
         if made := calls.take():
-            self._looks.append(Look(made, new))
+            self._looks.append(StepCalls(made, new))
         if len(self._looks) >= LOOKS and await self._find(examination):
             self._state = _State.KNOWN
             await calls.rest()
@@ -274,7 +274,7 @@ def _of_frames(model: RequestModel, received: Mapping[str, str], examination: Ex
     named, found = set(received.values()), {item.sop_instance_uid for row in series for item in row.instances}
     if not found or found != named:
         return None
-    return Plan(By.PAGE, tuple(replace(row, expected=len(row.instances)) for row in series), model)
+    return Plan(StrategyKind.PAGE, tuple(replace(row, expected=len(row.instances)) for row in series), model)
 
 
 def _ends_last(rule: Rule) -> list[str]:

@@ -23,7 +23,7 @@ _UID: Final = re.compile(r"[0-2](\.\d+){4,}")
 
 
 @dataclass(slots=True)
-class Listed:
+class ListedSeries:
     """One series of the study as the lists have it; ``count`` is what they say, None where they say nothing.
 
     ``uid`` is empty where they name its instances only.
@@ -39,7 +39,7 @@ class Listed:
         return max(len(self.instances), self.count or 0) or self.count
 
 
-def lists(manifests: Sequence[Manifest], observations: Observations, study: str) -> dict[str, Listed]:
+def lists(manifests: Sequence[Manifest], observations: Observations, study: str) -> dict[str, ListedSeries]:
     """Series Instance UID → the series, for every one of the study that some list names; "listed-1" where it is not said.
 
     Args:
@@ -50,15 +50,15 @@ def lists(manifests: Sequence[Manifest], observations: Observations, study: str)
     heads = {uid: item.header for uid, item in observations.objects.items()} | {
         uid: _header(uid, tags, len(frames)) for uid, tags, frames in observations.whole_frames()
     }
-    found: dict[str, Listed] = {}
+    found: dict[str, ListedSeries] = {}
     for uid, tags in observations.tags.items():
         series = text(tags, "0020000E")
         if series and text(tags, "0020000D") == study:
-            found.setdefault(series, Listed(series)).instances.add(uid)
+            found.setdefault(series, ListedSeries(series)).instances.add(uid)
     groups: dict[tuple[str, tuple[str | int, ...]], list[Record]] = defaultdict(list)
     for number, manifest in enumerate(manifests):
         for series in _of_dicom_json(manifest.value, study):
-            found.setdefault(series, Listed(series))
+            found.setdefault(series, ListedSeries(series))
         for record in records(manifest.value):
             if "Value" not in record.shape[-2:]:  # DICOM JSON, which was read above
                 placed = replace(record, place=(number, *record.place))  # answers of one call are one list
@@ -68,7 +68,7 @@ def lists(manifests: Sequence[Manifest], observations: Observations, study: str)
     known = of_a_series | heads.keys() | {uid for head in heads.values() for uid in _around(head)} | {study}
     for rest in unnamed:
         if left := rest - known:
-            found[f"listed-{len(found) + 1}"] = Listed("", left)
+            found[f"listed-{len(found) + 1}"] = ListedSeries("", left)
             known |= left
     return found
 
@@ -98,7 +98,9 @@ def without_others(found: Collection[Record], ours: Sequence[Record], study: str
     return [record for record in found if not of_another(record, ours, study)]
 
 
-def judged(series: Series, listed: Listed | None, total: int | None, *, is_packed: bool, is_scrolled: bool) -> Series:
+def judged(
+    series: Series, listed: ListedSeries | None, total: int | None, *, is_packed: bool, is_scrolled: bool
+) -> Series:
     """A series that was watched, with how many instances it should have, and what that was judged by.
 
     Args:
@@ -193,7 +195,7 @@ def short_of(found: Sequence[Series], stated: int) -> list[Series]:
     return [replace(series[0], problems=(*series[0].problems, problem)), *series[1:]]
 
 
-def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) -> list[Series]:
+def missing(study: str, listed: Mapping[str, ListedSeries], there: Collection[str]) -> list[Series]:
     """Series that were listed but not received. Series the site reports as empty are not counted.
 
     Args:
@@ -203,15 +205,15 @@ def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) ->
     """
     absent = []
     for name, series in listed.items():
-        gone = series.instances if series.uid else series.instances.difference(there)
-        if series.uid in there or series.expected == 0 or not (series.uid or gone):
+        uids = series.instances if series.uid else series.instances.difference(there)
+        if series.uid in there or series.expected == 0 or not (series.uid or uids):
             continue
-        lost = Problem("missing-series", tuple(sorted(gone)))
+        lost = Problem("missing-series", tuple(sorted(uids)))
         absent.append(
             Series(
                 study,
                 series.uid,
-                expected=series.expected if series.uid else len(gone),
+                expected=series.expected if series.uid else len(uids),
                 key="" if series.uid else name,
                 problems=(lost,),
                 evidence=Evidence.MANIFEST,
@@ -252,7 +254,7 @@ def _of_dicom_json(value: Any, study: str) -> Iterator[str]:
 
 
 def _read(
-    group: Sequence[Record], heads: Mapping[str, Header], study: str, found: dict[str, Listed]
+    group: Sequence[Record], heads: Mapping[str, Header], study: str, found: dict[str, ListedSeries]
 ) -> Iterator[set[str]]:
     """What the arrays of one shape say; nothing, where none of their fields names an object that came.
 
@@ -270,7 +272,7 @@ def _read(
         if mine and not any(record.fields[name] in series_of for record in column):  # not UIDs of every kind
             remaining = [other for other in without_others(column, mine, study) if other.fields[name] not in others]
             for record in remaining:
-                found.setdefault(record.fields[name], Listed(record.fields[name]))
+                found.setdefault(record.fields[name], ListedSeries(record.fields[name]))
             _count(remaining, name, heads, found)
         mine = [record for record in column if series_of.get(record.fields[name]) in ours]
         if mine:
@@ -281,7 +283,7 @@ def _read(
                 yield from unnamed
 
 
-def _count(column: Sequence[Record], name: str, heads: Mapping[str, Header], found: dict[str, Listed]) -> None:
+def _count(column: Sequence[Record], name: str, heads: Mapping[str, Header], found: dict[str, ListedSeries]) -> None:
     """How many instances the list says a series has; a field that what came speaks against is no such count."""
     came: dict[str, int] = defaultdict(int)
     frames: dict[str, int] = defaultdict(int)
@@ -304,7 +306,7 @@ def _count(column: Sequence[Record], name: str, heads: Mapping[str, Header], fou
 
 
 def _instances(
-    column: Sequence[Record], name: str, series_of: Mapping[str, str], found: dict[str, Listed]
+    column: Sequence[Record], name: str, series_of: Mapping[str, str], found: dict[str, ListedSeries]
 ) -> list[set[str]]:
     """Assign the instances of a list to the series of those in the same array, or with its UID.
 
@@ -328,7 +330,7 @@ def _instances(
             named = next((record.fields[key] for key in sorted(fields) if key in record.fields), "")
             series = series_of.get(record.fields[name]) or named or (next(iter(near)) if len(near) == 1 else "")
             if series:
-                found.setdefault(series, Listed(series)).instances.add(record.fields[name])
+                found.setdefault(series, ListedSeries(series)).instances.add(record.fields[name])
             else:
                 rest.add(record.fields[name])
         unnamed.append(rest)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from scraper.capture.drive.shown import Shown
+from scraper.capture.drive.shown import ShownImages
 from scraper.capture.infer import tallies
 from scraper.capture.infer.frame_replies import FrameReplies
 from scraper.capture.observe.received import Observations
@@ -40,7 +40,7 @@ class Examination:
     observations: Observations
     first_exchange: int = 0
     index: int = 0
-    shown: Shown = field(default_factory=Shown)
+    shown: ShownImages = field(default_factory=ShownImages)
     is_driven: bool = False
     is_shown_through: bool = False
     study: str = ""

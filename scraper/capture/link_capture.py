@@ -11,7 +11,7 @@ from scraper.capture.by_page import ByPage
 from scraper.capture.examination import Examination
 from scraper.capture.infer.templates import Rule
 from scraper.capture.observe.received import Observations
-from scraper.capture.plan import By, ProductViewer, Strategy, not_retrieved
+from scraper.capture.plan import ProductViewer, Strategy, StrategyKind, not_retrieved
 from scraper.capture.strategies import ByDicomWeb, ByOrthanc, ByProduct, ByWadoUri
 from scraper.capture.study import StudyCapture
 from scraper.core.errors import CloudfilmError
@@ -37,7 +37,7 @@ class Capture:
         self,
         link: ShareLink,
         session: Session,
-        ways: Collection[By] = tuple(By),
+        ways: Collection[StrategyKind] = tuple(StrategyKind),
         phone: str = "",
         products: Sequence[ProductViewer] = (),
     ) -> None:
@@ -51,7 +51,7 @@ class Capture:
         self._next: StudyCapture | None = None  # of the examination that is captured after the first
 
     @property
-    def by(self) -> By:
+    def by(self) -> StrategyKind:
         """What completeness of the first study is judged by."""
         return self._first.by
 
@@ -74,7 +74,7 @@ class Capture:
         """
         self._session.patience.leaves(self.so_far)
         found = self._found = await self._first.run()
-        is_all = self.by is By.PRODUCT and len({series.study_instance_uid for series in found}) > 1
+        is_all = self.by is StrategyKind.PRODUCT and len({series.study_instance_uid for series in found}) > 1
         count = 0 if is_all else self._first.examination_count  # a product may know the viewer that one of them led to
         patient = self._first.examination.patient_id()
         for index in range(1, min(count, MAX_STUDIES)):

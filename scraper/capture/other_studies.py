@@ -24,7 +24,7 @@ from scraper.capture.infer.tallies import EARLIER
 from scraper.capture.infer.templates import Path
 from scraper.capture.observe.received import SENT, text, with_instances
 from scraper.capture.patients import MAX_ASKED, are_same_patient, left_out, why_not
-from scraper.capture.plan import SERVICES, By, Plan, Replay
+from scraper.capture.plan import SERVICES, Plan, Replay, StrategyKind
 from scraper.capture.request.http_replay import HttpReplayer
 from scraper.capture.series import series_of
 from scraper.core.errors import CloudfilmError
@@ -36,7 +36,7 @@ _UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
 
 
 @dataclass(slots=True)
-class Listed:
+class ListedStudy:
     """One further study as a list has it.
 
     Attributes:
@@ -67,9 +67,14 @@ async def further(
         found: the shown study's series.
         may_ask: False where there is no site, only a recording of it.
     """
-    by = plan.by if plan else By.VIEWING
+    by = plan.by if plan else StrategyKind.VIEWING
     named = examination.named_uids()
-    if not found or by is By.PRODUCT or by in SERVICES or any(series.study_instance_uid in named for series in found):
+    if (
+        not found
+        or by is StrategyKind.PRODUCT
+        or by in SERVICES
+        or any(series.study_instance_uid in named for series in found)
+    ):
         return list(found)
     heads = _headers(examination)
     ours = await _shown(examination, plan, found, heads)
@@ -162,14 +167,14 @@ class _Search:
         self.left_out[why_not(head)] += 1
         return False
 
-    def _is_of(self, listed: Listed, head: Header) -> bool:
+    def _is_of(self, listed: ListedStudy, head: Header) -> bool:
         """Whether an object that came is of a further study, by the list."""
         if head.study_instance_uid == self.ours.study_instance_uid:
             return False
         uids = {head.sop_instance_uid, head.series_instance_uid, head.study_instance_uid}
         return not uids.isdisjoint(listed.values)
 
-    async def _ask(self, listed: Listed) -> Header | None:
+    async def _ask(self, listed: ListedStudy) -> Header | None:
         """The header of one image of a study; None where it can't be had, which is named."""
         replay = await self._replayer(listed)
         if replay is None:
@@ -183,7 +188,7 @@ class _Search:
             self.left_out[Reason.PATIENT_UNKNOWN] += 1
         return None
 
-    async def _replayer(self, listed: Listed) -> Replay | None:
+    async def _replayer(self, listed: ListedStudy) -> Replay | None:
         """Asks for images as the plan does, else as the viewer asked for one of the shown study; None: not known."""
         if self.plan is not None and self.plan.replay is not None:
             return self.plan.replay if listed.arrays else None
@@ -193,7 +198,7 @@ class _Search:
             self._replay = await _replayer_of(self.examination, self.ours.study_instance_uid)
         return self._replay
 
-    def _series(self, listed: Listed, head: Header, replay: Replay, number: int) -> Iterator[Series]:
+    def _series(self, listed: ListedStudy, head: Header, replay: Replay, number: int) -> Iterator[Series]:
         """The series of one further study, as its list has them; images that another list gave already are not taken again."""
         self.done.add(head.study_instance_uid)
         study = Study(head.study_instance_uid, head.study_date, head.modality, head.study_description)
@@ -226,7 +231,9 @@ async def _replayer_of(examination: Examination, study: str) -> Replay | None:
 # ---- what the lists name
 
 
-def _of_lists(examination: Examination, plan: Plan | None, shown: Header, heads: Mapping[str, Header]) -> list[Listed]:
+def _of_lists(
+    examination: Examination, plan: Plan | None, shown: Header, heads: Mapping[str, Header]
+) -> list[ListedStudy]:
     """The further studies that lists name beside the shown one's images or series; those with addresses first."""
     study = shown.study_instance_uid
     found = list(_of_addresses(plan, study)) if plan else []
@@ -234,18 +241,18 @@ def _of_lists(examination: Examination, plan: Plan | None, shown: Header, heads:
         found += _of_model(plan.model, plan.headers, study, heads)
     planned = {item.sop_instance_uid for series in (plan.series if plan else ()) for item in series.instances}
     found += _of_records(examination, study, heads, planned)
-    once: list[Listed] = []
+    once: list[ListedStudy] = []
     for listed in sorted(found, key=lambda item: not item.arrays):
         if len(listed.mark) < SHORTEST or all(listed.mark not in other.values for other in once):
             once.append(listed)
     return once
 
 
-def _of_addresses(plan: Plan, study: str) -> Iterator[Listed]:
+def _of_addresses(plan: Plan, study: str) -> Iterator[ListedStudy]:
     """The studies that addresses name."""
-    found: dict[str, Listed] = {}
+    found: dict[str, ListedStudy] = {}
     for (other, series), addresses in plan.others.items():
-        listed = found.setdefault(other, Listed(other, {other}))
+        listed = found.setdefault(other, ListedStudy(other, {other}))
         listed.values.add(series)
         listed.arrays[(series,)] += addresses
     yield from (listed for other, listed in found.items() if other != study)
@@ -253,9 +260,9 @@ def _of_addresses(plan: Plan, study: str) -> Iterator[Listed]:
 
 def _of_model(
     model: RequestModel, headers: Mapping[str, Header], study: str, heads: Mapping[str, Header]
-) -> Iterator[Listed]:
+) -> Iterator[ListedStudy]:
     """The studies of which the list has entries that an inferred rule gives requests for."""
-    rule, found = model.rule, dict[str, Listed]()
+    rule, found = model.rule, dict[str, ListedStudy]()
     known = {key: heads[uid] for key, uid in model.replies.items() if uid in heads} | dict(headers)
     ours = [rule.records[key] for key, head in known.items() if head.study_instance_uid == study]
     for place, keys in rule.addresses.items():
@@ -264,7 +271,7 @@ def _of_model(
             other = came if came != study else ""
             mark = completeness.of_another(rule.records[key], ours, study) or other
             if mark:
-                listed = found.setdefault(mark, Listed(mark, {mark}, is_flat=rule.is_flat, is_inferred=True))
+                listed = found.setdefault(mark, ListedStudy(mark, {mark}, is_flat=rule.is_flat, is_inferred=True))
                 listed.values |= set(rule.records[key].fields.values()) | {other}
                 listed.arrays[place].append(key)
     for listed in found.values():
@@ -275,7 +282,7 @@ def _of_model(
 
 def _of_records(
     examination: Examination, study: str, heads: Mapping[str, Header], planned: Collection[str]
-) -> Iterator[Listed]:
+) -> Iterator[ListedStudy]:
     """The studies whose entries stand in one list with entries of the shown study's images or series."""
     observations = examination.observations
     uids = {uid for uid, head in heads.items() if head.study_instance_uid == study} | set(planned)
@@ -296,10 +303,10 @@ def _of_records(
             for name in record.own
             if "/" in record.fields[name] and names_ours(record.fields[name])
         }
-        found: dict[str, Listed] = {}
+        found: dict[str, ListedStudy] = {}
         for record in group:
             if mark := ours and completeness.of_another(record, ours, study):
-                listed = found.setdefault(mark, Listed(mark, {mark}))
+                listed = found.setdefault(mark, ListedStudy(mark, {mark}))
                 listed.values |= {
                     value for name, value in record.fields.items() if name in record.own or len(value) > 5
                 }

@@ -9,15 +9,15 @@ from typing import Protocol
 
 from scraper.capture.examination import Examination
 from scraper.capture.infer.models import RequestModel
+from scraper.core.discovered import DiscoveredItems
 from scraper.core.errors import CloudfilmError
-from scraper.core.given import Given
 from scraper.core.link import ShareLink
 from scraper.core.model import Header, Problem, Series, Source
 from scraper.session import Session
 
 
-class By(StrEnum):
-    """What completeness is judged by."""
+class StrategyKind(StrEnum):
+    """The strategies; VIEWING: none had a plan, so that the study is what was shown."""
 
     PRODUCT = "product"
     DICOMWEB = "dicomweb"
@@ -28,7 +28,7 @@ class By(StrEnum):
     VIEWING = "viewing"
 
 
-SERVICES = frozenset((By.DICOMWEB, By.ORTHANC))  # whose own list is the study's
+SERVICES = frozenset((StrategyKind.DICOMWEB, StrategyKind.ORTHANC))  # whose own list is the study's
 
 
 class ProductViewer(Protocol):
@@ -38,7 +38,7 @@ class ProductViewer(Protocol):
     def study_list_call(self) -> str:
         """An expression found in that call's address."""
 
-    def watch(self, link: ShareLink, session: Session) -> Given:
+    def watch(self, link: ShareLink, session: Session) -> DiscoveredItems:
         """Describe the study from the viewer's own calls."""
 
 
@@ -70,7 +70,7 @@ class Plan:
         listed: SOP Instance UIDs that a list names, where their addresses follow from it.
     """
 
-    by: By
+    by: StrategyKind
     series: tuple[Series, ...]
     model: RequestModel | None = None
     replay: Replay | None = None
@@ -82,7 +82,7 @@ class Plan:
 class Strategy(Protocol):
     """Makes a plan from what was observed; remembers what it tried in vain."""
 
-    by: By
+    by: StrategyKind
 
     async def plan(self, examination: Examination) -> Plan | None:
         """The plan; None while what came is not enough.

@@ -15,7 +15,7 @@ from scraper.capture.infer.frame_replies import FrameReplies
 from scraper.capture.infer.models import RequestModel, candidate_models
 from scraper.capture.infer.tallies import falls_short
 from scraper.capture.observe.received import SENT, Observations, asked_by, with_instances
-from scraper.capture.plan import By, Plan
+from scraper.capture.plan import Plan, StrategyKind
 from scraper.capture.request import wado_uri
 from scraper.capture.series import series_of
 from scraper.core import link as links
@@ -131,7 +131,7 @@ def _by_wado_uri(examination: Examination, lacking: Lacking) -> Plan | None:
             series.append(with_instances(Series(study, uid, key="" if uid else "wado"), rows, len(rows)))
     every = {item.sop_instance_uid for row in series for item in row.instances}
     is_proven = bool(named) and not every.isdisjoint(objects)
-    return Plan(By.WADO_URI, tuple(series)) if is_proven else None
+    return Plan(StrategyKind.WADO_URI, tuple(series)) if is_proven else None
 
 
 def _address(instance: Instance) -> str:
@@ -149,7 +149,7 @@ def _by_manifest(examination: Examination, lacking: Lacking) -> Plan | None:
         received = _received(model, observations)
         series = series_by_model(model, received, lambda _: NOT_RECORDED, examination)
         if series and not _leaves_out(series, observations):
-            return Plan(By.MANIFEST, tuple(series), replace(model, replies=received))
+            return Plan(StrategyKind.MANIFEST, tuple(series), replace(model, replies=received))
     return None
 
 

@@ -12,15 +12,15 @@ from scraper.capture import completeness
 from scraper.capture.by_manifest import values_of_records
 from scraper.capture.examination import Examination
 from scraper.capture.infer import siblings, templates
-from scraper.capture.infer.list_index import UNNAMED, Image, images
-from scraper.capture.plan import SERVICES, By, Plan
+from scraper.capture.infer.list_index import UNNAMED, KnownImage, images
+from scraper.capture.plan import SERVICES, Plan, StrategyKind
 from scraper.capture.request import wado_uri
 from scraper.core.evidence import Evidence
 from scraper.core.model import Captured, Instance, Problem, Series
 
 _UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
 
-Lists = dict[str, completeness.Listed]
+Lists = dict[str, completeness.ListedSeries]
 
 
 def series_of(examination: Examination, plan: Plan | None, study: str = "") -> list[Series]:
@@ -45,8 +45,8 @@ class _Assembly:
     study: str = ""
 
     @property
-    def _by(self) -> By:
-        return self.plan.by if self.plan else By.VIEWING
+    def _by(self) -> StrategyKind:
+        return self.plan.by if self.plan else StrategyKind.VIEWING
 
     @property
     def _planned(self) -> Sequence[Series]:
@@ -60,7 +60,7 @@ class _Assembly:
         received = observations.series(study)
         if not received and not self._planned:
             return []  # counts on a page of which no image came are no study
-        if self._by is By.PRODUCT:
+        if self._by is StrategyKind.PRODUCT:
             return [
                 replace(self._from_disk(series), evidence=series.evidence or Evidence.SERVICE)
                 for series in self._planned
@@ -78,9 +78,9 @@ class _Assembly:
             for series in self._planned
         ]
         names = {instance.sop_instance_uid for item in merged for instance in item.instances}
-        is_by_manifest = self._by in (By.MANIFEST, By.PAGE)
+        is_by_manifest = self._by in (StrategyKind.MANIFEST, StrategyKind.PAGE)
         rest = [] if is_by_manifest else [replace(item, evidence=evidence) for item in _unlisted(received, names)]
-        if self._by is By.WADO_URI:
+        if self._by is StrategyKind.WADO_URI:
             merged = [self._requested(series, lists) for series in merged]
         known = {item.series_instance_uid for item in (*merged, *rest)} | names | self._values_of_rule()
         absent = completeness.missing(study, lists, known)
@@ -96,7 +96,7 @@ class _Assembly:
         model = self.plan.model if self.plan else None
         return completeness.short_of(found, templates.stated_total(model.rule.records.values()) if model else 0)
 
-    def _expectations(self, study: str) -> tuple[Lists, list[siblings.Expected]]:
+    def _expectations(self, study: str) -> tuple[Lists, list[siblings.ExpectedImages]]:
         """What lists say of the study, by UIDs and by other values; nothing beside the list of the site's own service."""
         if self._by in SERVICES:
             return {}, []
@@ -104,11 +104,11 @@ class _Assembly:
         lists, expected = completeness.lists(observations.manifests, observations, study), self._expected(study)
         for uid, count in siblings.counts_of(expected).items():
             if not uid.startswith(UNNAMED):
-                listed = lists.setdefault(uid, completeness.Listed(uid))
+                listed = lists.setdefault(uid, completeness.ListedSeries(uid))
                 listed.count = max(listed.count or 0, count)
         return lists, expected
 
-    def _expected(self, study: str) -> list[siblings.Expected]:
+    def _expected(self, study: str) -> list[siblings.ExpectedImages]:
         """What lists make expected of which a value stands in an image's request or answer."""
         exchanges, observations = self.examination.session.traffic.exchanges, self.examination.observations
         found = images(exchanges, observations, study)
@@ -122,11 +122,11 @@ class _Assembly:
                 series = known.header.series_instance_uid if known else f"{UNNAMED}{place}"
                 for address in addresses:
                     text = " ".join((address, *rule.records[address].fields.values()))
-                    found.append(Image(address, series, text, is_received=False))
+                    found.append(KnownImage(address, series, text, is_received=False))
         return siblings.expected(observations.manifests, exchanges, found, study)
 
     def _watched(
-        self, study: str, received: Sequence[Series], lists: Lists, expected: Sequence[siblings.Expected]
+        self, study: str, received: Sequence[Series], lists: Lists, expected: Sequence[siblings.ExpectedImages]
     ) -> list[Series]:
         """What the viewer showed, held against what lists and the page itself say."""
         found = [self._judged(series, lists) for series in received]
@@ -143,21 +143,21 @@ class _Assembly:
         ]
         return [*every, *_most_absent(lost), *broken]
 
-    def _is_less(self, merged: Sequence[Series], listed: siblings.Expected) -> bool:
+    def _is_less(self, merged: Sequence[Series], listed: siblings.ExpectedImages) -> bool:
         """Whether a rule gives fewer series, or images, than another list makes expected."""
         if self.plan is not None and self.plan.model is not None and self.plan.model.rule.is_flat:
             counts = [*listed.counts.values(), *(count or 0 for _, count in listed.absent)]
             return sum(len(series.instances) for series in merged) < sum(counts)
         return len(merged) < listed.entries
 
-    def _judged(self, series: Series, lists: Mapping[str, completeness.Listed]) -> Series:
+    def _judged(self, series: Series, lists: Mapping[str, completeness.ListedSeries]) -> Series:
         uid, observations, shown = series.series_instance_uid, self.examination.observations, self.examination.shown
         is_packed = all(item.sop_instance_uid in observations.from_package for item in series.instances)
         return completeness.judged(
             series, lists.get(uid), shown.totals.get(uid), is_packed=is_packed, is_scrolled=uid in shown.scrolled
         )
 
-    def _requested(self, series: Series, lists: Mapping[str, completeness.Listed]) -> Series:
+    def _requested(self, series: Series, lists: Mapping[str, completeness.ListedSeries]) -> Series:
         """A series of WADO-URI addresses: those that the viewer asked for itself, one after another, are no list."""
         named = wado_uri.named_objects(self.examination.exchanges, self.examination.lists)
         named |= self.plan.listed if self.plan else frozenset()
@@ -198,7 +198,9 @@ class _Assembly:
         return replace(series, instances=tuple(map(nearest, series.instances)))
 
 
-def _absent(study: str, listed: siblings.Expected, found: Sequence[Series], known: Collection[str]) -> list[Series]:
+def _absent(
+    study: str, listed: siblings.ExpectedImages, found: Sequence[Series], known: Collection[str]
+) -> list[Series]:
     """The entries of a list of which nothing came, beyond those that are missing already."""
     missing = sum(not series.instances for series in found)
     # what is listed by its UID is read by ``completeness.lists``, which knows another study's
@@ -236,7 +238,7 @@ def _uids(lists: Lists) -> set[str]:
     return {uid for item in lists.values() for uid in (item.uid, *item.instances)}
 
 
-def _largest(expected: int | None, listed: completeness.Listed | None) -> int | None:
+def _largest(expected: int | None, listed: completeness.ListedSeries | None) -> int | None:
     """The count of a list that counts more images of a series than it names."""
     if expected is None or listed is None or listed.count is None:
         return expected

@@ -11,10 +11,10 @@ from typing import Final
 from scraper.capture.by_manifest import shows_more
 from scraper.capture.examination import Examination
 from scraper.capture.patients import MAX_ASKED, are_same_patient, left_out, why_not
-from scraper.capture.plan import By, Plan, ProductViewer, Strategy, not_retrieved
+from scraper.capture.plan import Plan, ProductViewer, Strategy, StrategyKind, not_retrieved
 from scraper.capture.request import dicomweb, orthanc, wado_uri
+from scraper.core.discovered import iterate
 from scraper.core.errors import CloudfilmError
-from scraper.core.given import every
 from scraper.core.model import Series, WadoUri
 from scraper.core.reasons import Reason
 
@@ -29,7 +29,7 @@ class ByProduct(Strategy):
         products: whose viewers are known wherever they run.
     """
 
-    by = By.PRODUCT
+    by = StrategyKind.PRODUCT
 
     def __init__(self, products: Sequence[ProductViewer]) -> None:
         self._products = products
@@ -46,7 +46,7 @@ class ByProduct(Strategy):
             try:
                 async with asyncio.timeout(PRODUCT_S):
                     described = product.watch(examination.link, session)
-                    found = [series async for series in every(described) if isinstance(series, Series)]
+                    found = [series async for series in iterate(described) if isinstance(series, Series)]
             except CloudfilmError:
                 continue  # its calls look alike
             except TimeoutError:
@@ -60,7 +60,7 @@ class ByProduct(Strategy):
 class ByDicomWeb(Strategy):
     """Asks the DICOMweb service that the viewer speaks to."""
 
-    by = By.DICOMWEB
+    by = StrategyKind.DICOMWEB
 
     def __init__(self) -> None:
         self._refusals: Counter[str] = Counter()  # a service → how often it gave no list
@@ -121,7 +121,7 @@ async def _why_not(client: dicomweb.DicomWeb, shown: str, other: str) -> Reason 
 class ByOrthanc(Strategy):
     """Asks the Orthanc whose own REST service the viewer uses."""
 
-    by = By.ORTHANC
+    by = StrategyKind.ORTHANC
 
     async def plan(self, examination: Examination) -> Plan | None:
         """The study of the resource that the viewer asked for last, where the service gives files."""
@@ -135,7 +135,7 @@ class ByOrthanc(Strategy):
 class ByWadoUri(Strategy):
     """Asks by the WADO-URI addresses that lists, texts and the viewer name."""
 
-    by = By.WADO_URI
+    by = StrategyKind.WADO_URI
 
     def __init__(self) -> None:
         self._refusals = 0  # the site gave no object under a listed address

@@ -22,12 +22,12 @@ from scraper.capture.drive.entrance import Entrance
 from scraper.capture.drive.steps import Glance, Pause, Settle, Step, Steps
 from scraper.capture.drive.wording import EXPIRED, LONGEST_MESSAGE, NEVER, PHONE_ONLY
 from scraper.capture.examination import Examination
-from scraper.capture.plan import By, Plan, Strategy
+from scraper.capture.plan import Plan, Strategy, StrategyKind
 from scraper.capture.series import series_of
 from scraper.capture.surplus import leaves_page_idle, surplus
 from scraper.core.errors import CloudfilmError, CorruptInstance, LinkExpired, NotOriginalDicom, UnknownViewer
 from scraper.core.model import Series
-from scraper.core.refusals import is_over
+from scraper.core.refusals import refusal_kind
 from scraper.core.settings import MOST_AHEAD_BYTES
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ class StudyCapture:
         self._is_slowed = False  # it was found out whether the page must fetch all that it fetches
 
     @property
-    def by(self) -> By:
+    def by(self) -> StrategyKind:
         """What completeness is judged by."""
-        return self.plan.by if self.plan else By.VIEWING
+        return self.plan.by if self.plan else StrategyKind.VIEWING
 
     async def run(self) -> list[Series]:
         """Every series of the study.
@@ -155,6 +155,7 @@ class StudyCapture:
         """Take one step after another, until there is enough; False where the steps end before."""
         async with aclosing(steps):
             async for step in steps:
+                await self._session.unpaused()  # the page stays as the last step left it
                 if await self._observe(step, window) is Outcome.ENOUGH:
                     return True
         return False
@@ -272,7 +273,7 @@ class StudyCapture:
         if refusal is not None:
             return refusal
         message = " ".join(page.split())
-        if len(message) <= LONGEST_MESSAGE and (kind := is_over(message)) is not None:
+        if len(message) <= LONGEST_MESSAGE and (kind := refusal_kind(message)) is not None:
             return kind(message, host=link.host)
         if self._observations.broken:
             return CorruptInstance(what=self._observations.broken[0])

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from scraper.capture.examination import Examination
 from scraper.capture.observe.received import FRAMES, asked_by
-from scraper.capture.plan import By, Plan
+from scraper.capture.plan import Plan, StrategyKind
 from scraper.core.model import OnDemand
 from scraper.core.settings import NEWS_BYTES
 from scraper.core.sniff import HEAD, sniff
@@ -33,7 +33,7 @@ Shape = tuple[str, str, frozenset[tuple[str, str]], str]
 
 def leaves_page_idle(plan: Plan) -> bool:
     """Whether nothing of a plan is left to the page's own doing, apart from requests that it sends for us."""
-    if plan.by is not By.PRODUCT:
+    if plan.by is not StrategyKind.PRODUCT:
         return True
     return not any(isinstance(item.source, OnDemand) for series in plan.series for item in series.instances)
 

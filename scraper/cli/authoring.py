@@ -9,20 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scraper.cli.options import (
-    Answer,
-    ConnectToOption,
-    Headed,
-    Insecure,
-    Lang,
-    OneSource,
-    Password,
-    Proxy,
-    Quiet,
-    Timeout,
-    asker,
-    settings_of,
-)
+from scraper.cli.options import OneSource, asker, takes
 from scraper.core.errors import UsageError
 from scraper.core.messages import describe, say
 from scraper.core.output import complain, console, echo
@@ -50,38 +37,20 @@ Bundle = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Th
 
 def register(app: typer.Typer, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
     """Add the commands; ``run`` is the one place where the event loop runs."""
+    site = ("answer", "password", "headed", "timeout", "insecure", "connect_to", "proxy", "quiet", "lang")
 
     @app.command()
+    @takes(*site)
     def learn(
         source: OneSource,
         output: InferredProvider = None,
         files: Files = None,
         save: Save = False,
-        answer: Answer = None,
-        password: Password = None,
-        headed: Headed = False,
-        timeout: Timeout = None,
-        insecure: Insecure = False,
-        connect_to: ConnectToOption = None,
-        proxy: Proxy = "",
-        quiet: Quiet = False,
-        lang: Lang = None,
+        *,
+        settings: Settings,
     ) -> int:
         """Watch an unknown viewer once, and write a small provider for it; or find what a known site has changed."""
-        settings = settings_of(
-            answers=answer,
-            password=password,
-            connect_to=connect_to,
-            language=lang,
-            as_json=False,
-            browser=BrowserUse.AUTO,
-            headed=headed,
-            timeout_s=timeout or 60.0,
-            insecure=insecure,
-            proxy=proxy,
-            verbosity=-1 if quiet else 0,
-            keep_programs=files is not None,
-        )
+        settings = replace(settings, keep_programs=files is not None)
         if output is not None and files is not None:
             raise UsageError("-o, --files: one of them")
         if output is not None and output.exists():
@@ -89,34 +58,9 @@ def register(app: typer.Typer, run: Callable[[Coroutine[Any, Any, Any]], Any]) -
         return int(run(_learn(source, output, files, settings, is_saving=save)))
 
     @app.command()
-    def record(
-        source: OneSource,
-        output: Bundle,
-        answer: Answer = None,
-        password: Password = None,
-        headed: Headed = False,
-        timeout: Timeout = None,
-        insecure: Insecure = False,
-        connect_to: ConnectToOption = None,
-        proxy: Proxy = "",
-        quiet: Quiet = False,
-        lang: Lang = None,
-    ) -> int:
+    @takes(*site, browser=BrowserUse.ALWAYS, keep_programs=True)
+    def record(source: OneSource, output: Bundle, *, settings: Settings) -> int:
         """Record a link's traffic with every person's value, token and pixel replaced: for a bug report or a new provider."""
-        settings = settings_of(
-            answers=answer,
-            password=password,
-            connect_to=connect_to,
-            language=lang,
-            as_json=False,
-            browser=BrowserUse.ALWAYS,
-            headed=headed,
-            timeout_s=timeout or 60.0,
-            insecure=insecure,
-            proxy=proxy,
-            verbosity=-1 if quiet else 0,
-            keep_programs=True,
-        )
         return int(run(_record(source, output, settings)))
 
 
@@ -225,8 +169,6 @@ def _running(settings: Settings) -> Any:
 
     @asynccontextmanager
     async def opened() -> Any:
-        if settings.insecure:
-            complain(say("insecure-warning", settings.language))
         with Display(console(err=True), settings.language, quiet=settings.verbosity < 0) as display:
             async with Run(settings, display, asker(settings)) as job:
                 yield job

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from scraper.cli.batch_command import BatchCommand, Places, Runs
-from scraper.cli.options import (
-    Answer,
-    Browser,
-    ConnectToOption,
-    Headed,
-    Insecure,
-    Jobs,
-    Json,
-    Lang,
-    Name,
-    Pages,
-    Password,
-    ProviderName,
-    Proxy,
-    Quiet,
-    Rate,
-    SeriesPattern,
-    Timeout,
-    Verbose,
-    settings_of,
-)
+from scraper.cli.batch_command import BatchCommand, Locations, Runs
+from scraper.cli.options import takes
 from scraper.core.messages import say
 from scraper.core.output import complain
-from scraper.core.settings import GIVE_UP_S, BrowserUse, language_from_environment
+from scraper.core.settings import Settings
 
 MOST_AT_ONCE = 32
 AT_ONCE = 2
@@ -62,6 +43,13 @@ RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try those tha
 OnlyFailed = Annotated[bool, typer.Option("--only-failed", help="Try only those that failed.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; ask no site.")]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Do at most N sources this time.")]
+Pages = Annotated[
+    bool | None,
+    typer.Option(
+        "--pages/--no-pages",
+        help="Write a page to look at into each study's folder; by default for up to 20 studies and 1 GB.",
+    ),
+]
 GiveUp = Annotated[
     float | None,
     typer.Option(
@@ -76,6 +64,22 @@ def register(app: typer.Typer, run: Runs) -> None:
     """Add the command; ``run`` is the one place where the event loop runs."""
 
     @app.command()
+    @takes(
+        *(
+            "answer",
+            "password",
+            "provider",
+            "browser",
+            "headed",
+            "series",
+            "jobs",
+            "rate",
+            "timeout",
+            "give_up",
+            "name",
+        ),
+        *("insecure", "connect_to", "proxy", "as_json", "quiet", "verbose", "lang"),
+    )
     def batch(
         links: Links,
         output: Place = "cloudfilm",
@@ -85,62 +89,27 @@ def register(app: typer.Typer, run: Runs) -> None:
         dry_run: DryRun = False,
         template: Template = False,
         limit: Limit = None,
-        answer: Answer = None,
-        password: Password = None,
-        provider: ProviderName = "",
-        browser: Browser = BrowserUse.AUTO,
-        headed: Headed = False,
-        series: SeriesPattern = None,
-        jobs: Jobs = 6,
-        rate: Rate = None,
-        timeout: Timeout = None,
         give_up: GiveUp = None,
-        name: Name = "",
         pages: Pages = None,
         scheduler: Scheduler = "",
         ledger: LedgerFolder = None,
-        insecure: Insecure = False,
-        connect_to: ConnectToOption = None,
-        proxy: Proxy = "",
-        as_json: Json = False,
-        quiet: Quiet = False,
-        verbose: Verbose = 0,
-        lang: Lang = None,
+        *,
+        as_json: bool,
+        settings: Settings,
     ) -> int:
         """Many sources from a file or a folder of photos; resumable; one report."""
         from scraper.batch.input.headings import write_template
-        from scraper.batch.plan import Choice
+        from scraper.batch.plan import Selection
 
         if template:
-            chosen = lang or language_from_environment()
-            write_template(links, chosen)
-            complain(say("batch.template", chosen, path=links))
+            write_template(links, settings.language)
+            complain(say("batch.template", settings.language, path=links))
             return 0
-        settings = settings_of(
-            answers=answer,
-            password=password,
-            connect_to=connect_to,
-            language=lang,
-            as_json=as_json,
-            output=_folder(output, ledger),
-            provider=provider,
-            browser=browser,
-            headed=headed,
-            series=tuple(series or ()),
-            jobs=jobs,
-            rate=rate,
-            timeout_s=timeout or 60.0,
-            decode_timeout_s=timeout or 20.0,
-            insecure=insecure,
-            proxy=proxy,
-            folder_name=name,
-            give_up_s=give_up or GIVE_UP_S,
-            verbosity=-1 if quiet else verbose,
-        )
-        choice = Choice(retry_failed, only_failed, limit)
+        settings = replace(settings, output=_folder(output, ledger))
+        choice = Selection(retry_failed, only_failed, limit)
         at_once = parallel or (MOST_AT_ONCE if scheduler else AT_ONCE)
-        places = Places(output if "://" in output else "", ledger or settings.output, scheduler, pages)
-        command = BatchCommand(links, settings, choice, 1 if headed else at_once, places, as_json=as_json)
+        places = Locations(output if "://" in output else "", ledger or settings.output, scheduler, pages)
+        command = BatchCommand(links, settings, choice, 1 if settings.headed else at_once, places, as_json=as_json)
         return command.rehearse() if dry_run else command.run(run, give_up)
 
 

@@ -20,9 +20,9 @@ from scraper.core.safe_text import visible
 from scraper.core.settings import Settings
 
 if TYPE_CHECKING:
-    from scraper.batch.input.rows import Listing
+    from scraper.batch.input.rows import SourceList
     from scraper.batch.ledger import Ledger
-    from scraper.batch.plan import Choice, Item, Plan
+    from scraper.batch.plan import Item, Plan, Selection
     from scraper.batch.progress import Board
     from scraper.batch.report.table import Entry
     from scraper.batch.workers.protocol import Job, Outcome, Worker
@@ -31,7 +31,7 @@ Runs = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Locations:
     """Locations besides the output folder: the URL for studies, the ledger, the cluster's scheduler."""
 
     target: str
@@ -44,7 +44,7 @@ class BatchCommand:
     """One call of the command."""
 
     def __init__(
-        self, links: Path, settings: Settings, choice: Choice, parallel: int, places: Places, *, as_json: bool
+        self, links: Path, settings: Settings, choice: Selection, parallel: int, places: Locations, *, as_json: bool
     ) -> None:
         from scraper.batch.input import rows as inputs
 
@@ -55,7 +55,7 @@ class BatchCommand:
         self.settings = settings if parallel == 1 else replace(settings, interactive=False)
         self.choice = choice
         self.as_json = as_json
-        self.listing: Listing = inputs.read(links)
+        self.listing: SourceList = inputs.read(links)
         if not self.listing.rows and not self.listing.refused:
             raise NoSources(path=str(links))
         self.refused = self._of_refused()

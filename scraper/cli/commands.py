@@ -13,42 +13,14 @@ import typer
 from typer.exceptions import TyperException
 
 from scraper.cli import authoring, batch, config, export, interrupt, listen, send, tools, window
-from scraper.cli.options import (
-    Answer,
-    Browser,
-    ConnectToOption,
-    Expect,
-    FetchMissing,
-    GiveUp,
-    Headed,
-    Insecure,
-    Jobs,
-    Json,
-    Lang,
-    Name,
-    OneSource,
-    Only,
-    Output,
-    Password,
-    ProviderName,
-    Proxy,
-    Quiet,
-    Rate,
-    SeriesPattern,
-    Source,
-    Timeout,
-    Verbose,
-    announce_code,
-    asker,
-    settings_of,
-)
+from scraper.cli.options import OneSource, Source, announce_code, asker, takes
 from scraper.cli.quick_start import QuickGroup
 from scraper.core.errors import CloudfilmError, ExitCode, single_errors
 from scraper.core.log import quiet_libraries
 from scraper.core.messages import describe, say
 from scraper.core.output import complain, console, echo, echo_json, leave, streams
 from scraper.core.questions import PASSWORD
-from scraper.core.settings import GIVE_UP_S, BrowserUse, Language, Settings, language_from_environment
+from scraper.core.settings import Language, Settings, language_from_environment
 
 MOST_TEXT = 1 << 20  # bytes of a text on standard input
 BATCH_GRACE_S = 5.0  # several browsers close, and what has ended is reported
@@ -185,100 +157,34 @@ class _StandardInput:
 
 
 @app.command()
-def grab(
-    source: Source,
-    output: Output = Path("cloudfilm"),
-    answer: Answer = None,
-    password: Password = None,
-    provider: ProviderName = "",
-    browser: Browser = BrowserUse.AUTO,
-    headed: Headed = False,
-    series: SeriesPattern = None,
-    jobs: Jobs = 6,
-    rate: Rate = None,
-    timeout: Timeout = None,
-    give_up: GiveUp = None,
-    insecure: Insecure = False,
-    connect_to: ConnectToOption = None,
-    proxy: Proxy = "",
-    only: Only = None,
-    expect: Expect = None,
-    name: Name = "",
-    fetch_missing: FetchMissing = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = 0,
-    lang: Lang = None,
-) -> int:
+@takes(
+    *("output", "answer", "password", "provider", "browser", "headed", "series", "jobs", "rate", "timeout", "give_up"),
+    *(
+        "insecure",
+        "connect_to",
+        "proxy",
+        "only",
+        "expect",
+        "name",
+        "fetch_missing",
+        "as_json",
+        "quiet",
+        "verbose",
+        "lang",
+    ),
+)
+def grab(source: Source, *, only: int | None, as_json: bool, settings: Settings) -> int:
     """Photo, scan, PDF, share text or link in; a verified study on disk out."""
-    settings = settings_of(
-        answers=answer,
-        password=password,
-        connect_to=connect_to,
-        language=lang,
-        as_json=as_json,
-        output=output,
-        provider=provider,
-        browser=browser,
-        headed=headed,
-        series=tuple(series or ()),
-        jobs=jobs,
-        rate=rate,
-        timeout_s=timeout or 60.0,
-        decode_timeout_s=timeout or 20.0,
-        insecure=insecure,
-        proxy=proxy,
-        expect=expect,
-        folder_name=name,
-        fetch_missing=fetch_missing,
-        give_up_s=give_up or GIVE_UP_S,
-        verbosity=-1 if quiet else verbose,
-    )
     return _sources(source, settings, as_json=as_json, listing=False, only=only)
 
 
 @app.command(name="list")
-def list_(
-    source: OneSource,
-    answer: Answer = None,
-    password: Password = None,
-    provider: ProviderName = "",
-    browser: Browser = BrowserUse.AUTO,
-    headed: Headed = False,
-    series: SeriesPattern = None,
-    rate: Rate = None,
-    timeout: Timeout = None,
-    give_up: GiveUp = None,
-    insecure: Insecure = False,
-    connect_to: ConnectToOption = None,
-    proxy: Proxy = "",
-    only: Only = None,
-    expect: Expect = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = 0,
-    lang: Lang = None,
-) -> int:
+@takes(
+    *("answer", "password", "provider", "browser", "headed", "series", "rate", "timeout", "give_up", "insecure"),
+    *("connect_to", "proxy", "only", "expect", "as_json", "quiet", "verbose", "lang"),
+)
+def list_(source: OneSource, *, only: int | None, as_json: bool, settings: Settings) -> int:
     """Open the link and print the study's series and counts; download nothing."""
-    settings = settings_of(
-        answers=answer,
-        password=password,
-        connect_to=connect_to,
-        language=lang,
-        as_json=as_json,
-        provider=provider,
-        browser=browser,
-        headed=headed,
-        series=tuple(series or ()),
-        rate=rate,
-        timeout_s=timeout or 60.0,
-        decode_timeout_s=timeout or 20.0,
-        insecure=insecure,
-        proxy=proxy,
-        give_up_s=give_up or GIVE_UP_S,
-        expect=expect,
-        verbosity=-1 if quiet else verbose,
-    )
     return _sources([source], settings, as_json=as_json, listing=True, only=only)
 
 
@@ -286,8 +192,6 @@ def _sources(sources: list[str], settings: Settings, *, as_json: bool, listing: 
     """Work through sources one after another; the highest exit code wins."""
     from scraper.cli.sources import SourceRunner
 
-    if settings.insecure:
-        complain(say("insecure-warning", settings.language))
     announce_code(settings)
     with _StandardInput() as given:
         runner = SourceRunner(settings, asker(settings), given.read, as_json=as_json, listing=listing, only=only or 0)
@@ -303,25 +207,21 @@ listen.register(app, interrupt.run)
 
 
 @app.command()
+@takes("answer", "password", "as_json", "quiet", "verbose", "lang")
 def verify(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Any folder of DICOM files, or an archive of one: zip, 7z, tar, ISO.")
     ],
-    answer: Answer = None,
-    password: Password = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = 0,
-    lang: Lang = None,
+    *,
+    as_json: bool,
+    settings: Settings,
 ) -> int:
     """Check any folder of DICOM files, downloaded by this tool or not."""
     from scraper.pipeline import document
     from scraper.pipeline.run import verify_folder
     from scraper.ui.report import Display, show_folder
 
-    del verbose
-    settings = settings_of(answers=answer, password=password, connect_to=None, language=lang, as_json=as_json)
-    language, known = settings.language, settings.answers.get(PASSWORD.name, "")
+    language, known, quiet = settings.language, settings.answers.get(PASSWORD.name, ""), settings.verbosity < 0
     with Display(console(err=True, quiet=quiet), language, quiet=quiet) as display:
         result = interrupt.run(verify_folder(folder, display, known))
     if as_json:

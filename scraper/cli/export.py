@@ -1,4 +1,4 @@
-"""Print the outcome of an export, for people and for scripts."""
+"""``export``: what other people and programs need, from a folder of DICOM files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scraper.cli.options import Json, Lang
 from scraper.core.errors import NoSuchFile, UsageError
 from scraper.core.messages import describe_problem, say
 from scraper.core.output import complain, echo, echo_json
-from scraper.core.settings import BurnedIn, Each, Language, Retain, Target, language_from_environment
+from scraper.core.settings import BurnedIn, ExportUnit, Language, Retain, Target, language_from_environment
 
 if TYPE_CHECKING:
     from scraper.export import Exported
@@ -54,7 +54,7 @@ def register(app: typer.Typer, run: Runs) -> None:
             BurnedIn | None, typer.Option("--burned-in", help="Images that may show text; by default kept and named.")
         ] = None,
         each: Annotated[
-            Each | None, typer.Option("--each", help="One export a study or a patient, in a folder.")
+            ExportUnit | None, typer.Option("--each", help="One export a study or a patient, in a folder.")
         ] = None,
         max_size: Annotated[
             str, typer.Option("--max-size", metavar="SIZE", help="Zips of at most this size, in parts: 100MB.")
@@ -67,7 +67,7 @@ def register(app: typer.Typer, run: Runs) -> None:
     ) -> int:
         """What other people and programs ask for, from a folder on disk."""
         from scraper.core.disk import disk_errors
-        from scraper.export import Wanted, beside
+        from scraper.export import ExportOptions, beside
         from scraper.export import export as make
 
         language = lang or language_from_environment()
@@ -75,7 +75,7 @@ def register(app: typer.Typer, run: Runs) -> None:
             raise NoSuchFile(path=str(folder))
         options = (retain, pseudonyms, key, key_table, burned_in)
         chosen = _identity(retain, pseudonyms, key, burned_in) if deidentify or any(options) else None
-        wanted = Wanted(chosen, key_table, each, _bytes_of(max_size), page=None if no_page else language)
+        wanted = ExportOptions(chosen, key_table, each, _bytes_of(max_size), page=None if no_page else language)
         target = output or beside(folder, to, deidentify=chosen is not None, each=each is not None)
         with disk_errors(target):
             made = run(make(folder, to, target, wanted))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scraper.cli import interrupt
-from scraper.cli.options import ConnectToOption, Expect, Insecure, Json, Lang, Name, Output, Proxy, Quiet, settings_of
+from scraper.cli.options import Runs, takes
 from scraper.core.errors import UsageError
 from scraper.core.messages import say
 from scraper.core.output import complain
@@ -20,11 +20,10 @@ from scraper.core.settings import Settings
 
 if TYPE_CHECKING:
     from scraper.capture.listened import Progress
-    from scraper.pipeline.listening import Ear
+    from scraper.pipeline.listening import TrafficSource
     from scraper.session import Session
     from scraper.session.browser.traffic import Traffic
 
-Runs = Callable[[Coroutine[Any, Any, Any]], Any]
 THIS_COMPUTER = "127.0.0.1"
 
 
@@ -32,8 +31,8 @@ def register(app: typer.Typer, run: Runs) -> None:
     """Add the command; ``run`` is the one place where the event loop runs."""
 
     @app.command()
+    @takes("output", "expect", "name", "insecure", "connect_to", "proxy", "as_json", "quiet", "lang")
     def listen(
-        output: Output = Path("cloudfilm"),
         port: Annotated[
             int, typer.Option("--port", min=0, max=65535, help="Where the proxy listens; by default a free port.")
         ] = 0,
@@ -49,31 +48,11 @@ def register(app: typer.Typer, run: Runs) -> None:
             ),
         ] = "",
         yes: Annotated[bool, typer.Option("--yes", help="Answer --lan's question with yes.")] = False,
-        expect: Expect = None,
-        name: Name = "",
-        insecure: Insecure = False,
-        connect_to: ConnectToOption = None,
-        proxy: Proxy = "",
-        as_json: Json = False,
-        quiet: Quiet = False,
-        lang: Lang = None,
+        *,
+        as_json: bool,
+        settings: Settings,
     ) -> int:
         """A proxy on this computer that takes the study out of what your own browser or phone receives."""
-        settings = settings_of(
-            answers=None,
-            password=None,
-            connect_to=connect_to,
-            language=lang,
-            as_json=as_json,
-            output=output,
-            insecure=insecure,
-            proxy=proxy,
-            expect=expect,
-            folder_name=name,
-            verbosity=-1 if quiet else 0,
-        )
-        if insecure:
-            complain(say("insecure-warning", settings.language))
         if attach and lan:
             raise UsageError("--attach, --lan")
         if lan and not yes and not _agrees(settings):
@@ -129,13 +108,13 @@ class Listener:
         from scraper.pipeline.result import Film
 
         end, loop = asyncio.Event(), asyncio.get_running_loop()
-        provider = Listening(self._ear, end, self._begun, self._progress, self._settings.expect)
+        provider = Listening(self._traffic_source, end, self._begun, self._progress, self._settings.expect)
         runner = SourceRunner(self._settings, asker(self._settings), str, as_json=as_json, listing=False)
         with interrupt.first_press(partial(loop.call_soon_threadsafe, end.set)):
             async with self._open:
                 return await runner.run_film("listen", Film(LINK, provider=provider))
 
-    def _ear(self, traffic: Traffic, session: Session) -> Ear:
+    def _traffic_source(self, traffic: Traffic, session: Session) -> TrafficSource:
         if self._attach:
             from scraper.session.browser.attached import AttachedBrowser
 
@@ -148,28 +127,28 @@ class Listener:
         if not self._is_quiet:
             complain(say(message, self._settings.language, **values))
 
-    async def _begun(self, ear: Ear) -> None:
+    async def _begun(self, traffic_source: TrafficSource) -> None:
         """Say what a person does now."""
         from scraper.session.proxy.proxy import Proxy as ListeningProxy
 
-        if not isinstance(ear, ListeningProxy):
+        if not isinstance(traffic_source, ListeningProxy):
             self._say("listen.attached", port=self._attach)
             return
-        authority = ear.authority
+        authority = traffic_source.authority
         certificate = self._settings.output / "cloudfilm-certificate.cer"
         if self._host != THIS_COMPUTER:
             from scraper.app.phone_page import served
 
-            page = await self._open.enter_async_context(served(self._host, ear.port, authority))
-            self._say("listen.phone", page=page, host=self._host, port=ear.port)
+            page = await self._open.enter_async_context(served(self._host, traffic_source.port, authority))
+            self._say("listen.phone", page=page, host=self._host, port=traffic_source.port)
             if not self._is_quiet:
                 complain(as_code(page))
         else:
             certificate.parent.mkdir(parents=True, exist_ok=True)
             certificate.write_bytes(authority.der)
             self._open.callback(certificate.unlink, missing_ok=True)
-            self._say("listen.ready", host=self._host, port=ear.port)
-            self._say("listen.browser", command=_browser_command(ear.port, authority.key_digest))
+            self._say("listen.ready", host=self._host, port=traffic_source.port)
+            self._say("listen.browser", command=_browser_command(traffic_source.port, authority.key_digest))
             self._say("listen.certificate", path=certificate, authority=authority.name)
         self._say("listen.end")
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scraper.cli.options import Answer, ConnectToOption, Insecure, Json, Lang, Password, Quiet, Timeout, settings_of
+from scraper.cli.options import Runs, takes
 from scraper.core.errors import UsageError
 from scraper.core.messages import describe, describe_problem, say
 from scraper.core.output import complain, console, echo, echo_json
@@ -18,7 +17,6 @@ from scraper.core.settings import Language, Settings
 if TYPE_CHECKING:
     from scraper.send import Sent
 
-Runs = Callable[[Coroutine[Any, Any, Any]], Any]
 MOST_ASSOCIATIONS = 8
 
 
@@ -26,6 +24,7 @@ def register(app: typer.Typer, run: Runs) -> None:
     """Add the command; ``run`` is the one place where the event loop runs."""
 
     @app.command()
+    @takes("answer", "password", "timeout", "insecure", "connect_to", "as_json", "quiet", "lang")
     def send(
         folders: Annotated[
             list[Path], typer.Argument(metavar="DIR...", help="Folders of DICOM files, or zips of them.")
@@ -61,36 +60,19 @@ def register(app: typer.Typer, run: Runs) -> None:
             Path | None, typer.Option("--cert", metavar="FILE", help="This computer's certificate (PEM).")
         ] = None,
         key: Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Its key.")] = None,
-        answer: Answer = None,
-        password: Password = None,
-        connect_to: ConnectToOption = None,
-        timeout: Timeout = None,
-        insecure: Insecure = False,
-        as_json: Json = False,
-        quiet: Quiet = False,
-        lang: Lang = None,
+        *,
+        as_json: bool,
+        settings: Settings,
     ) -> int:
         """Send studies to an archive, by C-STORE or STOW-RS; run again, it goes on where it ended."""
-        settings = settings_of(
-            answers=answer,
-            password=password,
-            connect_to=connect_to,
-            language=lang,
-            as_json=as_json,
-            timeout_s=timeout or 60.0,
-            insecure=insecure,
-            tls_authority=authority,
-            tls_certificate=certificate,
-            tls_key=key,
-            verbosity=-1 if quiet else 0,
-        )
-        wishes: dict[str, Any] = {"may_convert": convert, "again": again, "associations": associations}
+        settings = replace(settings, tls_authority=authority, tls_certificate=certificate, tls_key=key)
+        options: dict[str, Any] = {"may_convert": convert, "again": again, "associations": associations}
         if values is not None:
             from scraper.batch.input import values as listed_values
 
             listed = listed_values.read(values)
-            wishes |= {"by_uid": listed.by_uid, "by_folder": listed.by_folder}
-        return _send(folders, target, settings, changes or [], wishes, run, as_json=as_json)
+            options |= {"by_uid": listed.by_uid, "by_folder": listed.by_folder}
+        return _send(folders, target, settings, changes or [], options, run, as_json=as_json)
 
 
 def _send(
@@ -98,14 +80,14 @@ def _send(
     target: str,
     settings: Settings,
     changes: list[str],
-    wishes: dict[str, Any],
+    options: dict[str, Any],
     run: Runs,
     *,
     as_json: bool,
 ) -> int:
     from scraper.cli.bar import Bar
     from scraper.send import DicomTarget, send, target_of
-    from scraper.send.run import Wishes
+    from scraper.send.run import SendOptions
 
     given = _changes(changes)
     archive = target_of(target, insecure=settings.insecure)
@@ -120,11 +102,9 @@ def _send(
                 key=settings.tls_key or own.key,
             ),
         )
-    if settings.insecure:
-        complain(say("insecure-warning", settings.language))
     language = settings.language
     with Bar(console(err=True, quiet=settings.verbosity < 0), say("send.bar", language)) as bar:
-        made = run(send(folders, archive, settings, Wishes(changes=given, **wishes), lambda _: bar.step()))
+        made = run(send(folders, archive, settings, SendOptions(changes=given, **options), lambda _: bar.step()))
     _show(made, language, given, as_json=as_json)
     return int(made.exit_code)
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scraper.cli import config
-from scraper.cli.options import Answer, Json, Lang, Output, Password, Proxy, Quiet, Verbose, check_proxy, settings_of
+from scraper.cli.options import Json, Lang, Output, Proxy, Runs, check_proxy, takes
 from scraper.cli.quick_start import Quick
 from scraper.core.errors import CloudfilmError, ExitCode, NotWritable, SiteChanged, SiteUnreachable, UsageError
 from scraper.core.messages import describe, say
@@ -22,34 +22,22 @@ from scraper.core.settings import Settings, browser_from_environment, language_f
 if TYPE_CHECKING:
     from scraper.source.qr.reader import Reader
 
-Runs = Callable[[Coroutine[Any, Any, Any]], Any]
-
 
 def register(app: typer.Typer, run: Runs) -> None:
     """Add the commands; ``run`` is the one place where the event loop runs."""
 
     @app.command(cls=Quick)
+    @takes("answer", "password", "as_json", "quiet", "verbose", "lang")
     def decode(
         file: Annotated[list[Path], typer.Argument(help="Photo, scan, screenshot or PDF.")],
         annotate: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw every code found.")] = None,
         timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Time for one image.")] = 20.0,
-        answer: Answer = None,
-        password: Password = None,
-        as_json: Json = False,
-        quiet: Quiet = False,
-        verbose: Verbose = 0,
-        lang: Lang = None,
+        *,
+        as_json: bool,
+        settings: Settings,
     ) -> int:
         """Only read the codes on a photo, scan, screenshot or PDF, and say which is the film's link."""
-        settings = settings_of(
-            answers=answer,
-            password=password,
-            connect_to=None,
-            language=lang,
-            as_json=as_json,
-            decode_timeout_s=timeout,
-            verbosity=-1 if quiet else verbose,
-        )
+        settings = replace(settings, decode_timeout_s=timeout)
         return _decode(file, settings, annotate, as_json=as_json)
 
     @app.command()

@@ -2,59 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
-from scraper.cli.options import Browser, ConnectToOption, Insecure, Json, Lang, Proxy, settings_of
+from scraper.cli.options import Json, Lang, Runs, takes
 from scraper.core.errors import ExitCode, NoSuchFile
 from scraper.core.messages import say
 from scraper.core.output import complain, echo, echo_json
-from scraper.core.settings import BrowserUse, Language, language_from_environment
-
-Runs = Callable[[Coroutine[Any, Any, Any]], Any]
+from scraper.core.settings import Language, Settings, language_from_environment
 
 
 def register(app: typer.Typer, run: Runs) -> None:
     """Add the commands; ``run`` is the one place where the event loop runs."""
 
     @app.command(name="app")
+    @takes("browser", "insecure", "connect_to", "proxy", "lang", interactive=False)
     def app_(
         output: Annotated[
             Path | None, typer.Option("-o", "--output", metavar="DIR", help="Where studies go; by default ~/cloudfilm.")
         ] = None,
-        browser: Browser = BrowserUse.AUTO,
-        insecure: Insecure = False,
-        connect_to: ConnectToOption = None,
-        proxy: Proxy = "",
         no_window: Annotated[bool, typer.Option("--no-window", help="Print the address, and open nothing.")] = False,
-        lang: Lang = None,
+        *,
+        settings: Settings,
     ) -> int:
         """The same jobs in a window, for people who use no terminal."""
         from scraper.app import start
 
-        settings = settings_of(
-            answers=None,
-            password=None,
-            connect_to=connect_to,
-            language=lang,
-            as_json=True,
-            output=output or Path.home() / "cloudfilm",
-            browser=browser,
-            insecure=insecure,
-            proxy=proxy,
-        )
+        settings = replace(settings, output=output or Path.home() / "cloudfilm")
         show = _print_nothing if no_window else start.show_window
         address = start.running()
         if address and not no_window:
             complain(say("app.open-already", settings.language))
             show(address)
             return 0
-        if insecure:
-            complain(say("insecure-warning", settings.language))
         run(start.serve(settings, show, lambda where: echo(say("app.open", settings.language, address=where))))
         return 0
 

@@ -30,7 +30,7 @@ _GONE: Final = {
 _WRONG_KEY = ("签名", "验签", "解密", "invalid signature", "signature mismatch", "padding is invalid", "bad decrypt")
 
 
-def gone(
+def refusal_error(
     detail: str, *, host: str = "", or_else: Callable[..., CloudfilmError] = StudyGone, is_sealed: bool = False
 ) -> CloudfilmError:
     """The error that a site's refusal means, by its words: LinkExpired, ShareCancelled, NoSuchStudy; else ``or_else``.
@@ -43,13 +43,13 @@ def gone(
             it has another key: SiteChanged.
     """
     named = {"host": host} if host else {}
-    kind = is_over(detail)
+    kind = refusal_kind(detail)
     if kind is None and is_sealed and any(words in detail.lower() for words in _WRONG_KEY):
         return SiteChanged(detail, what=Reason.SIGNING_KEY, **named)
     return (kind or or_else)(detail, **named)
 
 
-def is_over(detail: str) -> type[StudyGone] | None:
+def refusal_kind(detail: str) -> type[StudyGone] | None:
     """The error class for words that say a share is expired, cancelled or not there; None for other words."""
     lowered = detail.lower()
     return next((kind for kind, words in _GONE.items() if any(word in lowered for word in words)), None)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from scraper.core.model import Instance, Series, Source, Study
-from scraper.core.schema import Number, Reply, rank
+from scraper.core.schema import Number, Reply, none_last
 
 
 class Row(Reply):
@@ -83,4 +83,4 @@ class SeriesRow(Row):
 
 def in_order(rows: Iterable[R]) -> tuple[R, ...]:
     """Rows by their numbers; those without one come last, as the site has them."""
-    return tuple(sorted(rows, key=lambda row: rank(row.number)))
+    return tuple(sorted(rows, key=lambda row: none_last(row.number)))

@@ -22,7 +22,7 @@ from pydantic import (
 
 from scraper.core.errors import CloudfilmError, SiteChanged
 from scraper.core.reasons import Reason
-from scraper.core.refusals import gone
+from scraper.core.refusals import refusal_error
 from scraper.core.settings import MAX_FRAMES, MAX_INSTANCES, MAX_JSON_BYTES, MAX_JSON_NODES
 from scraper.core.text import decode_text
 from scraper.isolation import json_text
@@ -37,7 +37,7 @@ __all__ = [
     "frame_count",
     "parse_int",
     "parse_json",
-    "rank",
+    "none_last",
     "read",
     "read_json",
 ]
@@ -160,7 +160,7 @@ class CheckedReply(Reply):
 
     def refusal(self) -> CloudfilmError:
         """The error that a refusal means."""
-        return gone(self.site_message or self.code)
+        return refusal_error(self.site_message or self.code)
 
 
 R = TypeVar("R", bound=Reply)
@@ -185,7 +185,7 @@ Number = Annotated[int | None, BeforeValidator(parse_int)]
 """A whole number of a reply: ``count: Number = None``; None where the site gives none."""
 
 
-def rank(number: int | None) -> int:
+def none_last(number: int | None) -> int:
     """The place of a number in an order; what has none comes last."""
     return 2**31 if number is None else number
 

@@ -79,7 +79,7 @@ class Target(StrEnum):
     TABLE = "table"
 
 
-class Each(StrEnum):
+class ExportUnit(StrEnum):
     """``export --each``: what becomes an export of its own."""
 
     STUDY = "study"

@@ -1,4 +1,4 @@
-"""What a platform's links look like: the hosts known, the address below them, the marks on other hosts."""
+"""What a platform's links look like: the hosts known, the address below them, and what is recognised on other hosts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Shape:
     name: str
     schemes: tuple[str, ...]
     routes: tuple[str, ...]
-    marks: tuple[str, ...]
+    distinctive_routes: tuple[str, ...]
     hosts: tuple[str, ...]
     behind: tuple[str, ...] = ()
     saved_page: str = ""
@@ -27,8 +27,8 @@ class Shape:
         return self.reads(link) if any(_same_host(row, link) for row in self.hosts) else None
 
     def recognises(self, link: ShareLink) -> ShareLink | None:
-        """The same on a host that no row lists, where the address betrays the platform by its marks."""
-        return self.reads(link) if any(link.matched(mark) is not None for mark in self.marks) else None
+        """The same on a host that no row lists, recognised by a distinctive route."""
+        return self.reads(link) if any(link.matched(route) is not None for route in self.distinctive_routes) else None
 
     def reads(self, link: ShareLink) -> ShareLink | None:
         """The same on any host, whether or not the address betrays the platform."""

@@ -3,7 +3,8 @@
 Only tags, Value Representations and lengths are interpreted (PS3.5 chapter 7, annex A). What pydicom then reads is known to
 be shallow and complete.
 
-Over 400 lines because the walk, its bounds and what it finds are one thing.
+Over 400 lines because it is one algorithm: a pass over the bytes, the bounds that it keeps, and the layout that it fills; each
+part is read with the other two, and callers name all three as ``structure.X``.
 """
 
 from __future__ import annotations

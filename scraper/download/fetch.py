@@ -98,6 +98,7 @@ class Fetcher:
         while True:
             if self._lost is not None:
                 raise self._lost
+            await self._session.unpaused()
             try:
                 async with self._session.patience.bounded():
                     with reading_instance():
@@ -173,6 +174,7 @@ class Fetcher:
         """Run the job that makes a package; if it says itself that it can't (SiteBusy), it is not retried."""
         retries = Retries(self._session)
         while True:
+            await self._session.unpaused()
             try:
                 return await make()
             except SiteUnreachable as err:

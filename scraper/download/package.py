@@ -14,7 +14,7 @@ from scraper.dicom.directory import ListedFile, directory_rows
 from scraper.download.collect import Collected, Collector
 from scraper.download.fetch import Fetcher
 from scraper.protocols.zip_archive import Member
-from scraper.verify import Checked, Inspector, Listing, listing
+from scraper.verify import Checked, DirectoryComparison, Inspector, listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Contents:
     studies: Mapping[str, Sequence[tuple[str, Checked]]]
     left_out: tuple[str, ...]
     broken: Mapping[str, CloudfilmError]
-    listing: Listing
+    listing: DirectoryComparison
     listed: frozenset[str] = frozenset()
 
 
@@ -108,7 +108,7 @@ def _missing(contents: Contents, uid: str) -> Sequence[Problem]:
 
 async def _listed(
     inspector: Inspector, members: Sequence[Member], checked: Sequence[tuple[str, Checked]]
-) -> tuple[Listing, list[str]]:
+) -> tuple[DirectoryComparison, list[str]]:
     """What the package's own DICOMDIR names, compared with what is in it; and the names of those that can't be read."""
     directories: dict[str, Sequence[ListedFile]] = {}
     unreadable = []

@@ -1,5 +1,5 @@
 """What other people and programs ask for, made from a folder on disk: a zip, a CD layout, pictures, NIfTI."""
 
-from scraper.export.targets import Exported, Target, Wanted, beside, export
+from scraper.export.targets import Exported, ExportOptions, Target, beside, export
 
-__all__ = ["Exported", "Target", "Wanted", "beside", "export"]
+__all__ = ["Exported", "Target", "ExportOptions", "beside", "export"]

@@ -15,7 +15,7 @@ from scraper.dicom.elements import plain
 _MAY_SHOW_NAMES: Final = frozenset({"US", "SC", "OT", "ES", "XC", "XA", "RF", "GM", "SM", "DOC", "IO", "OP"})
 
 
-class Fate(Enum):
+class Treatment(Enum):
     """What becomes of one image."""
 
     CLEAR = auto()  # it shows no text, by its own word or by its kind
@@ -24,20 +24,20 @@ class Fate(Enum):
     BLANKED = auto()
 
 
-def fate(ds: FileDataset, wanted: BurnedIn) -> Fate:
+def treatment(ds: FileDataset, wanted: BurnedIn) -> Treatment:
     """What becomes of an image."""
     declared = plain(ds, "BurnedInAnnotation")
     is_capture = "SECONDARY" in plain(ds, "ImageType").upper()
     may_show = declared == "YES" or (declared != "NO" and (plain(ds, "Modality") in _MAY_SHOW_NAMES or is_capture))
     if not may_show or not any(name in ds for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        return Fate.CLEAR
+        return Treatment.CLEAR
     match wanted:
         case BurnedIn.KEEP:
-            return Fate.MAY_SHOW
+            return Treatment.MAY_SHOW
         case BurnedIn.BLANK if _regions(ds):
-            return Fate.BLANKED
+            return Treatment.BLANKED
         case _:
-            return Fate.LEFT_OUT
+            return Treatment.LEFT_OUT
 
 
 def _regions(ds: FileDataset) -> list[tuple[int, int, int, int]]:

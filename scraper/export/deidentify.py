@@ -26,7 +26,7 @@ from scraper.dicom import charset, structure
 from scraper.dicom.elements import PYDICOM_ERRORS, declared_charset, plain, quiet
 from scraper.dicom.reading import read_file
 from scraper.export import burned_in
-from scraper.export.gather import Listed
+from scraper.export.gather import InstanceFile
 from scraper.export.persons import Person, Persons, new_key, shifted_date
 from scraper.export.profile import CODES, EDITION, OF_BIRTH, Action, cleaned, retained, table
 
@@ -242,8 +242,8 @@ def _mark(ds: FileDataset, chosen: Deidentification, person: Person, *, was_blan
 
 
 def deidentified(
-    listed: Iterable[Listed], folder: Path, chosen: Deidentification, persons: Persons | None = None
-) -> tuple[list[Listed], list[Problem]]:
+    listed: Iterable[InstanceFile], folder: Path, chosen: Deidentification, persons: Persons | None = None
+) -> tuple[list[InstanceFile], list[Problem]]:
     """Copies without identity, in ``folder``, and what to mind; UIDs are replaced alike in all of them.
 
     Args:
@@ -254,7 +254,7 @@ def deidentified(
     """
     folder.mkdir(parents=True)
     persons = persons or Persons(chosen.key or new_key(), chosen.pseudonyms)
-    copies: list[Listed] = []
+    copies: list[InstanceFile] = []
     noted: dict[str, list[str]] = {}
     series: dict[str, str] = {}
     studies: dict[str, str] = {}
@@ -286,19 +286,19 @@ def deidentified(
     return copies, [Problem(code, tuple(names), fatal=fatal.get(code, False)) for code, names in noted.items()]
 
 
-def _deidentify_file(item: Listed, path: Path, chosen: Deidentification, persons: Persons, person: Person) -> str:
+def _deidentify_file(item: InstanceFile, path: Path, chosen: Deidentification, persons: Persons, person: Person) -> str:
     """Write one copy; gives the problem's code, where there is one. What may not be taken along is not there."""
     try:
         with quiet():
             ds = read_file(item.path)
-            fate = burned_in.fate(ds, chosen.burned_in)
-            if fate is burned_in.Fate.LEFT_OUT:
+            treatment = burned_in.treatment(ds, chosen.burned_in)
+            if treatment is burned_in.Treatment.LEFT_OUT:
                 return "pixels-left-out"
-            if fate is burned_in.Fate.BLANKED:
+            if treatment is burned_in.Treatment.BLANKED:
                 burned_in.blank(ds)
             original = _original(item.path)
             _Cleaner(chosen, persons, person, original).clean(ds)
-            _mark(ds, chosen, person, was_blanked=fate is burned_in.Fate.BLANKED)
+            _mark(ds, chosen, person, was_blanked=treatment is burned_in.Treatment.BLANKED)
             ds.save_as(path, enforce_file_format=True)
     except (CorruptInstance, NotImplementedError, RuntimeError, *PYDICOM_ERRORS):
         path.unlink(missing_ok=True)
@@ -306,7 +306,9 @@ def _deidentify_file(item: Listed, path: Path, chosen: Deidentification, persons
     if _leaks(path, original, keeps_uids=Retain.UIDS in chosen.retain):
         path.unlink()
         return "identity-not-removed"
-    return {burned_in.Fate.MAY_SHOW: "pixels-may-identify", burned_in.Fate.BLANKED: "pixels-blanked"}.get(fate, "")
+    return {burned_in.Treatment.MAY_SHOW: "pixels-may-identify", burned_in.Treatment.BLANKED: "pixels-blanked"}.get(
+        treatment, ""
+    )
 
 
 def _leaks(path: Path, original: _Original, *, keeps_uids: bool) -> bool:

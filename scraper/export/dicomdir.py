@@ -27,8 +27,8 @@ from scraper.dicom.elements import PYDICOM_ERRORS, quiet
 from scraper.dicom.headers import MEDIA_DIRECTORY
 from scraper.dicom.part10 import file_meta
 from scraper.dicom.structure import EXPLICIT_LITTLE
-from scraper.export.gather import LeftOut, Listed, problems_of
-from scraper.export.records import Described, Record, described, made_up_uid, of_file
+from scraper.export.gather import InstanceFile, LeftOut, problems_of
+from scraper.export.records import Record, RecordSource, described, made_up_uid, of_file
 
 _FILE_SET_ID: Final = b"CLOUDFILM "
 _NEXT_AT, _LOWER_AT = (8, 30)  # bytes into a record: the values of (0004,1400) and (0004,1420), which stand first
@@ -56,7 +56,7 @@ class _Disc:
         self.files = 0
         self.completed: dict[str, list[str]] = {}  # keyword → files for whose record it was made up
 
-    def add(self, instance: Listed, source: Described, patient_id: str) -> None:
+    def add(self, instance: InstanceFile, source: RecordSource, patient_id: str) -> None:
         """Copy a file to its place, and write its record and the records above it.
 
         Raises:
@@ -85,7 +85,7 @@ class _Disc:
         for keyword in record.made_up:
             self.completed.setdefault(keyword, []).append(name)
 
-    def _above(self, source: Described, patient_id: str) -> Iterator[tuple[str, str, Record]]:
+    def _above(self, source: RecordSource, patient_id: str) -> Iterator[tuple[str, str, Record]]:
         """The prefix of the folder, key and record of patient, study and series, from the top."""
         whose = patient_id or f"={source.text('PatientName')}"
         patient = Record("PATIENT", source)
@@ -116,11 +116,11 @@ def _made_up_id(whose: str) -> str:
     return "NOID" + made_up_uid("patient", whose)[5:13]
 
 
-def file_set(listed: Iterable[Listed], made: Path) -> tuple[int, list[Problem]]:
+def file_set(listed: Iterable[InstanceFile], made: Path) -> tuple[int, list[Problem]]:
     """Copy the files and write the DICOMDIR; returns the number of files on the disc, and the problems."""
     disc = _Disc(made)
     left_out: list[LeftOut] = []
-    read: list[tuple[Listed, Described]] = []
+    read: list[tuple[InstanceFile, RecordSource]] = []
     patient_of: dict[str, str] = {}  # Study Instance UID → Patient ID, for files of the study that lack it
     for item in listed:
         try:

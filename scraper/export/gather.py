@@ -22,7 +22,7 @@ _UNSAFE: Final = re.compile(r"[^\w.\-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class InstanceFile:
     """One instance and its position: ``series`` names its folder, ``index`` counts within it from 1.
 
     ``name`` is its file's path in the exported folder or zip.
@@ -63,9 +63,9 @@ def problems_of(left_out: Iterable[LeftOut]) -> list[Problem]:
     ]
 
 
-def by_series(listed: Iterable[Listed]) -> dict[str, list[Listed]]:
+def by_series(listed: Iterable[InstanceFile]) -> dict[str, list[InstanceFile]]:
     """Map each series folder to its instances."""
-    found: dict[str, list[Listed]] = defaultdict(list)
+    found: dict[str, list[InstanceFile]] = defaultdict(list)
     for study in listed:
         found[study.series].append(study)
     return found
@@ -101,7 +101,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def gather(files: Files, scratch: Path) -> tuple[list[Listed], list[LeftOut]]:
+def gather(files: Files, scratch: Path) -> tuple[list[InstanceFile], list[LeftOut]]:
     """Instances of all series, and unreadable files; identical copies are counted once.
 
     Args:
@@ -132,9 +132,9 @@ def gather(files: Files, scratch: Path) -> tuple[list[Listed], list[LeftOut]]:
     return _in_order(list(found.values())), left_out
 
 
-def _in_order(series: Sequence[Sequence[tuple[Path, Header, str]]]) -> list[Listed]:
+def _in_order(series: Sequence[Sequence[tuple[Path, Header, str]]]) -> list[InstanceFile]:
     """The instances in order; series folders are named within their study, study folders within their patient."""
-    listed: list[Listed] = []
+    listed: list[InstanceFile] = []
     patients: dict[str, str] = {}
     studies: dict[str, str] = {}
     taken: dict[str, set[str]] = defaultdict(set)
@@ -154,7 +154,7 @@ def _in_order(series: Sequence[Sequence[tuple[Path, Header, str]]]) -> list[List
         folder = own if is_one_study else f"{study}/{own}"
         for index, place in enumerate(dicom.order([item for _, item, _ in members]), start=1):
             path, found, name = members[place]
-            listed.append(Listed(path, found, folder, index, name, patient, study))
+            listed.append(InstanceFile(path, found, folder, index, name, patient, study))
     return listed
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from scraper.core.model import Problem
 from scraper.dicom.structure import NATIVE
 from scraper.export.companions import Companions, Entry, sha256_of
-from scraper.export.gather import Listed
+from scraper.export.gather import InstanceFile
 
 _PIECE = 1 << 20  # bytes: a file may have gigabytes
 ROOM = 1 << 20  # bytes of a part for its directory and for what stands beside the images
@@ -22,11 +22,11 @@ ROOM = 1 << 20  # bytes of a part for its directory and for what stands beside t
 class _Part:
     path: Path
     size: int = 0
-    members: list[Listed] = field(default_factory=list)
+    members: list[InstanceFile] = field(default_factory=list)
 
 
 def pack(
-    listed: Sequence[Listed], made: Path, companions: Companions, most_bytes: int = 0
+    listed: Sequence[InstanceFile], made: Path, companions: Companions, most_bytes: int = 0
 ) -> tuple[list[Path], list[Problem]]:
     """Zip the files; compressed pixels are stored as they are.
 
@@ -54,11 +54,11 @@ def pack(
     return [part.path for part in parts], problems
 
 
-def _method(item: Listed) -> int:
+def _method(item: InstanceFile) -> int:
     return zipfile.ZIP_DEFLATED if item.header.transfer_syntax_uid in NATIVE else zipfile.ZIP_STORED
 
 
-def _parts(listed: Sequence[Listed], made: Path, most_bytes: int) -> list[_Part]:
+def _parts(listed: Sequence[InstanceFile], made: Path, most_bytes: int) -> list[_Part]:
     """The instances, parted in their order; an instance larger than a part has one of its own."""
     if not most_bytes:
         return [_Part(made, 0, list(listed))] if listed else []
@@ -73,7 +73,7 @@ def _parts(listed: Sequence[Listed], made: Path, most_bytes: int) -> list[_Part]
     return parts
 
 
-def _packed_size(item: Listed) -> int:
+def _packed_size(item: InstanceFile) -> int:
     size = item.path.stat().st_size
     if _method(item) == zipfile.ZIP_DEFLATED:
         packing = zlib.compressobj(6)

@@ -19,7 +19,7 @@ from scraper.core.model import Problem
 from scraper.core.reasons import Reason
 from scraper.dicom import charset, structure
 from scraper.dicom.elements import declared_charset
-from scraper.export.gather import LeftOut, Listed, by_series, problems_of
+from scraper.export.gather import InstanceFile, LeftOut, by_series, problems_of
 from scraper.isolation import other_program
 from scraper.isolation.own_program import NO_CONSOLE
 from scraper.verify import is_image
@@ -53,7 +53,7 @@ def converter() -> str:
     return found
 
 
-def nifti(listed: Iterable[Listed], made: Path, damaged: Collection[str] = ()) -> tuple[int, list[Problem]]:
+def nifti(listed: Iterable[InstanceFile], made: Path, damaged: Collection[str] = ()) -> tuple[int, list[Problem]]:
     """Write one folder for each series with ``.nii.gz`` files and their JSON (without the patient's name).
 
     Args:
@@ -76,11 +76,11 @@ def nifti(listed: Iterable[Listed], made: Path, damaged: Collection[str] = ()) -
     return sum(1 for _ in made.rglob("*.nii.gz")), problems_of(left_out)
 
 
-def _is_volume(instance: Listed) -> bool:
+def _is_volume(instance: InstanceFile) -> bool:
     return instance.header.rows is not None or is_image(instance.header.sop_class_uid)
 
 
-def _converted(program: str, members: Sequence[Listed], made: Path, out: Path) -> list[LeftOut]:
+def _converted(program: str, members: Sequence[InstanceFile], made: Path, out: Path) -> list[LeftOut]:
     """Convert one series; returns what the converter refused, or the whole series where it made none or too few."""
     with tempfile.TemporaryDirectory(dir=made.parent) as inside:
         for listed in members:
@@ -116,7 +116,7 @@ def _converted(program: str, members: Sequence[Listed], made: Path, out: Path) -
     return [LeftOut(listed.name, Reason.DCM2NIIX_TOOK_SOME.of(taken=taken, count=len(members))) for listed in named]
 
 
-def _mend_texts(out: Path, first: Listed) -> None:
+def _mend_texts(out: Path, first: InstanceFile) -> None:
     """Name files after the series' description and mend the sidecars' texts: dcm2niix reads all as Latin-1."""
     texts = _texts(first.path)
     words = _UNSAFE.sub("_", texts.get("SeriesDescription", ""))[:40].strip("._")

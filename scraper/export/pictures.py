@@ -26,7 +26,7 @@ from scraper.dicom.frames import aspect, colour, count_frames, decoded, function
 from scraper.dicom.reading import read_file
 from scraper.dicom.structure import PIXEL_TAGS
 from scraper.export.contact_sheet import MARK, chosen, draw_sheet, save, title_of
-from scraper.export.gather import LeftOut, Listed, by_series, problems_of
+from scraper.export.gather import InstanceFile, LeftOut, by_series, problems_of
 from scraper.verify import Inspector, is_image
 
 NO_PIXELS: Final = Reason.NO_PIXELS
@@ -143,7 +143,9 @@ def draw_instance(source: str, stem: str, suffix: str) -> list[str]:
     return ["" if made else NOT_DECODED, *made]
 
 
-async def draw(listed: Sequence[Listed], made: Path, suffix: str, inspector: Inspector) -> tuple[int, list[Problem]]:
+async def draw(
+    listed: Sequence[InstanceFile], made: Path, suffix: str, inspector: Inspector
+) -> tuple[int, list[Problem]]:
     """Write pictures of all instances, one folder for each series; files are decoded in child processes, which may crash.
 
     Returns:

@@ -166,7 +166,7 @@ def made_up_uid(*words: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class RecordSource:
     """What the record of one file needs.
 
     ``texts`` holds values by keyword, decoded; ``ds`` the rest.
@@ -198,7 +198,7 @@ def kind_of(sop_class_uid: str, *, has_pixels: bool) -> str:
     return "IMAGE" if has_pixels or is_image(sop_class_uid) or not sop_class_uid else "PRIVATE"
 
 
-def described(path: Path) -> Described:
+def described(path: Path) -> RecordSource:
     """Read what a record needs of a file.
 
     Raises:
@@ -218,7 +218,7 @@ def described(path: Path) -> Described:
                     texts[keyword] = text.partition("\\")[0] if dictionary_VR(tag) != "ST" else text
             has_pixels = any(tag in layout.elements for tag in structure.PIXEL_TAGS)
             sop_class = plain(ds, "SOPClassUID") or layout.meta_text(0x0002)
-            return Described(
+            return RecordSource(
                 kind_of(sop_class, has_pixels=has_pixels),
                 sop_class,
                 plain(ds, "SOPInstanceUID"),
@@ -239,7 +239,7 @@ class Record:
         source: the file that its values come from.
     """
 
-    def __init__(self, kind: str, source: Described) -> None:
+    def __init__(self, kind: str, source: RecordSource) -> None:
         self._source = source
         self.made_up: list[str] = []  # keywords whose value stands in no file
         self.ds = Dataset()
@@ -328,7 +328,7 @@ def _is_date(text: str) -> bool:
     return len(text) == 8 and text.isdigit()
 
 
-def of_file(source: Described, parts: Sequence[str], number: int, sop_instance_uid: str) -> Record:
+def of_file(source: RecordSource, parts: Sequence[str], number: int, sop_instance_uid: str) -> Record:
     """The record of one file.
 
     Args:

@@ -17,7 +17,7 @@ from scraper.core.reasons import Reason
 from scraper.core.safe_text import csv_cell
 from scraper.dicom.elements import PYDICOM_ERRORS, quiet
 from scraper.export.companions import sha256_of
-from scraper.export.gather import LeftOut, Listed, by_series, problems_of
+from scraper.export.gather import InstanceFile, LeftOut, by_series, problems_of
 
 _TEXTS: Final = (
     "PatientID",
@@ -63,7 +63,7 @@ _NUMBERS: Final = re.compile(
 _VARY: Final = frozenset(("ImagePositionPatient", "XRayTubeCurrent", "Exposure"))
 
 
-def tables(listed: Sequence[Listed], made: Path) -> tuple[int, list[Problem]]:
+def tables(listed: Sequence[InstanceFile], made: Path) -> tuple[int, list[Problem]]:
     """Write ``instances.csv`` and ``series.csv``, and both as Parquet where pyarrow is installed."""
     made.mkdir()
     instances: list[dict[str, str]] = []
@@ -89,7 +89,7 @@ def tables(listed: Sequence[Listed], made: Path) -> tuple[int, list[Problem]]:
     return count, problems_of(left_out)
 
 
-def _row(item: Listed) -> dict[str, str]:
+def _row(item: InstanceFile) -> dict[str, str]:
     with quiet():
         ds = pydicom.dcmread(item.path, stop_before_pixels=True)
         values = {name: _values(ds, name) for name in (*_TEXTS, *_OF_AN_INSTANCE)}

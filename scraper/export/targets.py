@@ -16,12 +16,12 @@ from typing import Final
 
 from scraper.core.errors import ExitCode, NoDicomHere, UsageError
 from scraper.core.model import Problem, Result
-from scraper.core.settings import Each, Language, Target
+from scraper.core.settings import ExportUnit, Language, Target
 from scraper.export import deidentify as identity
 from scraper.export import dicomdir, disc, media, nifti, pictures, table
 from scraper.export.companions import Companions, Extra
 from scraper.export.deidentify import Deidentification
-from scraper.export.gather import Listed, gather, problems_of
+from scraper.export.gather import InstanceFile, gather, problems_of
 from scraper.export.persons import Persons, new_key, private_file
 from scraper.export.view import add_to_disc, add_to_zip
 from scraper.pipeline import document
@@ -48,7 +48,7 @@ def beside(source: Path, target: Target, *, deidentify: bool = False, each: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ExportOptions:
     """What the user chose for an export.
 
     Attributes:
@@ -62,7 +62,7 @@ class Wanted:
 
     deidentify: Deidentification | None = None
     key_table: Path | None = None
-    each: Each | None = None
+    each: ExportUnit | None = None
     most_bytes: int = 0
     extra: tuple[Extra, ...] = ()
     page: Language | None = None
@@ -99,11 +99,11 @@ class Exported:
         return ExitCode.INCOMPLETE if is_short or self.source.exit_code else ExitCode.COMPLETE
 
 
-NOTHING_SPECIAL: Final = Wanted()
+NOTHING_SPECIAL: Final = ExportOptions()
 
 
 async def export(
-    source: Path, target: Target, output: Path, wanted: Wanted = NOTHING_SPECIAL, *, deidentify: bool = False
+    source: Path, target: Target, output: Path, wanted: ExportOptions = NOTHING_SPECIAL, *, deidentify: bool = False
 ) -> Exported:
     """Write the DICOM files of ``source`` to ``output``, a new file or folder.
 
@@ -150,14 +150,14 @@ async def export(
     return Exported(parts[0] if len(parts) == 1 else output, count, verdict, tuple(problems), tuple(parts))
 
 
-def _groups(listed: Sequence[Listed], wanted: Wanted) -> list[tuple[str, list[Listed]]]:
+def _groups(listed: Sequence[InstanceFile], wanted: ExportOptions) -> list[tuple[str, list[InstanceFile]]]:
     """What becomes an export of its own, each with its name; all under an empty one where the user did not part it."""
-    found: dict[str, list[Listed]] = {}
+    found: dict[str, list[InstanceFile]] = {}
     for item in listed:
         match wanted.each:
-            case Each.PATIENT:
+            case ExportUnit.PATIENT:
                 name = item.patient
-            case Each.STUDY:
+            case ExportUnit.STUDY:
                 name = f"{item.patient}_{item.study}"
             case None:
                 name = ""
@@ -211,12 +211,12 @@ class _Maker:
     """Makes one export after another of the same kind."""
 
     target: Target
-    wanted: Wanted
+    wanted: ExportOptions
     companions: Companions
     inspector: Inspector
     damaged: frozenset[str]
 
-    async def made(self, listed: Sequence[Listed], path: Path) -> _Made:
+    async def made(self, listed: Sequence[InstanceFile], path: Path) -> _Made:
         """Write it, with what stands beside the files."""
         if self.target is Target.ZIP:
             most = self.wanted.most_bytes
@@ -236,7 +236,7 @@ class _Maker:
             path = image
         return _Made((path,), count, tuple(problems))
 
-    async def _folder(self, listed: Sequence[Listed], made: Path) -> tuple[int, list[Problem]]:
+    async def _folder(self, listed: Sequence[InstanceFile], made: Path) -> tuple[int, list[Problem]]:
         """Write one target; returns the number of files made, and what was left out."""
         match self.target:
             case Target.DICOMDIR | Target.ISO:

@@ -13,10 +13,10 @@ from typing import Final
 
 from scraper.core.errors import CloudfilmError, NoDicomHere, NothingToSee, UsageError
 from scraper.core.settings import Language
-from scraper.export.gather import Listed, by_series, gather
+from scraper.export.gather import InstanceFile, by_series, gather
 from scraper.store.place import REPORT
 from scraper.verify import Inspector, opened
-from scraper.viewer import StudyView, Viewed, view_study, write_page
+from scraper.viewer import StudyView, ViewedSeries, view_study, write_page
 
 ZIP_PAGE: Final = "index.html"
 DISC_PAGE: Final = "INDEX.HTM"
@@ -100,7 +100,7 @@ async def write_pages_of(reports: Sequence[Path], language: Language) -> list[st
     return without
 
 
-async def add_to_zip(listed: Sequence[Listed], archive: Path, folder: Path, language: Language) -> None:
+async def add_to_zip(listed: Sequence[InstanceFile], archive: Path, folder: Path, language: Language) -> None:
     """Put the page of a zip's own files into it; ``folder`` is new, for the time until then."""
     folder.mkdir()
     made = await page_of(listed, folder / ZIP_PAGE, language)
@@ -114,14 +114,14 @@ def _append(archive: Path, folder: Path, paths: Sequence[Path]) -> None:
             out.write(path, path.relative_to(folder).as_posix())
 
 
-async def add_to_disc(listed: Sequence[Listed], disc: Path, language: Language) -> None:
+async def add_to_disc(listed: Sequence[InstanceFile], disc: Path, language: Language) -> None:
     """Put the page onto a CD, under names that an ISO 9660 file system holds (IHE PDI: ``INDEX.HTM``)."""
     made = await page_of(listed, disc / DISC_PAGE, language, DISC_PARTS)
     if not made.frames:
         made.path.unlink()
 
 
-async def page_of(listed: Sequence[Listed], page: Path, language: Language, parts: str = "") -> ViewPage:
+async def page_of(listed: Sequence[InstanceFile], page: Path, language: Language, parts: str = "") -> ViewPage:
     """Write the page of instances that are gathered already.
 
     Args:
@@ -138,10 +138,12 @@ async def page_of(listed: Sequence[Listed], page: Path, language: Language, part
     return ViewPage(made.path, made.parts, made.frames, made.undecoded, unreadable)
 
 
-async def study_view(listed: Sequence[Listed], inspector: Inspector) -> StudyView:
+async def study_view(listed: Sequence[InstanceFile], inspector: Inspector) -> StudyView:
     """What the viewer lists of gathered instances."""
     series = [
-        Viewed(members[0].header.series_number, members[0].header.series_description, tuple(m.path for m in members))
+        ViewedSeries(
+            members[0].header.series_number, members[0].header.series_description, tuple(m.path for m in members)
+        )
         for members in by_series(listed).values()
     ]
     return await view_study(series, inspector)

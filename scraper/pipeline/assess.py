@@ -22,7 +22,7 @@ _SLICED = frozenset(("CT", "MR", "PT"))  # a series of these is a stack
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class AssessedStudy:
     """A study's result, and its files by series folder in their final order."""
 
     result: StudyResult
@@ -53,7 +53,7 @@ def study(
     series: Sequence[Series],
     listed: Study,
     known: earlier.EarlierStudy = earlier.EarlierStudy(),  # noqa: B008  frozen
-) -> Judged:
+) -> AssessedStudy:
     """Assess one study: compare what arrived with what the site announced and what earlier runs knew.
 
     Args:
@@ -121,7 +121,7 @@ def _assembled(
     listed: Study,
     problems: Sequence[Problem],
     expected: Mapping[str, int | None],
-) -> Judged:
+) -> AssessedStudy:
     """The result and the layout of what was judged."""
     by_series: dict[str, list[Saved]] = {}
     for saved, _ in collected.saved:
@@ -155,7 +155,7 @@ def _assembled(
         sum(saved.size for saved, _ in collected.saved),
         _common_error(collected),
     )
-    return Judged(result, layout, _by_instance(problems))
+    return AssessedStudy(result, layout, _by_instance(problems))
 
 
 def _evidence(collected: Collected, series: Sequence[Series], files: Sequence[Saved]) -> Evidence | None:
@@ -258,9 +258,11 @@ def _excused(across: Sequence[Problem], losses: Sequence[Problem]) -> list[Probl
     Slice gaps become warnings if the site itself withholds as many objects of that series; a series that is missing as a
     whole is not reported again for its missing instances.
     """
-    gone = {problem.series_instance_uid for problem in losses if problem.code == "missing-series"}
+    lost_series = {problem.series_instance_uid for problem in losses if problem.code == "missing-series"}
     across = [
-        problem for problem in across if problem.code != "missing-instances" or problem.series_instance_uid not in gone
+        problem
+        for problem in across
+        if problem.code != "missing-instances" or problem.series_instance_uid not in lost_series
     ]
     left_out: Counter[str] = Counter()
     for problem in losses:

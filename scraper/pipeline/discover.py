@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scraper.contract import Discovered, Package, Provider, Session, ShareLink
+from scraper.core.discovered import DiscoveredItems, iterate
 from scraper.core.edge import reading_lists
 from scraper.core.errors import (
     BrowserMissing,
@@ -26,7 +27,6 @@ from scraper.core.errors import (
     UnknownViewer,
     UnsafeRedirect,
 )
-from scraper.core.given import Given, every
 from scraper.core.link import parse_url
 from scraper.core.model import Request, Via
 from scraper.core.questions import FILM_LINK
@@ -131,7 +131,7 @@ class Discoverer:
         via: Via | None = Via.DIRECT
         found = list[Discovered]()
         if isinstance(provider, local_files.WithoutSite):  # there is no site that could be silent
-            via, found = None, checked(provider, [row async for row in every(provider.discover(owner.link, session))])
+            via, found = None, checked(provider, [row async for row in iterate(provider.discover(owner.link, session))])
         elif not provider.is_web():
             found = await listed(provider, owner.link, session)
         elif provider.speaks_directly() and use is not BrowserUse.ALWAYS and not self._settings.headed:
@@ -295,7 +295,7 @@ async def listed_again(discovery: Discovery) -> list[Discovered]:
     if not provider.watches():
         raise SessionLapsed(host=link.host)
     with reading_lists(link.host):
-        return checked(provider, [found async for found in every(provider.watch(link, session))])
+        return checked(provider, [found async for found in iterate(provider.watch(link, session))])
 
 
 async def listed(provider: Provider, share: ShareLink, session: Session) -> list[Discovered]:
@@ -304,7 +304,7 @@ async def listed(provider: Provider, share: ShareLink, session: Session) -> list
 
 
 async def _all_of(
-    provider: Provider, given: Given, session: Session, found: list[object] | None = None
+    provider: Provider, given: DiscoveredItems, session: Session, found: list[object] | None = None
 ) -> list[Discovered]:
     """Collect what a provider yields; if it yields nothing new for too long, what it yielded until then.
 
@@ -321,7 +321,7 @@ async def _all_of(
     with reading_lists(session.link.host):
         try:
             async with session.patience.bounded():
-                async for row in every(given):
+                async for row in iterate(given):
                     found.append(row)  # what came stays where the rest does not come
         except NothingNew as err:
             found += await session.patience.rest()

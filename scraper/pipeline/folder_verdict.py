@@ -18,7 +18,7 @@ from scraper.download.watcher import Watcher
 from scraper.pipeline import assess, document
 from scraper.pipeline.document import SavedStudy
 from scraper.pipeline.result import exit_code
-from scraper.verify import Checked, Files, Inspector, Listing, Report, check_files, listing, opened
+from scraper.verify import Checked, DirectoryComparison, Files, Inspector, Report, check_files, listing, opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,9 @@ class _Judge:
         broken: paths of files that can't be read at all.
     """
 
-    def __init__(self, report: Report, announced: Announced, listed: Listing, broken: frozenset[str]) -> None:
+    def __init__(
+        self, report: Report, announced: Announced, listed: DirectoryComparison, broken: frozenset[str]
+    ) -> None:
         self._report = report
         self._announced = announced
         self._listed = listed
@@ -252,7 +254,7 @@ class _Judge:
                     absent.setdefault(file.series_instance_uid, []).append(file.name)
         found = [Problem("missing-files", tuple(names), series_instance_uid=series) for series, names in absent.items()]
         here = {checked.header.study_instance_uid for checked in self._report.checked if checked.header}
-        listed = Listing(self._listed.missing, self._listed.strangers if is_first else ())
+        listed = DirectoryComparison(self._listed.missing, self._listed.strangers if is_first else ())
         # records of a study without any file are reported with the first
         found += listed.problems(lambda study: study == uid or (is_first and study not in here))
         return [*found, *across]

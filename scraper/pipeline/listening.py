@@ -15,7 +15,7 @@ from scraper.session.browser.traffic import Traffic
 LINK = ShareLink("listen://this-computer/")
 
 
-class Ear(Protocol):
+class TrafficSource(Protocol):
     """Fills a traffic while its context is entered: a proxy, or a browser that is attached to."""
 
     async def __aenter__(self) -> object:
@@ -29,7 +29,7 @@ class Listening(WithoutSite):
     """Stands where a link's provider stands.
 
     Args:
-        ear: makes what fills the traffic.
+        traffic_source: makes what fills the traffic.
         end: set where the person has seen enough.
         on_start: called once it listens.
         on_progress: called where more of a series has come.
@@ -41,13 +41,13 @@ class Listening(WithoutSite):
 
     def __init__(
         self,
-        ear: Callable[[Traffic, Session], Ear],
+        traffic_source: Callable[[Traffic, Session], TrafficSource],
         end: asyncio.Event,
-        on_start: Callable[[Ear], Awaitable[None]],
+        on_start: Callable[[TrafficSource], Awaitable[None]],
         on_progress: Callable[[Sequence[Progress]], None],
         expect: int | None = None,
     ) -> None:
-        self._ear = ear
+        self._traffic_source = traffic_source
         self._end = end
         self._on_start = on_start
         self._on_progress = on_progress
@@ -57,10 +57,10 @@ class Listening(WithoutSite):
         """Listen until all is there, or the person ends it."""
         del link
         traffic = Traffic(session.spool / "listen")
-        ear = self._ear(traffic, session)
+        traffic_source = self._traffic_source(traffic, session)
         try:
-            async with ear:
-                await self._on_start(ear)
+            async with traffic_source:
+                await self._on_start(traffic_source)
                 found = await series_from(
                     traffic, session.spool / "listened", self._end, self._on_progress, self._expect
                 )

@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedSource:
     """What is known of a source once its link was opened: a discovery, or the error that prevented it."""
 
     info: SourceInfo
@@ -84,6 +84,10 @@ class Run:
         ask: asks the person at the terminal.
         stdin: gives the text of standard input, or a file with what came there.
         resources: browser, pace and so on, open, and closed by the caller; by default the run's own.
+
+    Attributes:
+        hold: a person's pause of it.
+        log: of the last source, for its diagnostic.
     """
 
     def __init__(
@@ -101,7 +105,8 @@ class Run:
         self._resources = resources or SharedResources(settings)
         self._discoverer = Discoverer(settings, watcher, ask, stdin, self._resources)
         self._retriever = Retriever(settings, watcher, self._resources)
-        self.log: list[dict[str, object]] = []  # of the last source, for its diagnostic
+        self.hold = self._resources.pace.hold
+        self.log: list[dict[str, object]] = []
 
     async def __aenter__(self) -> Run:
         if self._owns_resources:
@@ -254,7 +259,9 @@ class Run:
             return await local_files.surveyed(kinds.path_of(link), discovery.session, self._resources)
         return [surveyed(discovery, found) for found in by_study(discovery).values()]
 
-    async def _open(self, info: SourceInfo, film: Film | None, stack: AsyncExitStack, *, is_listing: bool) -> Opened:
+    async def _open(
+        self, info: SourceInfo, film: Film | None, stack: AsyncExitStack, *, is_listing: bool
+    ) -> OpenedSource:
         """Source → link → provider → session → discovery; if a step fails, what was known by then, and the error."""
         discoverer, source = self._discoverer, info.source
         try:
@@ -269,12 +276,12 @@ class Run:
                 if not is_listing:
                     (await self._resources.inspector()).warm()
                 session = await discoverer.session(owner, stack)
-                self.log = session.log
+                self.log = session.direct.log
                 discovery = await discoverer.discover(owner, session)
                 info = replace(info, via=discovery.via)
-                return Opened(info, discoverer.chosen(discovery))
+                return OpenedSource(info, discoverer.chosen(discovery))
         except CloudfilmError as err:
-            return Opened(info, error=explained(err))
+            return OpenedSource(info, error=explained(err))
 
     # ---- a person's count
 

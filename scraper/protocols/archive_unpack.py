@@ -36,7 +36,7 @@ SAYS_EVERY: Final = 256 << 20  # bytes written between two signs of life
 PIECE: Final = 2**20
 _DISC_AT, _DISC_MAGIC = 16 * 2048 + 1, (b"CD001", b"BEA01", b"NSR02", b"NSR03")
 PACKED: Final = frozenset((Kind.ZIP, Kind.SEVEN_ZIP, Kind.GZIP, Kind.ZSTD, Kind.RAR))
-Found = tuple[str, Kind, int, str]  # name, kind, number of its file, damage
+FoundMember = tuple[str, Kind, int, str]  # name, kind, number of its file, damage
 
 
 def is_disc(archive: Path) -> bool:
@@ -46,7 +46,7 @@ def is_disc(archive: Path) -> bool:
         return file.read(5) in _DISC_MAGIC
 
 
-class Spreading:
+class FileUnpacking:
     """One archive of which every file is wanted; counts bytes over all its nested archives.
 
     Args:
@@ -62,7 +62,7 @@ class Spreading:
         self._number = self._total = self._count = self._written = 0
         self._packed_size = 0  # of the outermost archive
 
-    def files(self, archive: Path, prefix: str = "", depth: int = 1) -> Iterator[Found]:
+    def files(self, archive: Path, prefix: str = "", depth: int = 1) -> Iterator[FoundMember]:
         """Every file of the archive and of nested archives.
 
         Raises:
@@ -85,7 +85,7 @@ class Spreading:
         for name, number, damage in walk(archive):
             yield from self._inside(prefix + name.lstrip("/"), number, damage, depth)
 
-    def _inside(self, name: str, number: int, damage: str, depth: int) -> Iterator[Found]:
+    def _inside(self, name: str, number: int, damage: str, depth: int) -> Iterator[FoundMember]:
         """The file itself, or the files in it if it is an archive."""
         path = self._path(number)
         with path.open("rb") as file:

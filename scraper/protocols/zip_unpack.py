@@ -176,9 +176,9 @@ def _tar(archive: Path, folder: Path) -> Iterator[Entry]:
 
 def _every_file(archive: Path, folder: Path, say: Say, password: str) -> Iterator[Entry]:
     """Every file of an archive of any kind."""
-    from scraper.protocols.archive_unpack import Spreading
+    from scraper.protocols.archive_unpack import FileUnpacking
 
-    for name, kind, number, damage in Spreading(folder, say, password).files(archive):
+    for name, kind, number, damage in FileUnpacking(folder, say, password).files(archive):
         yield Entry(name, kind, number, damage)
 
 

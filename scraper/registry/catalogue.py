@@ -1,4 +1,4 @@
-"""Find the provider that owns a link: a plug-in, a built-in one, one recognised by its marks, or the universal capture."""
+"""Find the provider that owns a link: a plug-in, a built-in one, one that recognises it, or the universal capture."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A provider with the link as its route reads it; ``listed`` False: recognised by its marks on an unlisted host."""
+    """A provider with the link as its route reads it; ``listed`` False: recognised by a distinctive route on an unlisted host."""
 
     provider: Provider
     link: ShareLink
@@ -126,7 +126,7 @@ def owners(link: ShareLink) -> list[Owner]:
 
 
 def recognised(link: ShareLink) -> list[Owner]:
-    """Every provider whose marks are in the link, on a host that no deployment lists."""
+    """Every provider that recognises the link on a host that no deployment lists."""
     return _owners(((shape, shape.recognises(link)) for shape in shapes()), listed=False)
 
 
@@ -145,7 +145,7 @@ def _provider(shape: Shape) -> type[Provider] | None:
 
 
 def find(link: ShareLink, name: str = "") -> Owner | None:
-    """Find the provider for a link: the one named, the one that owns it, the one whose marks are in it; else None.
+    """Find the provider for a link: the one named, the one that owns it, the one that recognises it; else None.
 
     Args:
         link: the share link.
@@ -237,7 +237,7 @@ def universal() -> Universal:
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class Payload:
     """What a payload is: its kind, the provider that owns it, and the link to open (a wrapper taken off).
 
     ``alone``: the payload is the link and nothing else.
@@ -275,18 +275,20 @@ def owner_of(link: ShareLink) -> str | None:
     """The name of the provider that ``find`` gives, without loading it."""
     every = shapes()
     ours = (shape.name for shape in every if shape.owns(link) is not None)
-    marked = (shape.name for shape in every if shape.recognises(link) is not None)
-    return next(chain(ours, marked), None)
+    recognising = (shape.name for shape in every if shape.recognises(link) is not None)
+    return next(chain(ours, recognising), None)
 
 
-def meaning(text: str, symbology: str = "") -> Meaning:
+def classify(text: str, symbology: str = "") -> Payload:
     """What one payload is, by the best of the addresses in it; never raises."""
     return min(
-        meanings(text, symbology), key=lambda item: item.rank, default=Meaning(kind_of(text, symbology), None, None)
+        classify_addresses(text, symbology),
+        key=lambda item: item.rank,
+        default=Payload(kind_of(text, symbology), None, None),
     )
 
 
-def meanings(text: str, symbology: str = "") -> list[Meaning]:
+def classify_addresses(text: str, symbology: str = "") -> list[Payload]:
     """What each address in a payload is, in order; never raises."""
     kind = kind_of(text, symbology)
     found = [] if kind is Kind.WECHAT_MINI_PROGRAM else addresses(text)[:MOST_ADDRESSES]
@@ -294,17 +296,17 @@ def meanings(text: str, symbology: str = "") -> list[Meaning]:
     return [_of_address(address, alone=alone) for address in found]
 
 
-def _of_address(address: str, *, alone: bool) -> Meaning:
+def _of_address(address: str, *, alone: bool) -> Payload:
     kind = kind_of(address)
     if kind in (Kind.LINK, Kind.WECHAT_OAUTH):
         inner = unwrap_oauth(address) if kind is Kind.WECHAT_OAUTH else address
         if inner is None:
-            return Meaning(kind, None, None, alone)
+            return Payload(kind, None, None, alone)
         try:
             owner = owner_of(parse_url(inner))
         except UnusableLink:
-            return Meaning(kind, None, None, alone)
+            return Payload(kind, None, None, alone)
         if owner is not None:
-            return Meaning(Kind.FILM_LINK if kind is Kind.LINK else kind, owner, inner, alone)
-        return Meaning(kind, None, inner, alone)
-    return Meaning(kind, None, None, alone)
+            return Payload(Kind.FILM_LINK if kind is Kind.LINK else kind, owner, inner, alone)
+        return Payload(kind, None, inner, alone)
+    return Payload(kind, None, None, alone)

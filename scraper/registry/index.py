@@ -99,14 +99,14 @@ def _read(path: Path, key: str) -> tuple[Shape, ...] | None:
 
 
 def _shape(row: Any) -> Shape:
-    name, schemes, routes, marks, hosts, behind, saved_page, saved_from, on_any_host, module = row
-    for text in (name, *schemes, *routes, *marks, *hosts, *behind, saved_page, saved_from, module):
+    name, schemes, routes, distinctive, hosts, behind, saved_page, saved_from, on_any_host, module = row
+    for text in (name, *schemes, *routes, *distinctive, *hosts, *behind, saved_page, saved_from, module):
         if not isinstance(text, str):
             raise TypeError(text)
     hosts, behind = tuple(hosts), tuple(behind)
     whether = on_any_host is True
     return Shape(
-        name, tuple(schemes), tuple(routes), tuple(marks), hosts, behind, saved_page, saved_from, whether, module
+        name, tuple(schemes), tuple(routes), tuple(distinctive), hosts, behind, saved_page, saved_from, whether, module
     )
 
 

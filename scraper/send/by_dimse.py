@@ -11,8 +11,8 @@ from scraper.core.log import Silence
 from scraper.core.model import Problem
 from scraper.core.reasons import Cause, Reason
 from scraper.core.settings import Settings
-from scraper.export.gather import LeftOut, Listed
-from scraper.send.run import Copies, Progress, Wishes
+from scraper.export.gather import InstanceFile, LeftOut
+from scraper.send.run import Copies, Progress, SendOptions
 from scraper.send.target import DicomTarget
 from scraper.session.dimse.reach import Peer
 from scraper.session.dimse.send import DUPLICATE, MOST_CONTEXTS, Sender
@@ -30,9 +30,9 @@ NOT_AUTHORIZED: Final = 0x0124
 
 async def store(  # all of one run
     target: DicomTarget,
-    waiting: Sequence[Listed],
+    waiting: Sequence[InstanceFile],
     settings: Settings,
-    wishes: Wishes,
+    options: SendOptions,
     copies: Copies,
     progress: Progress,
 ) -> None:
@@ -51,19 +51,19 @@ async def store(  # all of one run
         target.tls,
     )
     with Silence("pynetdicom"):  # it writes names of patients
-        for turn in _turns(waiting, may_convert=wishes.may_convert):
-            parts = [turn[start :: wishes.associations] for start in range(wishes.associations)]
+        for turn in _turns(waiting, may_convert=options.may_convert):
+            parts = [turn[start :: options.associations] for start in range(options.associations)]
             async with asyncio.TaskGroup() as group:
                 for part in parts:
                     if part:
-                        group.create_task(_Line(peer, part, wishes, copies, progress).run())
+                        group.create_task(_Line(peer, part, options, copies, progress).run())
 
 
-def _pair(item: Listed) -> Pair:
+def _pair(item: InstanceFile) -> Pair:
     return item.header.sop_class_uid, item.header.transfer_syntax_uid
 
 
-def _turns(waiting: Sequence[Listed], *, may_convert: bool) -> Iterable[list[Listed]]:
+def _turns(waiting: Sequence[InstanceFile], *, may_convert: bool) -> Iterable[list[InstanceFile]]:
     """The instances, parted so that one association has room for the presentation contexts of each part."""
     room = MOST_CONTEXTS // (1 + len(PLAIN)) if may_convert else MOST_CONTEXTS
     pairs = list(dict.fromkeys(map(_pair, waiting)))
@@ -75,14 +75,16 @@ def _turns(waiting: Sequence[Listed], *, may_convert: bool) -> Iterable[list[Lis
 class _Line:
     """One association after another, until its part is sent."""
 
-    def __init__(self, peer: Peer, items: Sequence[Listed], wishes: Wishes, copies: Copies, progress: Progress) -> None:
+    def __init__(
+        self, peer: Peer, items: Sequence[InstanceFile], options: SendOptions, copies: Copies, progress: Progress
+    ) -> None:
         self._peer = peer
         self._items = items
-        self._wishes = wishes
+        self._options = options
         self._copies = copies
         self._progress = progress
         pairs = list(dict.fromkeys(map(_pair, items)))
-        if wishes.may_convert:
+        if options.may_convert:
             pairs += [(sop_class, plain) for sop_class, _ in pairs for plain in PLAIN]
         self._sender = Sender(peer, list(dict.fromkeys(pairs)))
         self._accepted: frozenset[Pair] = frozenset()
@@ -109,7 +111,7 @@ class _Line:
         finally:
             await asyncio.to_thread(self._sender.close)
 
-    async def _one(self, item: Listed) -> None:
+    async def _one(self, item: InstanceFile) -> None:
         """Send one instance; what the archive refuses is noted.
 
         Raises:
@@ -117,7 +119,7 @@ class _Line:
         """
         sop_class, own = _pair(item)
         wanted = next((syntax for syntax in (own, *PLAIN) if (sop_class, syntax) in self._accepted), "")
-        if not wanted or (wanted != own and not self._wishes.may_convert):
+        if not wanted or (wanted != own and not self._options.may_convert):
             self._refuse(item, Reason.SYNTAX_NOT_TAKEN)
             return
         path, is_copy = item.path, wanted != own or self._copies.changes(item)
@@ -140,7 +142,7 @@ class _Line:
                 path.unlink(missing_ok=True)
         self._judge(item, size, status, was_converted=wanted != own)
 
-    def _judge(self, item: Listed, size: int, status: int, *, was_converted: bool) -> None:
+    def _judge(self, item: InstanceFile, size: int, status: int, *, was_converted: bool) -> None:
         is_warning = 0xB000 <= status <= 0xBFFF
         if status in (SUCCESS, DUPLICATE) or is_warning:
             uid = item.header.sop_instance_uid
@@ -161,7 +163,7 @@ class _Line:
             raise ArchiveFull(host=self._peer.host, why=why)
         self._refuse(item, why)
 
-    def _refuse(self, item: Listed, why: Cause) -> None:
+    def _refuse(self, item: InstanceFile, why: Cause) -> None:
         self._progress.refused.append(LeftOut(item.name, why))
 
     async def _commit(self) -> None:

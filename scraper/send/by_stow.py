@@ -23,8 +23,8 @@ from scraper.core.errors import (
 from scraper.core.model import Request
 from scraper.core.reasons import Reason
 from scraper.core.settings import Settings
-from scraper.export.gather import LeftOut, Listed
-from scraper.send.run import Copies, Progress, Wishes
+from scraper.export.gather import InstanceFile, LeftOut
+from scraper.send.run import Copies, Progress
 from scraper.send.target import WebTarget
 from scraper.session.http import client as http
 from scraper.session.http import pace
@@ -40,26 +40,25 @@ _REFERENCED, _FAILED, _REASON, _SOP_UID = "00081199", "00081198", "00081197", "0
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    item: Listed
+    item: InstanceFile
     path: Path
     is_copy: bool
 
 
 async def post(  # all of one run
-    target: WebTarget, waiting: Sequence[Listed], settings: Settings, wishes: Wishes, copies: Copies, progress: Progress
+    target: WebTarget, waiting: Sequence[InstanceFile], settings: Settings, copies: Copies, progress: Progress
 ) -> None:
-    """Send them.
+    """Send them, each in the Transfer Syntax that it has: a service takes every one, or says of an instance that it does not.
 
     Raises:
         CredentialsRequired, CredentialsRefused: it wants to know who asks. SiteUnreachable, SiteBusy, SiteChanged: no way,
         or none any more; what was taken stands.
     """
-    del wishes  # a service takes every Transfer Syntax, or says of an instance that it does not
     gate = asyncio.Semaphore(AT_ONCE)
     async with http.opened(settings, pace.Pace(AT_ONCE, settings.rate)) as client:
         service = _Service(target, client, _authorization(settings.answers), progress)
 
-        async def sent(items: Sequence[Listed]) -> None:
+        async def sent(items: Sequence[InstanceFile]) -> None:
             async with gate:
                 parts = await _parts(items, copies, progress)
                 try:
@@ -83,8 +82,8 @@ def _authorization(answers: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
-def _requests(waiting: Sequence[Listed]) -> Iterator[list[Listed]]:
-    chosen: list[Listed] = []
+def _requests(waiting: Sequence[InstanceFile]) -> Iterator[list[InstanceFile]]:
+    chosen: list[InstanceFile] = []
     size = 0
     for item in waiting:
         length = item.path.stat().st_size
@@ -97,7 +96,7 @@ def _requests(waiting: Sequence[Listed]) -> Iterator[list[Listed]]:
         yield chosen
 
 
-async def _parts(items: Sequence[Listed], copies: Copies, progress: Progress) -> list[_Part]:
+async def _parts(items: Sequence[InstanceFile], copies: Copies, progress: Progress) -> list[_Part]:
     parts = []
     for item in items:
         if not copies.changes(item):

@@ -16,7 +16,7 @@ from scraper.core.model import Problem
 from scraper.core.reasons import Reason
 from scraper.core.settings import Settings, data_folder
 from scraper.dicom.outgoing import copy_for_archive
-from scraper.export.gather import LeftOut, Listed, gather, problems_of
+from scraper.export.gather import InstanceFile, LeftOut, gather, problems_of
 from scraper.pipeline import document
 from scraper.send.ledger import Ledger, fingerprint
 from scraper.send.outcome import Sent
@@ -27,7 +27,7 @@ _PATIENCE_S: Final = 600.0  # for one copy
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class SendOptions:
     """What the user chose for a send.
 
     Attributes:
@@ -46,7 +46,7 @@ class Wishes:
     by_uid: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     by_folder: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
 
-    def changes_of(self, item: Listed) -> dict[str, str]:
+    def changes_of(self, item: InstanceFile) -> dict[str, str]:
         """Keyword → value for one instance."""
         parents = item.path.parents if self.by_folder else ()
         own = next((self.by_folder[parent.name] for parent in parents if parent.name in self.by_folder), {})
@@ -58,9 +58,9 @@ class Progress:
     """What became of the instances so far, while they are sent."""
 
     ledger: Ledger
-    on_stored: Callable[[Listed], None]
+    on_stored: Callable[[InstanceFile], None]
     fingerprints: dict[str, str] = field(default_factory=dict)
-    stored: dict[str, Listed] = field(default_factory=dict)
+    stored: dict[str, InstanceFile] = field(default_factory=dict)
     bytes: int = 0
     converted: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
@@ -69,7 +69,7 @@ class Progress:
     committed: int | None = None
     problems: list[Problem] = field(default_factory=list)
 
-    def took(self, item: Listed, size: int) -> None:
+    def took(self, item: InstanceFile, size: int) -> None:
         """The archive says that it has an instance."""
         uid = item.header.sop_instance_uid
         self.ledger.add(uid, self.fingerprints[uid])
@@ -81,21 +81,21 @@ class Progress:
 class Copies:
     """Copies with other values or in another Transfer Syntax, made in a child process."""
 
-    def __init__(self, inspector: Inspector, scratch: Path, wishes: Wishes) -> None:
+    def __init__(self, inspector: Inspector, scratch: Path, options: SendOptions) -> None:
         self._inspector = inspector
         self._scratch = scratch
-        self._wishes = wishes
+        self._options = options
         self._made = 0
 
-    def changes(self, item: Listed) -> bool:
+    def changes(self, item: InstanceFile) -> bool:
         """Whether a file is sent as a copy with other values."""
-        return bool(self._wishes.changes_of(item))
+        return bool(self._options.changes_of(item))
 
-    async def made(self, item: Listed, syntax: str = "") -> tuple[Path, str]:
+    async def made(self, item: InstanceFile, syntax: str = "") -> tuple[Path, str]:
         """(the copy, why it could not be made); the caller removes it."""
         self._made += 1
         copy = self._scratch / f"{self._made:06}.dcm"
-        why = await self._inspector.apart(copy_for_archive, item.path, copy, self._wishes.changes_of(item), syntax)
+        why = await self._inspector.apart(copy_for_archive, item.path, copy, self._options.changes_of(item), syntax)
         return copy, Reason.NO_COPY if why is None else why
 
 
@@ -103,8 +103,8 @@ async def send(
     folders: Sequence[Path],
     target: Target,
     settings: Settings,
-    wishes: Wishes = Wishes(),
-    on_stored: Callable[[Listed], None] = lambda _: None,
+    options: SendOptions = SendOptions(),
+    on_stored: Callable[[InstanceFile], None] = lambda _: None,
 ) -> Sent:
     """Send the instances of folders (or zips) to an archive.
 
@@ -112,7 +112,7 @@ async def send(
         folders: where they lie.
         target: the archive.
         settings: time-out, answers (``token``, ``account``, ``password``), ``--connect-to``.
-        wishes: what may be changed.
+        options: what may be changed.
         on_stored: called with each instance that the archive took.
 
     Raises:
@@ -130,14 +130,14 @@ async def send(
         waiting = []
         for item in listed:
             uid = item.header.sop_instance_uid
-            progress.fingerprints[uid] = fingerprint(item.path, wishes.changes_of(item))
-            if wishes.again or not ledger.has(uid, progress.fingerprints[uid]):
+            progress.fingerprints[uid] = fingerprint(item.path, options.changes_of(item))
+            if options.again or not ledger.has(uid, progress.fingerprints[uid]):
                 waiting.append(item)
         error = None
         try:
             async with Inspector(timeout_s=_PATIENCE_S, writable=(scratch,)) as inspector:
-                copies = Copies(inspector, scratch, wishes)
-                await _by_protocol(target, waiting, settings, wishes, copies, progress)
+                copies = Copies(inspector, scratch, options)
+                await _by_protocol(target, waiting, settings, options, copies, progress)
         except CloudfilmError as err:
             error = err
         except ExceptionGroup as several:
@@ -161,7 +161,12 @@ async def send(
 
 
 async def _by_protocol(  # all of one run
-    target: Target, waiting: Sequence[Listed], settings: Settings, wishes: Wishes, copies: Copies, progress: Progress
+    target: Target,
+    waiting: Sequence[InstanceFile],
+    settings: Settings,
+    options: SendOptions,
+    copies: Copies,
+    progress: Progress,
 ) -> None:
     if not waiting:
         return
@@ -169,22 +174,22 @@ async def _by_protocol(  # all of one run
         case DicomTarget():
             from scraper.send.by_dimse import store
 
-            await store(target, waiting, settings, wishes, copies, progress)
+            await store(target, waiting, settings, options, copies, progress)
         case WebTarget():
             from scraper.send.by_stow import post
 
-            await post(target, waiting, settings, wishes, copies, progress)
+            await post(target, waiting, settings, copies, progress)
         case _:
             assert_never(target)
 
 
-def _gathered(folders: Sequence[Path], scratch: Path, stack: ExitStack) -> tuple[list[Listed], list[Problem]]:
+def _gathered(folders: Sequence[Path], scratch: Path, stack: ExitStack) -> tuple[list[InstanceFile], list[Problem]]:
     """Every instance of the folders, once each, and what is wrong with what lies there.
 
     Raises:
         NoDicomHere: there is none.
     """
-    listed: dict[str, Listed] = {}
+    listed: dict[str, InstanceFile] = {}
     left_out: list[LeftOut] = []
     problems: list[Problem] = []
     for number, folder in enumerate(folders):
@@ -209,9 +214,9 @@ def _short_of_report(files: Files) -> list[Problem]:
         saved = document.saved_study(path, name)
         if saved is None:
             continue
-        gone = tuple(file.name for file in saved.files.values() if file.name not in files.names)
-        if gone or saved.status != "complete":
-            found.append(Problem("sent-incomplete", gone))
+        absent = tuple(file.name for file in saved.files.values() if file.name not in files.names)
+        if absent or saved.status != "complete":
+            found.append(Problem("sent-incomplete", absent))
     return found
 
 

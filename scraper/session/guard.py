@@ -16,12 +16,7 @@ if TYPE_CHECKING:
     from scraper.session.browser.traffic import Exchange
     from scraper.session.http.response import Response
 
-CALLS = (
-    "xhr",
-    "fetch",
-    "websocket-out",
-    "direct",
-)  # what a page's own program asks for, its documents and pictures aside
+CALLS = ("xhr", "fetch", "websocket-out", "direct")  # by a page's own program: its documents and pictures aside
 
 
 class Guard:
@@ -35,7 +30,7 @@ class Guard:
 
     def __init__(self, door: Door, answers: Answers, exchanges: Callable[[], Sequence[Exchange]]) -> None:
         self._door = door
-        self._answers = answers
+        self.answers = answers
         self._exchanges = exchanges
         self._noted = 0  # exchanges that the door knows of
         door.gave_answers = lambda: bool(answers.secrets)
@@ -49,7 +44,7 @@ class Guard:
         if self._door.trusts(request.url):
             return
         self._note_calls()
-        if not self._door.was_called(request.url) and self._answers.are_in(request):
+        if not self._door.was_called(request.url) and self.answers.are_in(request):
             raise ForeignHost(host=urlsplit(request.url).hostname, what=Reason.AN_ANSWER)
 
     def check_refusal(self, request: Request, response: Response) -> None:

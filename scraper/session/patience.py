@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from scraper.core.errors import CloudfilmError, NothingNew
 from scraper.core.reasons import Reason
 from scraper.core.settings import MOST_BUSY_TIMES, MOST_LISTING_TIMES
+from scraper.session.hold import Hold
 
 MOST_WAITS = 3  # pauses that a host asks for in a row before its asking counts as nothing new
 NEWS = 2**20  # bytes
@@ -20,9 +21,10 @@ class Patience:
     Args:
         give_up_s: seconds without progress.
         host: the link's, for messages.
+        hold: a person's pause, which counts as no waiting; by default there is none.
     """
 
-    def __init__(self, give_up_s: float, host: str) -> None:
+    def __init__(self, give_up_s: float, host: str, hold: Hold | None = None) -> None:
         self._give_up_s = give_up_s
         self._host = host
         self._deadline: float | None = None
@@ -34,6 +36,8 @@ class Patience:
         self._open: set[asyncio.Timeout] = set()
         self._rest: Callable[[], Awaitable[Sequence[object]]] | None = None
         self.ended: CloudfilmError | None = None  # what ended the listing, where something was listed until then
+        self._hold = hold or Hold()
+        self._hold.moves(self)
 
     def renew(self, also_s: float = 0.0) -> None:
         """Note progress, or the begin of a wait of ``also_s`` that has its own bound."""
@@ -60,9 +64,26 @@ class Patience:
             if self._listing_end is None:
                 self._listing_end = now + MOST_LISTING_TIMES * self._give_up_s
             self._deadline = min(self._deadline, self._listing_end)
+        if not self._hold.is_on:
+            self._reschedule(self._deadline)
+
+    def _reschedule(self, deadline: float | None) -> None:
         for timeout in self._open:
             if not timeout.expired():
-                timeout.reschedule(self._deadline)
+                timeout.reschedule(deadline)
+
+    def held(self) -> None:
+        """Let nothing end during a person's pause."""
+        self._reschedule(None)
+
+    def released(self, paused_s: float) -> None:
+        """Give the time of a pause back."""
+        self._busy_end += paused_s
+        if self._listing_end is not None:
+            self._listing_end += paused_s
+        if self._deadline is not None:
+            self._deadline += paused_s
+            self._reschedule(self._deadline)
 
     def note_bytes(self, size: int) -> None:
         """Count received bytes; each megabyte is progress, a trickle is not."""
@@ -80,7 +101,8 @@ class Patience:
     @property
     def is_over(self) -> bool:
         """Whether there was no progress for so long that the run ends."""
-        return self._deadline is not None and asyncio.get_running_loop().time() >= self._deadline
+        is_past = self._deadline is not None and asyncio.get_running_loop().time() >= self._deadline
+        return is_past and not self._hold.is_on
 
     def error(self) -> NothingNew:
         """The error that ends a run without progress."""
@@ -114,7 +136,7 @@ class Patience:
             self.renew()
         if self.is_over:
             raise self.error()
-        timeout = asyncio.timeout_at(self._deadline)
+        timeout = asyncio.timeout_at(None if self._hold.is_on else self._deadline)
         try:
             async with timeout:
                 self._open.add(timeout)

@@ -1,38 +1,32 @@
-"""One link's conversation with its site: the direct client and the browser, sharing one cookie jar.
-
-Over 400 lines because a quarter is the signatures and errors that every provider looks up here.
-"""
+"""One link's conversation with its site: the direct client and the browser, sharing one cookie jar."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack, overload
-from urllib.parse import urlsplit
 
 from scraper.core.disk import disk_errors
-from scraper.core.errors import CloudfilmError, CorruptInstance, SiteBusy, SiteChanged, SiteUnreachable
-from scraper.core.link import ShareLink, redact
+from scraper.core.errors import CloudfilmError, CorruptInstance, SiteBusy, SiteChanged
+from scraper.core.link import ShareLink
 from scraper.core.model import Captured, Header, Request
 from scraper.core.questions import Question
 from scraper.core.reasons import Reason
 from scraper.core.schema import Reply
-from scraper.core.settings import LONGEST_RETRY_AFTER_S, MOST_LIST_BYTES, TIMEOUT_S, BrowserUse, Settings
+from scraper.core.settings import TIMEOUT_S, BrowserUse, Settings
 from scraper.protocols.headers import merged
-from scraper.session import websocket as sockets
 from scraper.session.answers import Answers, Ask
+from scraper.session.direct import DirectRequests
 from scraper.session.door.door import connected_to
 from scraper.session.guard import Guard
-from scraper.session.http.client import BROKEN, Cookie, Http
-from scraper.session.http.encode import body_of, encode_query, page_headers, with_query
+from scraper.session.http.client import Cookie, Http
+from scraper.session.http.encode import body_of, encode_query, with_query
 from scraper.session.http.response import Response
-from scraper.session.http.status import OVERLOADED
 from scraper.session.patience import Patience
+from scraper.session.websocket import Socket
 
 if TYPE_CHECKING:
     from scraper.session.browser import Page, Window
@@ -42,10 +36,9 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Reply)
 T = TypeVar("T")
-CALLS = ("xhr", "fetch", "websocket-out", "direct")  # by a page's own program: its documents and pictures aside
 
 
-class Asked(TypedDict, total=False):
+class GetOptions(TypedDict, total=False):
     """What ``Session.get`` takes besides the address and the reply: typed once for both of its results."""
 
     params: Mapping[str, str] | None
@@ -53,7 +46,7 @@ class Asked(TypedDict, total=False):
     hops: int
 
 
-class Sent(Asked, total=False):
+class PostOptions(GetOptions, total=False):
     """What ``Session.post`` takes besides the address and the reply."""
 
     json: object
@@ -94,21 +87,18 @@ class Session:
         self.link = link
         self.settings = settings
         self._spool = spool
-        self._page = page
         self.tell = tell
         self._http = http
         http.door.belongs_to(link.url, hosts)
         http.door.on_inside = lambda host: tell("inside", host=host)
         self._start_window = start_window
         self._window: Window | None = None
-        self.patience = Patience(settings.give_up_s, link.host)
+        self.patience = Patience(settings.give_up_s, link.host, http.pace.hold)
         self._answers = Answers(link, settings, ask)
-        self._guard = Guard(http.door, self._answers, self._exchanges)
+        guard = Guard(http.door, self._answers, self._exchanges)
+        self.direct = DirectRequests(settings, http, guard, self.patience, self._cookies_of_window, page=page)
         self._beats: dict[str, asyncio.Task[None]] = {}
-        self._window_cookies: dict[tuple[str, str, str], Cookie] = {}
         self._endings: list[Callable[[], Awaitable[None]]] = []
-        self.recorded: list[Exchange] | None = None  # what was asked directly, where somebody wants to keep it
-        self.log: list[dict[str, object]] = []  # for the diagnostic: redacted addresses, statuses, sizes
 
     def turn_to(self, url: str) -> None:
         """Let requests go where those of a link could; of a recording, whose page is known only once it was read."""
@@ -146,9 +136,9 @@ class Session:
     # ---- speaking to the site directly
 
     @overload
-    async def get(self, url: str, *, reply: type[R], **asked: Unpack[Asked]) -> R: ...
+    async def get(self, url: str, *, reply: type[R], **asked: Unpack[GetOptions]) -> R: ...
     @overload
-    async def get(self, url: str, *, reply: None = None, **asked: Unpack[Asked]) -> Response: ...
+    async def get(self, url: str, *, reply: None = None, **asked: Unpack[GetOptions]) -> Response: ...
     async def get(
         self,
         url: str,
@@ -164,13 +154,13 @@ class Session:
             CloudfilmError: where a reply was due, what the status, or the reply itself, says instead; see
                 ``Response.checked``. SiteUnreachable: no connection.
         """
-        response = await self._patiently(Request(with_query(url, params), headers=dict(headers or {})), hops)
+        response = await self.direct.send_patiently(Request(with_query(url, params), headers=dict(headers or {})), hops)
         return response if reply is None else response.checked(reply)
 
     @overload
-    async def post(self, url: str, *, reply: type[R], **sent: Unpack[Sent]) -> R: ...
+    async def post(self, url: str, *, reply: type[R], **sent: Unpack[PostOptions]) -> R: ...
     @overload
-    async def post(self, url: str, *, reply: None = None, **sent: Unpack[Sent]) -> Response: ...
+    async def post(self, url: str, *, reply: None = None, **sent: Unpack[PostOptions]) -> Response: ...
     async def post(  # noqa: PLR0913  # what a POST may carry, all by keyword
         self,
         url: str,
@@ -186,32 +176,8 @@ class Session:
         """POST to ``url``: JSON, a form, bytes, or nothing. Result and errors as for ``get``."""
         sent, body = body_of(json, form, data)
         request = Request(with_query(url, params), "POST", merged(sent, headers), body)
-        response = await self._patiently(request, hops)
+        response = await self.direct.send_patiently(request, hops)
         return response if reply is None else response.checked(reply)
-
-    async def _patiently(self, request: Request, hops: int) -> Response:
-        """Send; up to two more times after a pause where the host is overloaded (429, 503), or a GET's connection broke.
-
-        What may carry a person's answer is sent once: a busy host may have counted it as an attempt.
-        """
-        self._guard.check(request)
-        if self._answers.may_be_in(request):
-            return await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
-        host = urlsplit(request.url).hostname or ""
-        for pause_s in self.settings.timings.busy_pauses_s:
-            try:
-                response = await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
-            except SiteUnreachable as err:
-                if request.method != "GET" or err.reason not in BROKEN:
-                    raise
-                retry_after_s = None
-            else:
-                retry_after_s = response.retry_after_s
-                if response.status not in OVERLOADED or (retry_after_s or 0.0) > LONGEST_RETRY_AFTER_S:
-                    return response
-            self._http.pace.overloaded(host, pause_s if retry_after_s is None else retry_after_s)
-            self.patience.wait(retry_after_s or 0.0)
-        return await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
 
     async def request(
         self,
@@ -222,63 +188,15 @@ class Session:
         on_bytes: Callable[[int], None] | None = None,
         limit: int = 0,
     ) -> Response:
-        """Send one request with this link's cookies; see ``Http.send``.
+        """Send one request with this link's cookies; see ``DirectRequests.send``."""
+        return await self.direct.send(request, hops=hops, into=into, on_bytes=on_bytes, limit=limit)
 
-        Raises:
-            ForeignHost: it holds an answer, and goes to a host that has no right to it.
-        """
-        self._guard.check(request)
-        self._answers.were_sent()
-        await self._take_cookies()
-        if self._page:
-            named = page_headers(self._page, request.url, request.method)
-            request = replace(request, headers=merged(named, request.headers))
-        response = await self._http.send(request, hops=hops, into=into, on_bytes=on_bytes, limit=limit)
-        if response.hops and request.method == "GET":
-            self._http.door.lands(request.url, response.url)
-        self.note(
-            request.method, response.url, response.status, response.headers.get("content-type", ""), len(response.body)
-        )
-        self._guard.check_refusal(request, response)
-        if self.recorded is not None:
-            from scraper.session.browser.traffic import asked_directly
-
-            self.recorded.append(asked_directly(request, response, self.spool / f"kept-{len(self.recorded)}"))
-        return response
-
-    @asynccontextmanager
-    async def websocket(
+    def websocket(
         self, url: str, *, headers: Mapping[str, str] | None = None, subprotocols: tuple[str, ...] = ()
-    ) -> AsyncIterator[sockets.Socket]:
-        """Open a WebSocket (``ws://``, ``wss://``) with this link's cookies; closed at the end.
-
-        Args:
-            url: where to.
-            headers: of the handshake; ``Origin`` defaults to the link's own.
-            subprotocols: offered to the site.
-
-        Raises:
-            SiteUnreachable: no connection. SessionLapsed: 401 or 403.
-        """
-        self._guard.check(Request(url, headers=dict(headers or {})))
-
-        def check(message: str | bytes) -> None:
-            data = message.encode() if isinstance(message, str) else message
-            self._guard.check(Request(url, "SEND", body=data))
-
-        await self._take_cookies()
-        sent = merged({"User-Agent": self._http.user_agent, "Origin": self.link.origin}, headers)
-        async with sockets.opened(
-            url,
-            self.settings,
-            headers=sent,
-            cookies=self._http.cookies(),
-            subprotocols=subprotocols,
-            door=self._http.door,
-        ) as socket:
-            socket.check = check
-            self.note("GET", url, 101, "websocket", 0)
-            yield socket
+    ) -> AbstractAsyncContextManager[Socket]:
+        """Open a WebSocket with this link's cookies; see ``DirectRequests.websocket``."""
+        named = merged({"Origin": self.link.origin}, headers)
+        return self.direct.websocket(url, headers=named, subprotocols=subprotocols)
 
     def archive(self, *, calling: str, listen: int, move: bool, tls: Mapping[str, str] | None = None) -> Archive:
         """The archive that the link names, over the DICOM network protocol; connects at the first request.
@@ -289,7 +207,7 @@ class Session:
             move: ask by C-MOVE at once; else by C-GET, and by C-MOVE where that is refused.
             tls: files of its certificates, ``ca``, ``cert`` and ``key``; None: in the clear.
         """
-        from scraper.session.dimse.archive import Archive, By
+        from scraper.session.dimse.archive import Archive, RetrievalService
         from scraper.session.dimse.reach import Peer
         from scraper.session.dimse.tls import Tls
 
@@ -297,9 +215,12 @@ class Session:
         address = connected_to(link.host, link.port, settings)
         secured = None if tls is None else Tls.of(tls, insecure=settings.insecure)
         peer = Peer(link.host, address, link.ae_title, calling, listen, settings.timeout_s, secured)
-        archive = Archive(peer, self.spool, By.MOVE if move else By.GET, self._http.pace)
+        archive = Archive(peer, self.spool, RetrievalService.MOVE if move else RetrievalService.GET, self._http.pace)
         self.at_close(archive.close)
         return archive
+
+    async def _cookies_of_window(self) -> list[Cookie]:
+        return [] if self._window is None else await self._window.cookies()
 
     def _exchanges(self) -> Sequence[Exchange]:
         return self._window.traffic.exchanges if self._window else ()
@@ -307,19 +228,6 @@ class Session:
     def trusts(self, url: str) -> bool:
         """Whether a token or an answer may go to an address: the link's own site, or a host that the provider names."""
         return self._http.door.trusts(url)
-
-    async def _take_cookies(self) -> None:
-        """Take over the cookies that the window changed; the direct client may have newer ones of the others."""
-        if self._window is None:
-            return
-        cookies = {(cookie.name, cookie.domain, cookie.path): cookie for cookie in await self._window.cookies()}
-        self._http.add_cookies([cookie for key, cookie in cookies.items() if self._window_cookies.get(key) != cookie])
-        self._window_cookies = cookies
-
-    def note(self, method: str, url: str, status: int, kind: str, size: int) -> None:
-        """Record one exchange for the diagnostic, without its secrets."""
-        if len(self.log) < 400:
-            self.log.append({"method": method, "url": redact(url), "status": status, "type": kind, "bytes": size})
 
     def site_s(self, seconds: float) -> float:
         """A wait for the site to do something, as long as it takes there; tests on emulated sites shorten it."""
@@ -338,15 +246,16 @@ class Session:
         every_s, up_to_s = self.site_s(every_s), self.site_s(up_to_s)
         if self.settings.timeout_s != TIMEOUT_S:
             up_to_s = self.settings.timeout_s
-        give_up = time.monotonic() + up_to_s
+        clock = self._http.pace.hold.clock
+        give_up = clock() + up_to_s
         self.patience.renew(up_to_s)
         while True:
             answer = await ask()
             if answer is not None:
                 return answer
-            if time.monotonic() + every_s > give_up:
+            if clock() + every_s > give_up:
                 raise SiteBusy(host=self.link.host, why=Reason.STILL_PREPARING)
-            waited_s = round(time.monotonic() - give_up + up_to_s)
+            waited_s = round(clock() - give_up + up_to_s)
             self.tell(what or "preparing", host=self.link.host, waited_s=waited_s, up_to_s=round(up_to_s))
             await asyncio.sleep(every_s)
 
@@ -372,6 +281,10 @@ class Session:
         with disk_errors(self._spool):
             self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._spool
+
+    async def unpaused(self) -> None:
+        """Wait as long as a person has paused the run."""
+        await self._http.pace.hold.passed()
 
     def at_close(self, ending: Callable[[], Awaitable[None]]) -> None:
         """Run ``ending`` when the session closes, for what a provider keeps open over many instances."""

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from scraper.core.errors import UnusableLink
 from scraper.core.link import Kind, parse_url
 from scraper.registry import catalogue
-from scraper.registry.catalogue import Meaning
+from scraper.registry.catalogue import Payload
 from scraper.source.link_score import AGAINST, Score, score
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _AS_LARGE = 0.5  # of the chosen code's edge: an unread place from there on may 
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class LinkChoice:
     """Which links of a source are films.
 
     Attributes:
@@ -59,7 +59,7 @@ class _Candidate:
 
 def is_certain(text: str) -> bool:
     """Whether a payload is certainly the film's link: a provider owns it, and no word of it speaks against that."""
-    found = catalogue.meaning(text)
+    found = catalogue.classify(text)
     return found.kind is Kind.FILM_LINK and _is_owned(found, score(found.link or "", ""))
 
 
@@ -68,15 +68,15 @@ def are_enough(texts: Iterable[str]) -> bool:
     return any(
         found.link is not None and score(found.link, _beside(text, found.link)).is_viewer_shaped
         for text in texts
-        for found in [catalogue.meaning(text)]
+        for found in [catalogue.classify(text)]
     )
 
 
-def choose(codes: Sequence[tuple[Code, Meaning]], suspects: Sequence[Suspect] = ()) -> Choice:
+def choose(codes: Sequence[tuple[Code, Payload]], suspects: Sequence[Suspect] = ()) -> LinkChoice:
     """Choose the film links.
 
     Args:
-        codes: every code with its meaning.
+        codes: every code with its payload.
         suspects: places that look like a code and could not be read.
     """
     candidates = _candidates(codes)
@@ -85,52 +85,52 @@ def choose(codes: Sequence[tuple[Code, Meaning]], suspects: Sequence[Suspect] = 
         [candidate for candidate in candidates if candidate.is_viewer],
     ):
         if tier:
-            return Choice(films=tuple(dict.fromkeys(candidate.link for candidate in tier)))
+            return LinkChoice(films=tuple(dict.fromkeys(candidate.link for candidate in tier)))
     likely = _distinct(
         candidate for candidate in candidates if candidate.value >= UNLIKELY and candidate.score.may_open_a_film
     )
     if not likely:
-        return Choice()
+        return LinkChoice()
     first = likely[0]
     rivals = [candidate for candidate in likely[1:] if _lead(first, candidate, codes) < MARGIN]
     if rivals:
-        return Choice(equal=tuple(candidate.link for candidate in (first, *rivals)))
+        return LinkChoice(equal=tuple(candidate.link for candidate in (first, *rivals)))
     if any(_may_be_a_code(suspect, first) for suspect in suspects):
-        return Choice(doubtful=first.link)
-    return Choice(films=(first.link,))
+        return LinkChoice(doubtful=first.link)
+    return LinkChoice(films=(first.link,))
 
 
-def choose_in_text(meanings: Sequence[Meaning]) -> Choice:
+def choose_in_text(payloads: Sequence[Payload]) -> LinkChoice:
     """Choose the film links among the addresses of a text, without positions on paper.
 
     Equally likely links of one host are several films of one viewer: whoever wrote the text gave all of them.
     """
     from scraper.source.qr.reader import Code
 
-    choice = choose([(Code(meaning.link or "", "", ()), meaning) for meaning in meanings])
+    choice = choose([(Code(payload.link or "", "", ()), payload) for payload in payloads])
     hosts = {urlsplit(link).hostname for link in choice.equal}
-    return Choice(films=choice.equal) if len(hosts) == 1 else choice
+    return LinkChoice(films=choice.equal) if len(hosts) == 1 else choice
 
 
-def _is_owned(meaning: Meaning, found: Score) -> bool:
+def _is_owned(payload: Payload, found: Score) -> bool:
     """Whether a provider owns the page; wide routes may also match a host's other pages, such as appointments."""
-    return meaning.provider is not None and found.for_film + found.against > AGAINST
+    return payload.provider is not None and found.for_film + found.against > AGAINST
 
 
-def _candidates(codes: Sequence[tuple[Code, Meaning]]) -> list[_Candidate]:
+def _candidates(codes: Sequence[tuple[Code, Payload]]) -> list[_Candidate]:
     """All links except on hosts that never show films, the likeliest first."""
     out = []
-    for code, meaning in codes:
-        if meaning.link is None:
+    for code, payload in codes:
+        if payload.link is None:
             continue
-        found = score(meaning.link, _beside(code.text, meaning.link))
-        is_owned = _is_owned(meaning, found)
+        found = score(payload.link, _beside(code.text, payload.link))
+        is_owned = _is_owned(payload, found)
         if found.never and not is_owned:
             continue
         value = found.value
-        value += _WRAPPED if meaning.kind is Kind.WECHAT_OAUTH else 0.0
-        value += 0.0 if meaning.alone else _IN_TEXT
-        out.append(_Candidate(meaning.link, is_owned, found, value, meaning.alone, code.polygon, code.page))
+        value += _WRAPPED if payload.kind is Kind.WECHAT_OAUTH else 0.0
+        value += 0.0 if payload.alone else _IN_TEXT
+        out.append(_Candidate(payload.link, is_owned, found, value, payload.alone, code.polygon, code.page))
     return sorted(out, key=_order)
 
 
@@ -147,7 +147,7 @@ def _beside(text: str, address: str) -> str:
     return text.replace(address, " ")
 
 
-def _lead(one: _Candidate, other: _Candidate, codes: Sequence[tuple[Code, Meaning]]) -> float:
+def _lead(one: _Candidate, other: _Candidate, codes: Sequence[tuple[Code, Payload]]) -> float:
     """How much likelier the first link is a film; positions on paper decide only where the addresses differ at all."""
     lead = one.value - other.value
     larger = max(_edge(one.polygon), 1.0) / max(_edge(other.polygon), 1.0)
@@ -155,7 +155,7 @@ def _lead(one: _Candidate, other: _Candidate, codes: Sequence[tuple[Code, Meanin
         lead += _WORTH_OF_SIZE
     elif larger <= 1 / _LARGER:
         lead -= _WORTH_OF_SIZE
-    strangers = [code for code, meaning in codes if meaning.link is None and "QR" in code.symbology]
+    strangers = [code for code, payload in codes if payload.link is None and "QR" in code.symbology]
     near, far = (_nearest(candidate, strangers) for candidate in (one, other))
     if near is not None and far is not None and near != far:
         lead += _WORTH_OF_PLACE if near > far else -_WORTH_OF_PLACE

@@ -27,27 +27,27 @@ from scraper.core.link import ShareLink
 from scraper.core.questions import PASSWORD
 from scraper.core.settings import Settings
 from scraper.registry import catalogue
-from scraper.registry.catalogue import Meaning
+from scraper.registry.catalogue import Payload
 from scraper.source import candidates
-from scraper.source.candidates import Choice, distinct
+from scraper.source.candidates import LinkChoice, distinct
 from scraper.source.qr import reader as qr
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The codes of one file, the meaning of each, and the films' links among them, in order.
+    """The codes of one file, the payload of each, and the films' links among them, in order.
 
     ``choice`` has the equally likely links, too. ``frames_left_out`` is how many frames of an animation without a link
     were not searched.
     """
 
     path: Path
-    codes: tuple[tuple[qr.Code, Meaning], ...]
+    codes: tuple[tuple[qr.Code, Payload], ...]
     links: tuple[str, ...]
     reading: qr.Reading
     seconds: float
     frames_left_out: int = 0
-    choice: Choice = field(default_factory=Choice)
+    choice: LinkChoice = field(default_factory=LinkChoice)
 
     @property
     def link(self) -> str | None:
@@ -63,7 +63,7 @@ class Decoded:
         """Each film's share link, with the code or password in its own payload."""
         found = []
         for address in self.links:
-            texts = [code.text for code, meaning in self.codes if meaning.link == address and not meaning.alone]
+            texts = [code.text for code, payload in self.codes if payload.link == address and not payload.alone]
             answers = link.answers_in_text(address, texts[0]) if texts else {}
             found.append(replace(link.parse(address, source=self.path.name), answers=answers))
         return tuple(found)
@@ -83,11 +83,11 @@ class Decoded:
             return DoubtfulLink(source=name, link=link.redact(self.choice.doubtful))
         if self.unread:
             return PagesUnread(source=name, pages=", ".join(map(str, self.unread)))
-        links = dict.fromkeys(meaning.link for _, meaning in self.codes if meaning.link)
+        links = dict.fromkeys(payload.link for _, payload in self.codes if payload.link)
         return NoFilmLink(source=name, links=", ".join(map(link.redact, links))) if links else None
 
     def _without_a_link(self) -> CloudfilmError:
-        kinds = {meaning.kind for _, meaning in self.codes}
+        kinds = {payload.kind for _, payload in self.codes}
         if LinkKind.WECHAT_FOLLOW in kinds or LinkKind.WECHAT_OAUTH in kinds:
             return WechatOnly(source=self.path.name)
         if LinkKind.WECHAT_MINI_PROGRAM in kinds:
@@ -117,27 +117,27 @@ def decode(path: Path, settings: Settings, reader: qr.Reader | None = None) -> D
         reading = reader.read(
             path, budget_s=settings.decode_timeout_s, certain=candidates.is_certain, enough=candidates.are_enough
         )
-        codes = tuple((code, catalogue.meaning(code.text, code.symbology)) for code in reading.codes)
-        every = [(code, meaning) for code, best in codes for meaning in _films_in(code, best)]
+        codes = tuple((code, catalogue.classify(code.text, code.symbology)) for code in reading.codes)
+        every = [(code, payload) for code, best in codes for payload in _films_in(code, best)]
         choice = candidates.choose(every, reading.suspects)
         links = _in_reading_order(choice.films, every)
         left_out = 0 if links else reader.frames_left_out(path)
     return Decoded(path, codes, links, reading, time.monotonic() - started, left_out, choice)
 
 
-def _films_in(code: qr.Code, best: Meaning) -> list[Meaning]:
-    """The meaning of a code, and, where its text holds several addresses, of each that a provider owns."""
-    owned = [found for found in catalogue.meanings(code.text, code.symbology) if found.provider is not None]
+def _films_in(code: qr.Code, best: Payload) -> list[Payload]:
+    """The payload of a code, and, where its text holds several addresses, of each that a provider owns."""
+    owned = [found for found in catalogue.classify_addresses(code.text, code.symbology) if found.provider is not None]
     return owned if len(owned) > 1 else [best]
 
 
-def _in_reading_order(films: Sequence[str], codes: Sequence[tuple[qr.Code, Meaning]]) -> tuple[str, ...]:
+def _in_reading_order(films: Sequence[str], codes: Sequence[tuple[qr.Code, Payload]]) -> tuple[str, ...]:
     """The films' links in reading order, each once however it is spelt."""
     ordered = sorted(codes, key=lambda read: (not read[1].alone, _reading_order(read)))
-    return distinct(meaning.link for _, meaning in ordered if meaning.link in films)
+    return distinct(payload.link for _, payload in ordered if payload.link in films)
 
 
-def _reading_order(read: tuple[qr.Code, Meaning]) -> tuple[int, int, int]:
+def _reading_order(read: tuple[qr.Code, Payload]) -> tuple[int, int, int]:
     """Page by page, line by line; codes whose middles are less than half a code apart are on one line."""
     code = read[0]
     if not code.polygon:

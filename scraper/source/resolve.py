@@ -125,8 +125,8 @@ def _in_text(text: str, source: str, settings: Settings, ask: Choose) -> SourceL
     found = link.links_in(text)
     if len(found) < 2:
         return SourceLinks((_usable(link.parse(text, source=source)),))
-    meanings = {address: catalogue.meaning(address) for address in found}
-    choice = candidates.choose_in_text(list(meanings.values()))
+    payloads = {address: catalogue.classify(address) for address in found}
+    choice = candidates.choose_in_text(list(payloads.values()))
     films = choice.films
     if choice.equal:
         picked = _picked(choice.equal, settings, ask)
@@ -135,8 +135,8 @@ def _in_text(text: str, source: str, settings: Settings, ask: Choose) -> SourceL
         films = (picked,)
     if not films:
         return SourceLinks((_usable(link.parse(text, source=source)),))
-    films = distinct(meaning.link for meaning in meanings.values() if meaning.link in films)
-    spelt = {identity(meaning.link or ""): address for address, meaning in reversed(meanings.items())}
+    films = distinct(payload.link for payload in payloads.values() if payload.link in films)
+    spelt = {identity(payload.link or ""): address for address, payload in reversed(payloads.items())}
     answers = _answers_for(text, found)
     return SourceLinks(tuple(replace(link.parse_url(film), answers=answers[spelt[identity(film)]]) for film in films))
 

@@ -15,7 +15,7 @@ from scraper.registry import catalogue, overrides
 
 if TYPE_CHECKING:
     from scraper.contract import Provider
-    from scraper.registry.catalogue import Meaning
+    from scraper.registry.catalogue import Payload
     from scraper.source.film_codes import Decoded
     from scraper.ui.doctor import Finding
 
@@ -28,12 +28,12 @@ def decoded_json(found: Decoded) -> dict[str, object]:
         {
             "text": code.text,
             "symbology": code.symbology,
-            "kind": meaning.kind.value,
-            "provider": meaning.provider,
+            "kind": payload.kind.value,
+            "provider": payload.provider,
             "polygon": [list(corner) for corner in code.polygon],
             "page": code.page,
         }
-        for code, meaning in found.codes
+        for code, payload in found.codes
     ]
     row: dict[str, object] = {"file": str(found.path), "codes": codes, "link": found.link}
     if len(found.links) > 1:
@@ -55,11 +55,11 @@ def decoded_words(found: Decoded, language: Language) -> str:
     """The chosen link, and every code with its kind, rejected ones too."""
     shown = visible(found.link) if found.link else say(_missing(found), language)
     lines = [f"{visible(found.path.name)}: {shown}"]
-    for code, meaning in found.codes:
-        mark = _mark(found, meaning)
+    for code, payload in found.codes:
+        mark = _mark(found, payload)
         text = code.text if len(code.text) <= LONGEST_SHOWN else code.text[:LONGEST_SHOWN] + "…"
-        kind = say(f"kind.{meaning.kind.value}", language)
-        owner = f", {meaning.provider}" if meaning.provider else ""
+        kind = say(f"kind.{payload.kind.value}", language)
+        owner = f", {payload.provider}" if payload.provider else ""
         lines.append(f"  {mark} {code.symbology} ({kind}{owner}): {visible(text)}")
     if len(found.links) > 1:
         lines.append(f"  {say('decode.several', language, count=len(found.links))}")
@@ -78,13 +78,13 @@ def _missing(found: Decoded) -> str:
     return "decode.equal-links" if found.choice.equal else "decode.no-link"
 
 
-def _mark(found: Decoded, meaning: Meaning) -> str:
+def _mark(found: Decoded, payload: Payload) -> str:
     """``→`` for a further film; the number of a link that remains equally likely; a blank for the rest."""
-    if meaning.link is None:
+    if payload.link is None:
         return " "
-    if meaning.link in found.choice.equal:
-        return str(found.choice.equal.index(meaning.link) + 1)
-    return "→" if meaning.link in found.choice.films else " "
+    if payload.link in found.choice.equal:
+        return str(found.choice.equal.index(payload.link) + 1)
+    return "→" if payload.link in found.choice.films else " "
 
 
 def matches(word: str) -> list[dict[str, str]]:

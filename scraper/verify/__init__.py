@@ -6,7 +6,7 @@ Returns problems, never raises.
 from scraper.verify import listing
 from scraper.verify.folder import Candidate, Files, Report, check_files, check_folder, find, opened
 from scraper.verify.instance import Checked, Facts, instance, unreadable
-from scraper.verify.listing import Listing
+from scraper.verify.listing import DirectoryComparison
 from scraper.verify.objects import is_image
 from scraper.verify.series import lost_between, series, study
 from scraper.verify.workers import Inspector
@@ -17,7 +17,7 @@ __all__ = [
     "Facts",
     "Files",
     "Inspector",
-    "Listing",
+    "DirectoryComparison",
     "Report",
     "check_files",
     "check_folder",

@@ -16,7 +16,7 @@ from scraper.verify.instance import Checked
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class DirectoryComparison:
     """The comparison of all DICOMDIRs of a folder or a package.
 
     Attributes:
@@ -47,7 +47,7 @@ class Listing:
 
 def compare(
     directories: Mapping[str, Sequence[ListedFile]], names: Collection[str], checked: Mapping[str, Checked]
-) -> Listing:
+) -> DirectoryComparison:
     """Compare the records of DICOMDIRs with the existing files.
 
     Args:
@@ -71,7 +71,7 @@ def compare(
                 owners.append((lies or path, header.patient_id, header.patient_name))
             else:
                 owners.append((path, record.patient_id, record.patient_name))
-    return Listing(tuple(missing.items()), _strangers(owners, checked))
+    return DirectoryComparison(tuple(missing.items()), _strangers(owners, checked))
 
 
 def counts(directories: Mapping[str, Sequence[ListedFile]]) -> dict[str, int | None]:

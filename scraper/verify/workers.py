@@ -210,9 +210,9 @@ class Inspector:
             else:
                 worker.stop()
 
-    def warm(self) -> None:
-        """Start the first process now, while the site is still being listed."""
-        if not self._workers:
+    def warm(self, processes: int = 1) -> None:
+        """Start so many processes now, or as many as there may be, while the site is still being listed."""
+        while len(self._workers) < min(processes, self._count):
             self._hire()
 
     def _hire(self) -> None:

@@ -24,7 +24,7 @@ Vector = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FramePlacement:
     """Where a frame lies: Image Position and Image Orientation (Patient), and its pixels' spacing; None where not given."""
 
     position: Vector | None = None
@@ -33,7 +33,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class DescribedFile:
     """One file. ``tags`` are (tag, VR, name, value), in order; ``places`` has one for each frame, none without pixels."""
 
     study: tuple[str, ...]  # patient's name, date, description
@@ -43,11 +43,11 @@ class Described:
     columns: int
     frame_bytes: int
     frame_time_ms: float
-    places: tuple[Place, ...]
+    places: tuple[FramePlacement, ...]
     tags: tuple[tuple[str, str, str, str], ...]
 
 
-def describe(path: str) -> Described | None:
+def describe(path: str) -> DescribedFile | None:
     """What a Part 10 file says of itself; None where it can't be read."""
     try:
         with structure.mapped(Path(path)) as data:
@@ -61,7 +61,7 @@ def describe(path: str) -> Described | None:
         return None
 
 
-def _described(layout: structure.Layout, *, has_pixels: bool) -> Described:
+def _described(layout: structure.Layout, *, has_pixels: bool) -> DescribedFile:
     ds = elements.dataset(layout)
     declared = elements.declared_charset(layout)
     guessed = charset.suspect(elements.raw_texts(layout, ds), declared)
@@ -72,7 +72,7 @@ def _described(layout: structure.Layout, *, has_pixels: bool) -> Described:
     with quiet():
         rows, columns = elements.integer(ds, "Rows") or 0, elements.integer(ds, "Columns") or 0
         size = rows * columns * (elements.integer(ds, "SamplesPerPixel") or 1)
-        return Described(
+        return DescribedFile(
             (text(0x00100010), plain(ds, "StudyDate"), text(0x00081030)),
             plain(ds, "Modality"),
             is_grey(ds),
@@ -94,14 +94,16 @@ def _frame_time(ds: Dataset) -> float:
     return 1000 / rate[0] if rate and rate[0] > 0 else 0.0
 
 
-def _places(ds: Dataset) -> Iterator[Place]:
+def _places(ds: Dataset) -> Iterator[FramePlacement]:
     count = min(count_frames(ds), MOST_FRAMES)
     planes = elements.frame_planes(ds)
     own = numbers(ds, "ImagePositionPatient", 3), numbers(ds, "ImageOrientationPatient", 6)
     for frame in range(count):
         position, orientation = planes[frame] if frame < len(planes) else own
         has_several = count > 1 and not planes  # frames of one place: an ultrasound, an angiogram
-        yield Place(None if has_several else position, orientation, spacing(ds, frame) if frame < 1 or planes else None)
+        yield FramePlacement(
+            None if has_several else position, orientation, spacing(ds, frame) if frame < 1 or planes else None
+        )
 
 
 def _tags(ds: Dataset, text: object) -> Iterator[tuple[str, str, str, str]]:

@@ -65,9 +65,9 @@ def packed(samples: Plane, header: Mapping[str, object], *, as_is: bool = False)
     facts = {"kind": kind, "rows": rows, "columns": columns, "as_is": as_is, **header}
     head = json.dumps(facts, ensure_ascii=False).encode()
     if as_is:
-        return (
-            struct.pack("<I", len(head)) + head + samples.astype(samples.dtype.newbyteorder("<"), copy=False).tobytes()
-        )
+        head += b" " * (len(head) % 2)  # the samples begin at an even place: the page reads them where they are
+        ordered = samples.astype(samples.dtype.newbyteorder("<"), copy=False)
+        return b"".join((struct.pack("<I", len(head)), head, ordered.tobytes()))
     # run lengths and Huffman codes alone: residuals of a slice are noise, in which nothing longer is found
     deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW_BITS, _MEMORY, zlib.Z_RLE)
     return struct.pack("<I", len(head)) + head + deflate.compress(_planes(samples)) + deflate.flush()

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from scraper.verify import Inspector
-from scraper.viewer.describe import Described, Place, describe
+from scraper.viewer.describe import DescribedFile, FramePlacement, describe
 
 LEAST_SLICES: Final = 5  # of a volume
 _TOLERANCE: Final = 0.02  # of the step between two slices, as a share of it
@@ -19,13 +19,21 @@ _SAME_DIRECTION: Final = 0.999  # cosine; a tilted gantry moves slices sideways,
 _DECIMALS: Final = 4
 _MOST_PREVIEWED: Final = 24  # files that are read for a preview
 _AT_ONCE: Final = 64  # files whose descriptions are waited for at the same time
-_UNREAD: Final = Described(
-    ("", "", ""), "", is_grey=True, rows=0, columns=0, frame_bytes=0, frame_time_ms=0.0, places=(Place(),), tags=()
+_UNREAD: Final = DescribedFile(
+    ("", "", ""),
+    "",
+    is_grey=True,
+    rows=0,
+    columns=0,
+    frame_bytes=0,
+    frame_time_ms=0.0,
+    places=(FramePlacement(),),
+    tags=(),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Viewed:
+class ViewedSeries:
     """One series: what its list entry says, and its files in order."""
 
     number: int | None
@@ -58,17 +66,17 @@ class _Listing:
     frames: list[FrameAt] = field(default_factory=list)
     unreadable: list[Path] = field(default_factory=list)
 
-    def study(self, described: Described) -> int:
+    def study(self, described: DescribedFile) -> int:
         if described.study not in self.studies:
             self.studies.append(described.study)
         return self.studies.index(described.study)
 
 
-async def view_study(series: Sequence[Viewed], inspector: Inspector) -> StudyView:
+async def view_study(series: Sequence[ViewedSeries], inspector: Inspector) -> StudyView:
     """Read what all files say of themselves, each in a process that may die over it."""
     listing = _Listing()
     for viewed in series:
-        found: list[Described | None] = []
+        found: list[DescribedFile | None] = []
         for start in range(0, len(viewed.files), _AT_ONCE):
             paths = viewed.files[start : start + _AT_ONCE]
             found += await asyncio.gather(*(inspector.apart(describe, str(path)) for path in paths))
@@ -79,7 +87,7 @@ async def view_study(series: Sequence[Viewed], inspector: Inspector) -> StudyVie
     return _view(listing)
 
 
-async def preview_study(series: Sequence[Viewed], inspector: Inspector) -> StudyView:
+async def preview_study(series: Sequence[ViewedSeries], inspector: Inspector) -> StudyView:
     """List a study from the middle file of each series; its other files are taken to hold a frame each, at no known place.
 
     At most ``_MOST_PREVIEWED`` files are read, so that the first image does not wait for a large study's other files.
@@ -90,7 +98,7 @@ async def preview_study(series: Sequence[Viewed], inspector: Inspector) -> Study
     described = dict(zip(middles, found, strict=True))
     for viewed in series:
         middle = described.get(viewed.files[len(viewed.files) // 2]) or _UNREAD
-        alike = replace(middle, places=(Place(),) if middle.places else (), tags=())
+        alike = replace(middle, places=(FramePlacement(),) if middle.places else (), tags=())
         readable = [(path, described.get(path) or alike) for path in viewed.files]
         listing.series.append(_series(viewed, readable, listing))
     return _view(listing)
@@ -102,9 +110,9 @@ def _view(listing: _Listing) -> StudyView:
     return StudyView(index, tuple(listing.frames), tuple(listing.unreadable))
 
 
-def _series(viewed: Viewed, readable: Sequence[tuple[Path, Described]], listing: _Listing) -> dict[str, Any]:
+def _series(viewed: ViewedSeries, readable: Sequence[tuple[Path, DescribedFile]], listing: _Listing) -> dict[str, Any]:
     first = len(listing.frames)
-    places: list[Place] = []
+    places: list[FramePlacement] = []
     files: list[int] = []
     for number, (path, item) in enumerate(readable):
         for frame, place in enumerate(item.places):
@@ -137,15 +145,15 @@ def _rounded(vector: Sequence[float] | None) -> list[float] | None:
     return None if vector is None else [round(value, _DECIMALS) for value in vector]
 
 
-def _orientations(places: Sequence[Place]) -> list[list[float] | None]:
+def _orientations(places: Sequence[FramePlacement]) -> list[list[float] | None]:
     """One for all frames, where they have the same; else each frame's."""
     found = [_rounded(place.orientation) for place in places]
     return found[:1] if all(item == found[0] for item in found) else found
 
 
-def _volume(places: Sequence[Place], files: Sequence[Described]) -> dict[str, float] | None:
+def _volume(places: Sequence[FramePlacement], files: Sequence[DescribedFile]) -> dict[str, float] | None:
     """The spacings of the volume that a series' frames make, in mm; None where they are no even stack of one size."""
-    first = places[0] if places else Place()
+    first = places[0] if places else FramePlacement()
     if len(places) < LEAST_SLICES or first.position is None or first.orientation is None or first.spacing is None:
         return None
     shapes = {(item.rows, item.columns, item.is_grey) for item in files}
@@ -168,7 +176,7 @@ def _volume(places: Sequence[Place], files: Sequence[Described]) -> dict[str, fl
     return {"rows": first.spacing[0], "columns": first.spacing[1], "slices": step, "ascending": float(steps[0] > 0)}
 
 
-def _shared_tags(files: Sequence[Described]) -> tuple[list[list[str]], list[list[list[str]]]]:
+def _shared_tags(files: Sequence[DescribedFile]) -> tuple[list[list[str]], list[list[list[str]]]]:
     """(the rows that all files of a series have alike, each file's other rows)."""
     shared = set(files[0].tags)
     for item in files[1:]:

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from fixtures.photos.sheets import KINDS, Shot, shot
 from scraper.source import candidates, pages
 from scraper.source.qr import reader as qr
-from scraper.source.qr.engines import Seen, Wechat, zbar, zxing
+from scraper.source.qr.engines import EngineResult, Wechat, zbar, zxing
 
 RATES = Path(__file__).with_name("corpus.json")
 PACKAGES = ("zxing-cpp", "opencv-contrib-python-headless", "pyzbar", "pillow", "numpy")
@@ -64,7 +64,7 @@ def engines(stack: ExitStack, models: Path | None) -> dict[str, Callable[[np.nda
     return {**alone, "wechat": _texts(wechat.read)} if wechat and wechat.is_there else alone
 
 
-def _texts(read: Callable[..., Seen]) -> Callable[[np.ndarray], set[str]]:
+def _texts(read: Callable[..., EngineResult]) -> Callable[[np.ndarray], set[str]]:
     return lambda pixels: {found.text for found in read(pixels).found}
 
 

@@ -29,7 +29,7 @@ from fixtures.photos.scenes import STRATA, Scene, write
 from scraper.core.settings import Settings
 from scraper.source import film_codes, pages
 from scraper.source.qr import reader as qr
-from scraper.source.qr.engines import Seen, Wechat, zbar, zxing
+from scraper.source.qr.engines import EngineResult, Wechat, zbar, zxing
 
 Look = Callable[[Path], set[str]]
 Table = dict[str, list[tuple[str, Scene, "Result"]]]
@@ -65,7 +65,7 @@ def _engines(stack: ExitStack, models: Path | None) -> Iterator[tuple[str, Look]
     yield "opencv-aruco", lambda path: _opencv(path, cv2.QRCodeDetectorAruco())
 
 
-def _texts(path: Path, read: Callable[..., Seen]) -> set[str]:
+def _texts(path: Path, read: Callable[..., EngineResult]) -> set[str]:
     return {one.text for page in pages.pages(path) for one in read(page.grey).found}
 
 

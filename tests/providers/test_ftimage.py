@@ -96,8 +96,8 @@ async def test_an_image_that_the_page_did_not_get_is_fetched(world, tmp_path):
 
 
 async def test_an_image_that_never_comes_is_missed(world, tmp_path):
-    gone = next(path for path in SITE.paths if "/2/" in path)
-    world.faults.plan(gone, Fault.GONE, times=99)
+    lost = next(path for path in SITE.paths if "/2/" in path)
+    world.faults.plan(lost, Fault.GONE, times=99)
     result = await run(Ftimage, CASES[0], world, tmp_path, Via.BROWSER)
     assert result.exit_code == 7
     assert result.counts.saved == result.counts.expected - 1

@@ -26,7 +26,7 @@ CLASS_PATTERNS = ("saved_page", "study_list_call")
 
 
 @dataclass(slots=True)
-class Found:
+class FoundExpression:
     """One expression, where it stands, and the methods that are called on it."""
 
     place: str
@@ -42,15 +42,15 @@ def modules() -> Iterator[tuple[ModuleType, ast.Module]]:
             yield importlib.import_module(name), ast.parse(path.read_text(encoding="utf-8"))
 
 
-def expressions() -> list[Found]:  # noqa: C901, PLR0912  # a case for each way to give an expression
-    """All of them: compiled in modules, given to functions of ``re``, and the providers' own routes and marks."""
-    found: dict[tuple[Any, int], Found] = {}
+def expressions() -> list[FoundExpression]:  # noqa: C901, PLR0912  # a case for each way to give an expression
+    """All of them: compiled in modules, given to functions of ``re``, and the providers' own routes."""
+    found: dict[tuple[Any, int], FoundExpression] = {}
     methods: dict[int, set[str]] = {}
     unresolved: list[str] = []
     everything = list(modules())
 
     def add(place: str, pattern: re.Pattern[Any], *used: str) -> None:
-        item = found.setdefault((pattern.pattern, pattern.flags), Found(place, pattern))
+        item = found.setdefault((pattern.pattern, pattern.flags), FoundExpression(place, pattern))
         item.methods |= set(used)
 
     for module, tree in everything:
@@ -113,8 +113,8 @@ def _of_class(module: ModuleType, node: ast.ClassDef, add: Any) -> None:
             add(f"{module.__name__}.{node.name}.{name}", re.compile(text), "search")
     for route in owner.shape().routes if hasattr(owner, "shape") else ():
         add(f"{module.__name__}.{node.name}.route", re.compile(route), "fullmatch")
-    for mark in owner.marks if isinstance(getattr(owner, "marks", None), tuple) else ():
-        add(f"{module.__name__}.{node.name}.marks", re.compile(mark), "fullmatch")
+    for route in owner.distinctive_routes if isinstance(getattr(owner, "distinctive_routes", None), tuple) else ():
+        add(f"{module.__name__}.{node.name}.distinctive_routes", re.compile(route), "fullmatch")
 
 
 def _value(module: ModuleType, node: ast.expr) -> Any:
@@ -279,7 +279,7 @@ def processor_time(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGVTALRM, before)
 
 
-def work(found: Found, text: Any) -> None:
+def work(found: FoundExpression, text: Any) -> None:
     """Everything that is done with the expression, on one text."""
     for method in sorted(found.methods or {"finditer"}):
         if method in ("match", "fullmatch", "search"):
@@ -289,7 +289,7 @@ def work(found: Found, text: Any) -> None:
                 pass
 
 
-def takes_longer(found: Found, text: Any, seconds: float) -> bool:
+def takes_longer(found: FoundExpression, text: Any, seconds: float) -> bool:
     """Whether the work with the expression takes more of the processor."""
     try:
         with processor_time(seconds):
@@ -299,10 +299,10 @@ def takes_longer(found: Found, text: Any, seconds: float) -> bool:
     return False
 
 
-def slow_ones(size: int, seconds: float, bodies_each: int = 16) -> Iterator[tuple[Found, Any]]:
+def slow_ones(size: int, seconds: float, bodies_each: int = 16) -> Iterator[tuple[FoundExpression, Any]]:
     """Expressions that some text of this length keeps busy for longer; with the text."""
     for found in expressions():
-        is_of_link = found.place.endswith((".route", ".marks"))
+        is_of_link = found.place.endswith((".route", ".distinctive_routes"))
         longest = min(size, MAX_LINK) if is_of_link else size
         for text in hard_texts(found.pattern, longest, bodies_each):
             if takes_longer(found, text, seconds):

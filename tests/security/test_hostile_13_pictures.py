@@ -1,6 +1,4 @@
-"""Row 13: a picture is taken apart in the child alone, at the first look and when it is drawn; what the child says is no more
-than numbers and texts.
-"""
+"""Row 13: a picture is taken apart in the child alone, whose answer is no more than numbers and texts."""
 
 import sys
 from pathlib import Path

@@ -103,6 +103,7 @@ function card(item) {
       make("ul", {}, ...say("help-photo").split("\n").map((line) => make("li", {}, line)))),
     ask: make("div", { class: "ask", hidden: true }),
     problems: make("ul", { class: "problems", hidden: true }),
+    pause: button("pause", post("pause")),
     stop: button("stop", post("stop")),
     again: button("go-on", post("again"), "main"),
     browser: button("show-browser", post("browser")),
@@ -114,13 +115,15 @@ function card(item) {
   };
   parts.element = make("article", { class: "card", "data-number": item.number },
     parts.name, parts.verdict, parts.doing, parts.bar, parts.series, parts.said, parts.ask, parts.problems, parts.help,
-    make("div", { class: "row" }, parts.see, parts.another, parts.again, parts.browser, parts.crop, parts.stop, parts.remove), parts.photo);
+    make("div", { class: "row" }, parts.see, parts.another, parts.again, parts.browser, parts.crop, parts.pause, parts.stop, parts.remove), parts.photo);
   return parts;
 }
 
+const isPaused = (item) => item.is_paused && ["connecting", "fetching"].includes(item.stage);
 function doing(item) {
   const seconds = Math.round(item.seconds), waited = seconds > 2 ? say("waited", { seconds }) : "";
   const host = [item.hospital, item.host].filter(Boolean).join(" · ");
+  if (isPaused(item)) return [say("doing-paused"), item.stage === "fetching" ? say("received", { arrived: item.arrived, expected: item.expected ?? "?" }) : ""].filter(Boolean).join(" ");
   if (item.stage === "asking") return item.asked && item.asked.options.length ? say("doing-choosing") : say("doing-asking", { host: host || (item.asked ? item.asked.host : "") });
   if (item.stage === "connecting" && item.is_in_browser) return [say("doing-browser"), waited].join(" ");
   if (item.stage === "connecting" && !item.host) return [say("doing-files"), waited].join(" ");
@@ -228,7 +231,8 @@ function updateCard(item) {
   show(parts.bar, item.stage === "fetching");
   if (item.expected) parts.bar.value = item.arrived / item.expected; else parts.bar.removeAttribute("value");
   seriesRows(item, parts.series, isWorking || item.series.some((series) => series.has_thumbnail));
-  setText(parts.said, isWorking && !item.asked && item.said.length ? both(item.said[item.said.length - 1]) : "");
+  const isForPage = !isWorking && item.may_show_browser && !item.asked && item.verdict === "failed";
+  setText(parts.said, isForPage ? say("browser-how") : isWorking && !item.asked && !isPaused(item) && item.said.length ? both(item.said[item.said.length - 1]) : "");
   const key = JSON.stringify([item.asked && [item.asked.field, item.asked.was_refused, item.asked.has_picture], item.has_preview, item.codes.length, item.studies.length]);
   if (key !== parts.key) {
     parts.key = key;
@@ -243,9 +247,11 @@ function updateCard(item) {
   if (parts.problems.childElementCount !== item.problems.length) {
     parts.problems.replaceChildren(...item.problems.map((problem) => make("li", {}, both(problem))));
   }
+  const isFetching = item.host && (item.stage === "fetching" || (item.stage === "connecting" && !item.is_in_browser));
+  show(parts.pause, isFetching && !isPaused(item));
   show(parts.stop, isWorking);
   setText(parts.again, say(item.verdict === "failed" ? "try-again" : "go-on"));
-  show(parts.again, !isWorking && item.verdict !== "complete" && !item.asked);
+  show(parts.again, isPaused(item) || (!isWorking && item.verdict !== "complete" && !item.asked));
   const isForEyes = item.stage === "asking" && ["captcha", "sms_code"].includes(item.asked?.field);  // the site's page may be easier
   show(parts.browser, isWorking ? isForEyes : item.may_show_browser);
   show(parts.help, !isWorking && item.may_retake);

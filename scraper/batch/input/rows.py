@@ -90,14 +90,14 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class SourceList:
     """The content of a list."""
 
     rows: tuple[Row, ...] = ()
     refused: tuple[Refused, ...] = ()
 
 
-def read(path: Path) -> Listing:
+def read(path: Path) -> SourceList:
     """Read the sources of a list, or of a folder (recursively, without hidden files, ordered by name).
 
     Raises:
@@ -105,7 +105,7 @@ def read(path: Path) -> Listing:
         ListWithoutSource: no column of that name.
     """
     if path.is_dir():
-        return Listing(tuple(_photos(path)))
+        return SourceList(tuple(_photos(path)))
     if not path.is_file():
         raise NoSuchFile(path=str(path))
     suffix = path.suffix.lower()
@@ -125,7 +125,7 @@ def read(path: Path) -> Listing:
             rows.append(placed)
         else:
             refused.append(placed)
-    return Listing(tuple(rows), tuple(refused))
+    return SourceList(tuple(rows), tuple(refused))
 
 
 def _digest(path: Path) -> str:

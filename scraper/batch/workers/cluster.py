@@ -40,13 +40,13 @@ CLOSE_S: Final = 60.0  # for a worker process to end its browser
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class OpaquePickle:
     """A pickled object whose representation shows nothing of it."""
 
     content: bytes
 
     @classmethod
-    def of(cls, thing: object) -> Sealed:
+    def of(cls, thing: object) -> OpaquePickle:
         """Seal an object."""
         return cls(pickle.dumps(thing))
 
@@ -60,7 +60,7 @@ class Sealed:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RemoteJob:
     """One job for another computer, with its source's file, if it is one."""
 
     job: Job
@@ -98,7 +98,7 @@ class Host(WorkerPlugin):
         del worker
         await asyncio.to_thread(self._close)
 
-    def do(self, order: Order) -> Outcome:
+    def do(self, order: RemoteJob) -> Outcome:
         """Retrieve one source; blocks."""
         with self._begin:
             if self._loop is None or self._worker is None:
@@ -149,13 +149,13 @@ def _at_home(job: Job) -> Job:
     return replace(job, settings=replace(job.settings, browser_path=browser_from_environment()))
 
 
-def _work(sealed: Sealed, name: str, key: str) -> Sealed:
+def _work(sealed: OpaquePickle, name: str, key: str) -> OpaquePickle:
     """The task itself, in a worker process."""
     worker = get_worker()
     worker.log_event(name, key)  # that it has begun; a job whose workers are lost one after another is given up
     host = cast(Host, worker.plugins[name])
     try:
-        return Sealed.of(host.do(sealed.open()))
+        return OpaquePickle.of(host.do(sealed.open()))
     except Exception as err:  # noqa: BLE001  # its words may hold a link, and would be logged
         raise RuntimeError(type(err).__name__) from None
 
@@ -271,9 +271,11 @@ class ClusterWorker:
         """Nothing is left to do."""
         return retrieved
 
-    async def _ended(self, key: str, order: Order, job: Job) -> Outcome:
+    async def _ended(self, key: str, order: RemoteJob, job: Job) -> Outcome:
         spent = self._spent[key] = asyncio.Event()
-        future = self._client.submit(_work, Sealed.of(order), self._host.name, key, key=key, pure=False, retries=0)
+        future = self._client.submit(
+            _work, OpaquePickle.of(order), self._host.name, key, key=key, pure=False, retries=0
+        )
         result = asyncio.ensure_future(_result(future))
         given_up = asyncio.ensure_future(spent.wait())
         try:
@@ -281,7 +283,7 @@ class ClusterWorker:
             if not result.done():
                 lost = SiteUnreachable(host=job.shown, why=Reason.WORKERS_LOST)
                 return outcome_of(job, Result(job.shown, Status.FAILED, int(lost.exit_code), error=lost))
-            sealed: Sealed = result.result()
+            sealed: OpaquePickle = result.result()
             outcome: Outcome = sealed.open()
             return outcome
         except KilledWorker as err:
@@ -296,7 +298,7 @@ class ClusterWorker:
                 await self._client.cancel([future], force=True)
             future.release()
 
-    def _order(self, job: Job, earlier: tuple[str, ...], at_host: int) -> Order:
+    def _order(self, job: Job, earlier: tuple[str, ...], at_host: int) -> RemoteJob:
         """The job for another computer, with each host's rate divided among the workers."""
         settings = job.settings
         settings = replace(
@@ -308,11 +310,11 @@ class ClusterWorker:
         )
         job = replace(job, settings=settings)
         if not kinds.is_file(job.source):
-            return Order(job, earlier)
+            return RemoteJob(job, earlier)
         path = Path(job.source)
-        return Order(job, earlier, path.name, path.read_bytes())
+        return RemoteJob(job, earlier, path.name, path.read_bytes())
 
 
-async def _result(future: Any) -> Sealed:
-    sealed: Sealed = await future
+async def _result(future: Any) -> OpaquePickle:
+    sealed: OpaquePickle = await future
     return sealed

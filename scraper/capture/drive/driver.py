@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from scraper.capture.drive import elements, entries, stated_counts
 from scraper.capture.drive.elements import PageElement
 from scraper.capture.drive.scroll import StackScroller
-from scraper.capture.drive.shown import Shown
+from scraper.capture.drive.shown import ShownImages
 from scraper.capture.drive.steps import Settle, Steps
 from scraper.capture.drive.wording import HISTORY, MORE, NEXT_PAGE, NEXT_SERIES, is_never
 from scraper.capture.observe.received import Observations
@@ -38,7 +38,7 @@ class Driver:
         shown: what the viewer's page says of its study is noted there.
     """
 
-    def __init__(self, session: Session, window: Window, observations: Observations, shown: Shown) -> None:
+    def __init__(self, session: Session, window: Window, observations: Observations, shown: ShownImages) -> None:
         self._session = session
         self._window = window
         self._observations = observations
@@ -46,7 +46,7 @@ class Driver:
         self._until = self._end = time.monotonic() + timings.all_s
         self._scroller = StackScroller(window, observations, self._until, timings)
         self._opening = Settle(timings.opened_quiet_s, timings.opened_s)  # after a series was opened
-        self._opened = entries.Opened()
+        self._opened = entries.OpenedEntries()
         self._single_entries = 0  # entries in a row that showed one image each, and no gesture a further one
         self._is_vain = False  # a stack was scrolled through, and nothing came
         self.shown = shown
@@ -287,7 +287,7 @@ class Driver:
         series = [header for header in headers if header.series_instance_uid in shown]
         return {header.instance_number for header in series} == set(range(1, len(series) + 1))
 
-    async def stage(self) -> elements.Stage | None:
+    async def stage(self) -> elements.Viewport | None:
         """Where the largest picture stands, in the page's coordinates."""
         return await elements.stage(self._window)
 
@@ -312,7 +312,7 @@ class Driver:
         return max(stated_counts.totals(await elements.text(self._window)), default=None)
 
 
-def _is_all(total: int | None, shown: Shown, came: int) -> bool:
+def _is_all(total: int | None, shown: ShownImages, came: int) -> bool:
     """Whether as many images came as the page says that there are."""
     return total is not None and came >= max(total, shown.stated, sum(shown.entries))
 

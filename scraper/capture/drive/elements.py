@@ -178,7 +178,7 @@ _TEXT: Final = (
 )
 
 
-class Stage(TypedDict):
+class Viewport(TypedDict):
     """Where the picture stands: its middle, its width and height as far as they can be seen, its area; CSS pixels."""
 
     x: float
@@ -211,7 +211,7 @@ class PageElement:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class DropdownOption:
     """An entry of a drop-down list: the frame that it is in, the list's mark, its place from 0 on."""
 
     frame: Any
@@ -291,18 +291,19 @@ async def launch_addresses(window: Window, schemes: Sequence[str]) -> list[str]:
     return found
 
 
-async def choices(window: Window) -> list[Choice]:
+async def choices(window: Window) -> list[DropdownOption]:
     """Every entry of the page's drop-down lists but the one that each shows now."""
     found = []
     for frame in window.page.frames:
         with window.quietly():
             found += [
-                Choice(frame, choice["mark"], choice["at"]) for choice in await frame.evaluate(_CHOICES, _EARLIER)
+                DropdownOption(frame, choice["mark"], choice["at"])
+                for choice in await frame.evaluate(_CHOICES, _EARLIER)
             ]
     return found
 
 
-async def choose(window: Window, choice: Choice) -> bool:
+async def choose(window: Window, choice: DropdownOption) -> bool:
     """Choose an entry of a drop-down list; False where the page has it no more."""
     with window.quietly():
         selector = f'[data-cloudfilm-choice="{choice.mark}"]'
@@ -311,9 +312,9 @@ async def choose(window: Window, choice: Choice) -> bool:
     return False
 
 
-async def stage(window: Window) -> Stage | None:
+async def stage(window: Window) -> Viewport | None:
     """The position of the largest picture, in the page's coordinates, or None."""
-    best: Stage | None = None
+    best: Viewport | None = None
     for frame in window.page.frames:
         with window.quietly():
             shown = await frame.evaluate(_STAGE)

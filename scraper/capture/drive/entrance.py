@@ -11,8 +11,10 @@ from scraper.capture.drive import elements
 from scraper.capture.drive.elements import PageElement
 from scraper.capture.drive.login_form import Form
 from scraper.capture.drive.steps import Settle, Steps
-from scraper.capture.drive.wording import CHOICE, ENTRY, EXPIRED, HISTORY, NEVER, NOTICE, SUBMIT, WAITING
+from scraper.capture.drive.wording import BY_HAND, CHOICE, ENTRY, EXPIRED, HISTORY, NEVER, NOTICE, SUBMIT, WAITING
 from scraper.capture.observe.received import Observations
+from scraper.core.errors import CaptchaRequired
+from scraper.core.questions import CAPTCHA
 from scraper.session import Session
 
 if TYPE_CHECKING:
@@ -50,24 +52,50 @@ class Entrance:
         self._is_entry_disabled = False
 
     async def steps(self) -> Steps:
-        """Answer the page's form, press what says "look at the images", until the viewer is up."""
+        """Answer the page's form, press what says "look at the images", until the viewer is up.
+
+        Raises:
+            CaptchaRequired: a check that only a person passes in the page itself, and none is there.
+            CredentialsRequired, CredentialsRefused: as for the page's form.
+        """
         loaded = Settle(self._timings.quiet_s, self._timings.first_s)
         for _ in range(MAX_DOORS):
             yield loaded
             if self._observations.size and not await self._form.is_secret():
                 return
+            if await self._is_for_person():
+                break
             if await self._press(NOTICE) or await self._answer_form() or await self._choose():
                 continue
             if EXPIRED.search(await elements.text(self._window)):
                 return
             if not await self._is_more_coming():
                 break
-        if self._observations.size or not self._session.settings.headed:
+        if self._observations.size:
             yield loaded
-            return
+        elif self._session.settings.headed:
+            async for step in self._beside_person():
+                yield step
+        elif BY_HAND.search(await elements.text(self._window)):
+            raise CaptchaRequired(CAPTCHA.name, host=self._session.link.host)
+        else:
+            yield loaded
+
+    async def _beside_person(self) -> Steps:
+        """Wait while a person works in the visible window, and press what leads from there to the images."""
+        self._session.tell("person")
+        self._session.patience.renew(self._timings.person_s)
         give_up = time.monotonic() + self._timings.person_s
-        while time.monotonic() < give_up and not self._observations.size:  # a person works in the visible window
+        while time.monotonic() < give_up and not self._observations.size:
+            if not await self._is_for_person():
+                await self._choose()
             yield Settle(self._timings.quiet_s, self._timings.quiet_s * 2)
+
+    async def _is_for_person(self) -> bool:
+        """Whether the page shows what a person at the visible window is to do: nothing of it is pressed under their hands."""
+        if not self._session.settings.headed:
+            return False
+        return await self._form.is_left_to_person() or bool(BY_HAND.search(await elements.text(self._window)))
 
     async def _is_more_coming(self) -> bool:
         """Wait for more: a large viewer's program is still being read, or the site still looks the study up.

@@ -101,7 +101,7 @@ def counts(marks: Sequence[PageElement], page: str) -> list[int]:
     return stated_counts.entries(texts, page)
 
 
-class Opened:
+class OpenedEntries:
     """Which entries were opened: identified by their mark or, where a page redraws its list, by wording and position."""
 
     def __init__(self) -> None:

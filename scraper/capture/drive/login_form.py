@@ -103,6 +103,10 @@ class Form:
         """Whether the page asks for a secret."""
         return any(field["secret"] for _, field in await self._fields())
 
+    async def is_left_to_person(self) -> bool:
+        """Whether the page asks for what a person at the visible window answers in the page itself."""
+        return any(self._session.is_left_to_person(question) for _, question in await self._asked())
+
     async def fill(self) -> Field | None:
         """Fill in what the page asks; gives the last field, None where nothing is asked.
 

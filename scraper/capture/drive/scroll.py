@@ -125,7 +125,7 @@ class StackScroller:
         self._steps = 0
         self.is_at_end = False  # the last stack did not move any more, by a gesture that is known to work
 
-    async def scroll_to_end(self, stage: elements.Stage, *, forward: bool, count: int | None = None) -> Steps:
+    async def scroll_to_end(self, stage: elements.Viewport, *, forward: bool, count: int | None = None) -> Steps:
         """Go to the end of the stack whose picture stands there, or back to its beginning.
 
         Args:
@@ -199,7 +199,7 @@ class StackScroller:
         self._steps += 1
         return time.monotonic() < self.until and self._steps <= MAX_STEPS
 
-    async def _step(self, gesture: Gesture, stage: elements.Stage, *, forward: bool, first: bool) -> bool:
+    async def _step(self, gesture: Gesture, stage: elements.Viewport, *, forward: bool, first: bool) -> bool:
         """One image on; False where the viewer has nothing for that gesture."""
         page, done = self._window.page, False
         with self._window.quietly():
@@ -230,7 +230,7 @@ class StackScroller:
         await mouse.up()
         return True
 
-    async def _swipe(self, gesture: Gesture, stage: elements.Stage, *, forward: bool) -> bool:
+    async def _swipe(self, gesture: Gesture, stage: elements.Viewport, *, forward: bool) -> bool:
         """Across most of the picture, as one turns a page."""
         across, down, by_finger = SWIPES[gesture]
         sign = 1 if forward else -1

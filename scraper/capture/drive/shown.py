@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Shown:
+class ShownImages:
     """Notes of the driver; everybody else reads them.
 
     Attributes:

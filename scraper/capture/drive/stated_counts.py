@@ -55,7 +55,7 @@ _BARE: Final = re.compile(
 )
 
 
-class Strength(IntEnum):
+class Certainty(IntEnum):
     """How sure it is that a number counts images."""
 
     SQUARE = 1  # [12]: mostly the series' own number
@@ -65,19 +65,19 @@ class Strength(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class StatedCount:
     """A number of images that a text states."""
 
     total: int
-    strength: Strength
+    strength: Certainty
 
     @property
     def is_sure(self) -> bool:
         """Whether its own words say that it counts images; a bare number in brackets may count anything."""
-        return self.strength >= Strength.LABELLED
+        return self.strength >= Certainty.LABELLED
 
 
-def counts(text: str) -> Iterator[Count]:
+def counts(text: str) -> Iterator[StatedCount]:
     """Every count of images that the text states, in order."""
     plain = unicodedata.normalize("NFKC", text[:LONGEST])
     end = 0
@@ -88,16 +88,16 @@ def counts(text: str) -> Iterator[Count]:
         if over := _over(plain, match.end()):
             total, end = over
             if head.rstrip()[-1:] not in ("/", ".", "-") and 0 < int(match[0]) <= total <= MOST:
-                yield Count(total, Strength.RUNNING)
+                yield StatedCount(total, Certainty.RUNNING)
             continue
         strength = _strength(int(match[0]), head, tail)
         if strength is not None:
-            yield Count(int(match[0]), strength)
+            yield StatedCount(int(match[0]), strength)
 
 
-def count_of(text: str) -> Count | None:
+def count_of(text: str) -> StatedCount | None:
     """The count that one entry of a list states: the surest, of equally sure ones the last; None where it states none."""
-    best: Count | None = None
+    best: StatedCount | None = None
     for count in counts(text):
         if best is None or count.strength >= best.strength:
             best = count
@@ -106,7 +106,7 @@ def count_of(text: str) -> Count | None:
 
 def totals(text: str) -> set[int]:
     """The second numbers of the running counters (``1/12``) that a page shows."""
-    return {count.total for line in text.splitlines() for count in counts(line) if count.strength is Strength.RUNNING}
+    return {count.total for line in text.splitlines() for count in counts(line) if count.strength is Certainty.RUNNING}
 
 
 def entries(shown: Sequence[str], page: str) -> list[int]:
@@ -120,14 +120,14 @@ def entries(shown: Sequence[str], page: str) -> list[int]:
         The count of each; that of the study, the sum of all others, is not among them.
     """
     rows = [(text, count) for text in shown if (count := count_of(text))]
-    listed = {count.total for _, count in rows if count.strength is not Strength.RUNNING}
+    listed = {count.total for _, count in rows if count.strength is not Certainty.RUNNING}
     found = [(text, count) for text, count in rows if count.total not in listed or not _is_counter(text, count)]
     if found:
         return _without_total([count.total for _, count in found], [text for text, _ in found])
     lines = [line for line in page.splitlines() if len(line) <= LONGEST_LINE and not is_never(line)]
     stated = [count for line in lines if (count := count_of(line))]
-    sure = [count.total for count in stated if count.strength is Strength.LABELLED]
-    bare = [count.total for count in stated if count.strength is Strength.ROUND]
+    sure = [count.total for count in stated if count.strength is Certainty.LABELLED]
+    bare = [count.total for count in stated if count.strength is Certainty.ROUND]
     return _without_total(sure or (bare if len(bare) > 1 else []))
 
 
@@ -146,9 +146,9 @@ def _without_total(counts: list[int], texts: Sequence[str] = ()) -> list[int]:
     return counts
 
 
-def _is_counter(text: str, count: Count) -> bool:
+def _is_counter(text: str, count: StatedCount) -> bool:
     """Whether an element says only which image of how many is shown."""
-    return count.strength is Strength.RUNNING and _BARE.fullmatch(text.strip()) is not None
+    return count.strength is Certainty.RUNNING and _BARE.fullmatch(text.strip()) is not None
 
 
 def largest(page: str) -> int:
@@ -178,22 +178,22 @@ def _is_other(tail: str) -> bool:
     return _UNIT.match(tail) is None and _OTHER_UNIT.match(tail) is not None
 
 
-def _strength(number: int, head: str, tail: str) -> Strength | None:
+def _strength(number: int, head: str, tail: str) -> Certainty | None:
     """How surely the number counts images; None: it does not."""
     if not 0 < number <= MOST or _is_other(tail):
         return None
     before, bracket = _without_bracket(head)
     if _UNIT.match(tail):
         is_place = re.search(r"第\s*$", head) is not None
-        return None if is_place else Strength.LABELLED
+        return None if is_place else Certainty.LABELLED
     if _LABEL.search(head) or (bracket and _LABEL.search(before)):
-        return Strength.LABELLED
+        return Certainty.LABELLED
     if _RUNNING.search(head):
         return None
     closes = bracket and tail.lstrip().startswith(_CLOSING[bracket])
     if not closes or number in _YEARS:
         return None
-    return Strength.ROUND if bracket == "(" else Strength.SQUARE
+    return Certainty.ROUND if bracket == "(" else Certainty.SQUARE
 
 
 def _without_bracket(head: str) -> tuple[str, str]:

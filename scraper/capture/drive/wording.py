@@ -38,6 +38,11 @@ PHONE_ONLY = re.compile(
     r"(open|use|visit).{0,20}\b(phone|mobile|wechat)",
     re.IGNORECASE,
 )
+BY_HAND = re.compile(  # a check that only a person's hand passes: a knob to be dragged, a puzzle to be filled
+    r"(拖动|滑动|拖拽|按住).{0,8}(滑块|滑条|拼图|最右)|(向右|往右).{0,2}(滑动|拖动)|(滑块|滑动|拼图)验证|"
+    r"\b(drag|slide|swipe)\b.{0,20}\b(slider|puzzle|verify|right)\b",
+    re.IGNORECASE,
+)
 WAITING = re.compile(
     r"(正在|稍后|稍候|请等待|请耐心|准备中|加载中|调阅中|排队|下载中|处理中)|\b(preparing|loading|please wait|queued)\b",
     re.IGNORECASE,

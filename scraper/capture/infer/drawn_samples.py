@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from scraper.capture.observe import dicom_names, samples
-from scraper.capture.observe.frames import Paired, TagIndex
+from scraper.capture.observe.frames import TaggedFrame, TagIndex
 from scraper.capture.observe.received import Observations
 from scraper.session.browser.page_memory import SAMPLES
 from scraper.session.browser.traffic import Exchange
@@ -63,7 +63,7 @@ class DrawnSamples:
         self._observations.add_frame(fitting[0])
         return True
 
-    def _frame(self, uid: str, about: Mapping[str, Any], exchange: Exchange) -> Paired | None:
+    def _frame(self, uid: str, about: Mapping[str, Any], exchange: Exchange) -> TaggedFrame | None:
         """The samples as a frame of an image; None where they are not of its size, or leave a doubt."""
         tags = dicom_names.dicom_json(self._index.listed.get(uid, {}))
         size = tuple(samples.number(tags, tag) for tag in ("00280011", "00280010"))

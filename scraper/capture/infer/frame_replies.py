@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from scraper.capture.infer import templates
 from scraper.capture.infer.drawn_samples import DrawnSamples
 from scraper.capture.observe import dicom_names
-from scraper.capture.observe.frames import Paired, TagIndex, uid_of
+from scraper.capture.observe.frames import TaggedFrame, TagIndex, uid_of
 from scraper.capture.observe.received import SENT, Manifest, Observations, asked_by
 from scraper.session.browser.traffic import Exchange
 
@@ -118,7 +118,7 @@ class FrameReplies:
                 found = uids | found
         return found
 
-    def _of_lists(self, manifests: Sequence[Manifest]) -> Iterator[Paired]:
+    def _of_lists(self, manifests: Sequence[Manifest]) -> Iterator[TaggedFrame]:
         """Pixels that stand as base64 beside their tags."""
         for manifest in manifests:
             for fields in dicom_names.contexts(manifest.value):

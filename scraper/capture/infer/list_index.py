@@ -27,7 +27,7 @@ Place = tuple[int, int]  # the number of a list, and of an entry in it
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class KnownImage:
     """An image that came, or that is asked for: what names it in its request and answer; the series that it is of."""
 
     name: str
@@ -38,7 +38,7 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class EntryGroup:
     """The entries of one shape in all answers of one call; ``below``: an entry's place → how many images are listed in it."""
 
     url: str
@@ -53,7 +53,7 @@ class Group:
         return self.below.get(entry.place)
 
 
-def images(exchanges: Sequence[Exchange], observations: Observations, study: str) -> list[Image]:
+def images(exchanges: Sequence[Exchange], observations: Observations, study: str) -> list[KnownImage]:
     """The images of a study that came, each with its requests and with what its answer says of it."""
     heads = {uid: item.header for uid, item in observations.objects.items() if item.header.study_instance_uid == study}
     requests: dict[str, list[str]] = {uid: [] for uid in heads}
@@ -64,7 +64,7 @@ def images(exchanges: Sequence[Exchange], observations: Observations, study: str
         if uid in heads and exchanges[place].kind == WEBSOCKET_IN:
             requests[uid].append(_readable(exchanges[place].read(MAX_HEAD)))
     return [
-        Image(
+        KnownImage(
             uid,
             head.series_instance_uid,
             " ".join([*requests[uid], uid, head.series_instance_uid]),
@@ -88,7 +88,7 @@ class ListIndex:
         for url, entries in every:
             lengths[url].update(record.array for record in entries)
         below = {url: _below(arrays) for url, arrays in lengths.items()}
-        found = [Group(url, entries, below[url]) for url, entries in every]
+        found = [EntryGroup(url, entries, below[url]) for url, entries in every]
         # one index alone is an answer's number among those of its call: no array
         self.groups = [
             group
@@ -108,7 +108,7 @@ class ListIndex:
             for value, other in _pairs(manifest.value):
                 self._beside[urljoin(manifest.url, value)].add(other)
 
-    def _read(self, number: int, group: Group, before: _Before) -> None:
+    def _read(self, number: int, group: EntryGroup, before: _Before) -> None:
         """The values that tell the entries of one shape apart; first those that no request had before the list came."""
         entries, is_list = group.entries, len(group.entries) > 1  # a single entry may stand around a list: a study's
         for name in {name for record in entries for name in record.own}:
@@ -130,7 +130,7 @@ class ListIndex:
                 if is_list and is_name and len(value) > 1:
                     self._named[value.strip()].add((number, place))
 
-    def entries(self, image: Image) -> tuple[set[Place], set[Place]]:
+    def entries(self, image: KnownImage) -> tuple[set[Place], set[Place]]:
         """The entries of lists that an image is of; those that its series is of, by name or by what its list was asked with."""
         found = words(image.text)
         for asked in (*image.text.partition(SENT)[::2], *image.text.split()):
@@ -148,7 +148,7 @@ class ListIndex:
         outer |= self._named.get(image.description, set()) if image.description else set()
         return inner - outer, outer
 
-    def columns(self, image: Image) -> Iterator[tuple[int, str, int]]:
+    def columns(self, image: KnownImage) -> Iterator[tuple[int, str, int]]:
         """List, field and entry of each value of an image, whenever the list came; only of fields that repeat no value."""
         found = {word for word in words(image.text) if len(word) >= SHORTEST}
         for word in found | {image.description} - {""}:

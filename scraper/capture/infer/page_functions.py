@@ -24,7 +24,7 @@ MAX_PER_LOOK: Final = 6  # calls for what one step loaded; a function that is ca
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class StepCalls:
     """One step of the driver: the calls that it led to, in order, and the SOP Instance UIDs that were received after it."""
 
     calls: Sequence[PageCall]
@@ -51,7 +51,7 @@ def arguments_of(asked: str) -> str:
 
 
 def candidates(
-    looks: Sequence[Look], observations: Observations, addresses: Collection[str] = ()
+    looks: Sequence[StepCalls], observations: Observations, addresses: Collection[str] = ()
 ) -> Iterator[PageFunction]:
     """Functions worth a trial: those next to the request first.
 
@@ -83,7 +83,7 @@ class _Seen:
     depth: float
 
 
-def _by_place(looks: Sequence[Look]) -> dict[str, _Seen]:
+def _by_place(looks: Sequence[StepCalls]) -> dict[str, _Seen]:
     """The functions that were called in every look, a few times."""
     texts: dict[str, dict[str, None]] = defaultdict(dict)
     replies: dict[str, dict[str, str]] = defaultdict(dict)

@@ -57,12 +57,12 @@ class Staging:
 
 def staging(exchanges: Sequence[Exchange], rule: Rule, replies: Mapping[str, str], volatile: VolatileParts) -> Staging:
     """What the traffic shows of how images are made ready; arguments as for ``preparations``."""
-    gone = {
+    not_there = {
         volatile.blanked(asked_by(exchange))
         for exchange in exchanges
         if exchange.method and exchange.status in NOT_THERE
     }
-    return Staging(tuple(preparations(exchanges, rule, replies, volatile)), not gone.isdisjoint(replies))
+    return Staging(tuple(preparations(exchanges, rule, replies, volatile)), not not_there.isdisjoint(replies))
 
 
 def preparations(

@@ -16,7 +16,16 @@ from typing import Final
 
 from scraper.capture.infer import tallies
 from scraper.capture.infer.counted import COUNT
-from scraper.capture.infer.list_index import IMAGES, SHORTEST, UNNAMED, Group, Image, ListIndex, naming_field, words
+from scraper.capture.infer.list_index import (
+    IMAGES,
+    SHORTEST,
+    UNNAMED,
+    EntryGroup,
+    KnownImage,
+    ListIndex,
+    naming_field,
+    words,
+)
 from scraper.capture.infer.templates import Path, Record
 from scraper.capture.observe.received import Manifest
 from scraper.session.browser.traffic import Exchange
@@ -37,7 +46,7 @@ Absent = tuple[frozenset[str], int | None]
 
 
 @dataclass(slots=True)
-class Expected:
+class ExpectedImages:
     """What one list makes expected: more than came, or what came.
 
     Attributes:
@@ -59,8 +68,8 @@ class Expected:
 
 
 def expected(
-    manifests: Sequence[Manifest], exchanges: Sequence[Exchange], found: Sequence[Image], study: str = ""
-) -> list[Expected]:
+    manifests: Sequence[Manifest], exchanges: Sequence[Exchange], found: Sequence[KnownImage], study: str = ""
+) -> list[ExpectedImages]:
     """What each list makes expected in which values of some images stand.
 
     Args:
@@ -74,7 +83,7 @@ def expected(
     return [item.expected(images, study) for _, item in sorted(lists.items()) if not item.is_of_studies]
 
 
-def counts_of(lists: Iterable[Expected]) -> dict[str, int]:
+def counts_of(lists: Iterable[ExpectedImages]) -> dict[str, int]:
     """The largest count of each series; the same is in several lists, and is not added up."""
     counts: dict[str, int] = {}
     for item in lists:
@@ -86,7 +95,7 @@ def counts_of(lists: Iterable[Expected]) -> dict[str, int]:
 class _Images:
     """The images that came or are asked for, how many came of each series, and every word in their requests and answers."""
 
-    def __init__(self, found: Sequence[Image]) -> None:
+    def __init__(self, found: Sequence[KnownImage]) -> None:
         self._series_of = {image.name: image.series for image in found}
         self.received = [image for image in found if image.is_received]
         self.came = Counter(image.series for image in self.received)
@@ -99,7 +108,7 @@ class _Images:
         return {series for series in every if not series.startswith(UNNAMED)} or every
 
 
-def _linked(index: ListIndex, found: Sequence[Image]) -> dict[int, _List]:
+def _linked(index: ListIndex, found: Sequence[KnownImage]) -> dict[int, _List]:
     """The lists whose entries led to images: the value came with the list, and then it was in a request."""
     lists: dict[int, _List] = {}
     for image in found:
@@ -142,7 +151,7 @@ def _late(index: ListIndex, images: _Images) -> dict[int, _List]:
 class _List:
     """The entries of one shape; which of them images came under; the field that names their series, where one does."""
 
-    group: Group
+    group: EntryGroup
     linked: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
     is_of_series: bool = False
     key: str = ""
@@ -181,7 +190,7 @@ class _List:
         is_called_images = bool(steps) and IMAGES.search(steps[-1]) is not None
         return len(names) == len(set(names)) == len(self.linked) and (len(names) > 1 or is_called_images)
 
-    def expected(self, images: _Images, study: str) -> Expected:
+    def expected(self, images: _Images, study: str) -> ExpectedImages:
         """What they make expected; an entry of which a value is in some request or answer is not absent."""
         ours = [self.entries[number] for number in self.linked]
         shared = {value for record in ours for value in record.fields.values()}
@@ -196,7 +205,7 @@ class _List:
         arrays: dict[tuple[Path, str], list[int]] = defaultdict(list)
         for number, record in alike.items():
             arrays[record.array, record.fields.get(self.key, "") if self.key else ""].append(number)
-        found = Expected(entries=len(arrays) if self.is_late else len(alike), is_late=self.is_late)
+        found = ExpectedImages(entries=len(arrays) if self.is_late else len(alike), is_late=self.is_late)
         if len(alike) == 1:
             return found  # a single image proves nothing
         for numbers in arrays.values():
@@ -217,13 +226,13 @@ class _List:
 
     def _expected_series(
         self, alike: Mapping[int, Record], ids: Mapping[int, frozenset[str]], images: _Images
-    ) -> Expected:
+    ) -> ExpectedImages:
         """What entries that are a series each make expected; counts that what came speaks against are none."""
         owners = {number: images.series(names).pop() for number, names in self.linked.items()}
         counts = {number: self.group.count(record) for number, record in alike.items()}
         is_count = all((counts[number] or 0) >= images.came[series] for number, series in owners.items())
         is_stated = any(count is not None for count in counts.values())
-        found = Expected(entries=len(alike), is_late=self.is_late)
+        found = ExpectedImages(entries=len(alike), is_late=self.is_late)
         if is_count and not self.is_earlier and not tallies.is_of_studies(self.entries):
             found.counts = {series: count for number, series in owners.items() if (count := counts[number]) is not None}
         for number, record in alike.items():
@@ -248,7 +257,7 @@ class _List:
 
 
 def _split(
-    found: Expected,
+    found: ExpectedImages,
     alike: Mapping[int, Record],
     numbers: Sequence[int],
     linked: Mapping[int, set[str]],

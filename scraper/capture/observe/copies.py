@@ -11,14 +11,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from scraper.capture.observe.recognise import Object
+from scraper.capture.observe.recognise import DicomObject
 from scraper.core.model import Problem, Series
 from scraper.protocols.fidelity import fidelity
 
 Rank = tuple[int, bool, int]  # pixels of the matrix, whether lossless, bytes
 
 
-def rank(found: Object) -> Rank:
+def rank(found: DicomObject) -> Rank:
     """What a copy is compared by."""
     return (*fidelity(found.header), found.path.stat().st_size)
 
@@ -35,7 +35,7 @@ class Copies:
         self.given: dict[str, Rank] = {}
         self.lesser: dict[str, set[int]] = defaultdict(set)
 
-    def better(self, known: Object, new: Object) -> Object:
+    def better(self, known: DicomObject, new: DicomObject) -> DicomObject:
         """The one that is kept; the other one's file goes."""
         ranks = rank(known), rank(new)
         better, lost = (new, known) if ranks[1] > ranks[0] else (known, new)
@@ -45,7 +45,7 @@ class Copies:
         lost.path.unlink(missing_ok=True)
         return better
 
-    def gives_less(self, replies: Mapping[str, str], objects: Mapping[str, Object]) -> bool:
+    def gives_less(self, replies: Mapping[str, str], objects: Mapping[str, DicomObject]) -> bool:
         """Whether requests give smaller images than the viewer got by others, of the same UIDs or of the same series.
 
         Args:
@@ -67,7 +67,7 @@ class Copies:
                 by_others[series] = max(by_others[series], rank(found)[0])
         return any(by_others[series] > pixels for series, pixels in by_rule.items())
 
-    def named(self, series: Series, objects: Mapping[str, Object]) -> Series:
+    def named(self, series: Series, objects: Mapping[str, DicomObject]) -> Series:
         """The series with what is to be said of its copies."""
         uids = [instance.sop_instance_uid for instance in series.instances]
         pairs = [uid for uid in uids if uid in self.lesser]

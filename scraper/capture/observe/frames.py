@@ -39,7 +39,7 @@ Fields = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Paired:
+class TaggedFrame:
     """A frame with its tags, as DICOM JSON; ``number`` of the frame, from 1 on."""
 
     uid: str
@@ -70,11 +70,11 @@ class TagIndex:
                     self.listed.setdefault(uid, {}).update(fields)
         self._lists = len(lists)
 
-    def fitting(self, uid: str, head: Fields, exchange: Exchange) -> Paired | None:
+    def fitting(self, uid: str, head: Fields, exchange: Exchange) -> TaggedFrame | None:
         """The frame of a message or reply, where its size is what the tags say."""
         return self.fitting_bytes(uid, head, exchange.read())
 
-    def fitting_bytes(self, uid: str, head: Fields, body: bytes) -> Paired | None:
+    def fitting_bytes(self, uid: str, head: Fields, body: bytes) -> TaggedFrame | None:
         """The frame within a body, where its size is what the tags say.
 
         Args:
@@ -91,7 +91,7 @@ class TagIndex:
         if not all(_text(tags, tag) for tag in IDENTITY):
             return None
         data = _pixels(tags, body)
-        return None if data is None else Paired(uid, tags, _frame({**known, **head}), data)
+        return None if data is None else TaggedFrame(uid, tags, _frame({**known, **head}), data)
 
     def names(self) -> Iterator[dict[str, str]]:
         """For each field that distinguishes all listed images: its value → SOP Instance UID."""
@@ -121,7 +121,7 @@ class FrameMatcher:
             if len({uid_of(item) for item in found}) == 1:  # a list of many is no head
                 self._heads[one.url].append(max(found, key=len))
 
-    def add(self, exchanges: Sequence[Exchange], place: int, lists: Sequence[Any]) -> Paired | None:
+    def add(self, exchanges: Sequence[Exchange], place: int, lists: Sequence[Any]) -> TaggedFrame | None:
         """A binary message that is no DICOM object; gives the frame where it is known at once whose it is."""
         exchange = exchanges[place]
         self._index.learn(lists)
@@ -140,7 +140,7 @@ class FrameMatcher:
             self._loose.append(_UnmatchedFrame(place, exchange, heads[-1] if heads else {}))
         return None
 
-    def resolve_pending(self, exchanges: Sequence[Exchange], lists: Sequence[Any]) -> Iterator[Paired]:
+    def resolve_pending(self, exchanges: Sequence[Exchange], lists: Sequence[Any]) -> Iterator[TaggedFrame]:
         """What can be paired by now of what was put aside: by a number or name in its header that a list has too."""
         if not self._loose:
             return

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from scraper.capture.observe.copies import Copies, rank
-from scraper.capture.observe.frames import FrameMatcher, Paired
+from scraper.capture.observe.frames import FrameMatcher, TaggedFrame
 from scraper.capture.observe.pictures import Pictures
 from scraper.capture.observe.ranges import Ranges
 from scraper.capture.observe.recognise import (
-    Broken,
+    BrokenPackage,
+    DicomObject,
     Document,
     Metadata,
-    Object,
     Picture,
     Piece,
     Pixels,
@@ -68,7 +68,7 @@ class Observations:
     """
 
     def __init__(self, folder: Path, begin: int = 0) -> None:
-        self.objects: dict[str, Object] = {}  # by SOP Instance UID
+        self.objects: dict[str, DicomObject] = {}  # by SOP Instance UID
         self.origins: dict[str, str] = {}  # what was asked -> SOP Instance UID of the one object that came for it
         self.from_package: set[str] = set()  # SOP Instance UIDs of what came in a package of many
         self.tags: dict[str, Mapping[str, Any]] = {}
@@ -147,7 +147,7 @@ class Observations:
             return
         found = list(self._recogniser.scan(exchange.body, exchange.content_type))
         self._is_loose = all(isinstance(piece, Pixels) for piece in found)
-        objects = [piece for piece in found if isinstance(piece, Object)]
+        objects = [piece for piece in found if isinstance(piece, DicomObject)]
         if len(objects) == 1 and exchange.method in ("GET", "POST"):
             self.copies.given[asked_by(exchange)] = rank(objects[0])
         if not objects and exchange.kind != IN_MEMORY:
@@ -161,7 +161,7 @@ class Observations:
         if len(objects) > 1 and _is_package(exchange):
             self.broken.clear()  # an earlier try at the package is no matter
             self.from_package |= {piece.header.sop_instance_uid for piece in objects}
-        self.broken += [piece.what for piece in found if isinstance(piece, Broken)]
+        self.broken += [piece.what for piece in found if isinstance(piece, BrokenPackage)]
         if len(objects) == 1 and exchange.method in ("GET", "POST"):
             self.origins[asked_by(exchange)] = objects[0].header.sop_instance_uid
         self._keep_frames(exchange, [piece.data for piece in found if isinstance(piece, Pixels)], found)
@@ -176,7 +176,7 @@ class Observations:
         for paired in self._matcher.resolve_pending(exchanges, lists):
             self.add_frame(paired)
 
-    def add_frame(self, paired: Paired) -> None:
+    def add_frame(self, paired: TaggedFrame) -> None:
         """Take in a frame that was paired with its tags; a smaller picture of one that is there is passed over."""
         known = self.tags.get(paired.uid, {}) if paired.uid in self.frames else {}
         area = [int(text(tags, "00280010") or 0) * int(text(tags, "00280011") or 0) for tags in (known, paired.tags)]
@@ -233,12 +233,12 @@ class Observations:
             path.unlink(missing_ok=True)
 
     def _hear(self, piece: Piece) -> None:
-        if isinstance(piece, Object):
+        if isinstance(piece, DicomObject):
             self.socket_messages.append((self.consumed - 1, piece.header.sop_instance_uid))
 
     def _keep(self, piece: Piece, exchange: Exchange) -> None:
         match piece:
-            case Object(header=header):
+            case DicomObject(header=header):
                 known = self.objects.get(header.sop_instance_uid)
                 if known is not None and exchange.kind == IN_MEMORY and rank(piece) <= rank(known):
                     piece.path.unlink(missing_ok=True)  # a page's own copy of what it received
@@ -255,7 +255,7 @@ class Observations:
                     self.manifests.append(Manifest(exchange.url, value, asked_by(exchange), exchange.when))
             case TruncatedObject():
                 self._begin(piece, exchange)
-            case Broken() | Pixels() | Picture():
+            case BrokenPackage() | Pixels() | Picture():
                 pass  # noted by ``_take``; kept by ``_keep_frames``, with its address
 
     def _begin(self, cut: TruncatedObject, exchange: Exchange) -> None:

@@ -46,7 +46,7 @@ _PICTURED: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n")
 
 
 @dataclass(frozen=True, slots=True)
-class Object:
+class DicomObject:
     """One whole DICOM object on the disk."""
 
     path: Path
@@ -90,13 +90,13 @@ class TruncatedObject:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class BrokenPackage:
     """A package that did not come whole, or an entry of one that can't be unpacked; ``what`` it is, in words."""
 
     what: Cause
 
 
-Piece = Object | Metadata | Pixels | Picture | Document | TruncatedObject | Broken
+Piece = DicomObject | Metadata | Pixels | Picture | Document | TruncatedObject | BrokenPackage
 
 
 class Recogniser:
@@ -162,7 +162,7 @@ class Recogniser:
                 path.unlink(missing_ok=True)
             return
         if not header.sop_class_uid.startswith("1.2.840.10008.1.3.10"):  # a DICOMDIR
-            yield Object(path, header)
+            yield DicomObject(path, header)
 
     def _copy(self, body: bytes | Path, skip: int) -> Path:
         path = self._new_file()
@@ -189,11 +189,11 @@ class Recogniser:
                 if member.path is not None:
                     yield from self._object(member.path, 0)
                 elif member.is_broken:
-                    yield Broken(Reason.BROKEN_ZIP)
+                    yield BrokenPackage(Reason.BROKEN_ZIP)
             for _ in absent_files(members):
-                yield Broken(Reason.ZIP_LACKS_LISTED_FILE)
+                yield BrokenPackage(Reason.ZIP_LACKS_LISTED_FILE)
         except CorruptInstance as err:
-            yield Broken(err.cause)  # what was sound before the break is kept
+            yield BrokenPackage(err.cause)  # what was sound before the break is kept
         finally:
             archive.unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
@@ -208,7 +208,7 @@ class Recogniser:
                 finally:
                     path.unlink(missing_ok=True)
         except CorruptInstance as err:
-            yield Broken(str(err.values.get("what", "")))
+            yield BrokenPackage(str(err.values.get("what", "")))
         finally:
             archive.unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)

@@ -18,7 +18,7 @@ from scraper.capture.infer.templates import Record
 from scraper.capture.infer.volatile import VolatileParts
 from scraper.capture.observe.own_headers import own_headers
 from scraper.capture.observe.received import SENT, asked_by
-from scraper.capture.observe.recognise import DICOM, Object, Recogniser
+from scraper.capture.observe.recognise import DICOM, DicomObject, Recogniser
 from scraper.core.errors import CloudfilmError, CorruptInstance, MissingInstances, SessionLapsed, SiteUnreachable
 from scraper.core.model import Header, OnDemand, Request, Source, WadoUri
 from scraper.core.reasons import Reason
@@ -175,7 +175,7 @@ class HttpReplayer:
             pieces = list(self._recogniser.scan(spooled, response.headers.get("content-type", "")))
         finally:
             spooled.unlink(missing_ok=True)
-        objects = [piece.path for piece in pieces if isinstance(piece, Object)]
+        objects = [piece.path for piece in pieces if isinstance(piece, DicomObject)]
         if len(objects) != 1:
             for path in objects:
                 path.unlink(missing_ok=True)

@@ -5,60 +5,30 @@ pages, popups, frames of other origins, and dedicated and shared workers; it los
 copy is made before the page has the answer.
 
 Source: Chrome DevTools Protocol, domains Fetch and IO (tip of tree, November 2026); measured against eight other ways.
-
-Over 400 lines because all that one paused response may need stands together.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
-from enum import Enum, auto
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from scraper.core.disk import Watch, disk_errors
 from scraper.core.errors import CloudfilmError
 from scraper.core.settings import MOST_PACKAGE_BYTES, Settings
+from scraper.session.browser.copy_rules import SCRIPT, CopyPlan, is_worker_script, plan_of
 from scraper.session.browser.hold import Fate, Hold
 from scraper.session.browser.traffic import Exchange, Traffic
 
 # never paused: styles, fonts, media, event streams
 RESOURCES = ("Document", "XHR", "Fetch", "Script", "Image", "Other")
-# bytes; the driver between us and the browser dies of bodies of some 400 MB in one message
-WHOLE = 64 * 2**20
-WHOLE_PACKED = 8 * 2**20  # the same for a body that will be inflated before it comes to us
 FOR_PAGE = 6 * 2**20  # a streamed body up to this is handed back to the page; that takes time with its square
 HEAVY = 8 * 2**20  # one body of this size is in memory at a time
 PIECE = 4 * 2**20
-SCRIPT = 64 * 2**10  # a larger script is a program, no data
-DATA_SCRIPT = 32 * 2**20
-# what scripts that hold a page's data are called, and what programs are called
-DATA = re.compile(
-    r"data|list|study|studies|series|manifest|images?(?![a-z]*(view|load))|dicom(?!.?(parse|web|view|image.?load))|dcm(?!js)|json",
-    re.I,
-)
-CALLBACK = re.compile(r"(^|&)(callback|jsonp|cb)=", re.I)
-PROGRAM = re.compile(
-    r"vendor|chunk|bundle|runtime|polyfill|[.-]min[.]|worker|loader|parser|component|element|virtual-list", re.I
-)
 REQUEST_BODY = 64 * 2**10
-ENDLESS = (
-    "text/event-stream",
-    "multipart/x-mixed-replace",
-    "application/x-ndjson",
-    "application/grpc-web",
-    "application/wasm",
-    "audio/",
-    "video/",
-    "font/",
-    "text/css",
-)
-SHOWN = ("text/", "application/json", "application/xml", "application/xhtml", "multipart/related", "image/", "")
 NOT_OF_THE_NEW_BODY = frozenset({"content-length", "content-encoding", "transfer-encoding", "set-cookie"})
 
 Send = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -68,76 +38,6 @@ MayGo = Callable[[str, bytes], bool]
 
 class TargetClosed(Exception):
     """The browser no longer knows the target: a cancelled request or a closed window."""
-
-
-class _Plan(Enum):
-    PASS = auto()
-    BARE = auto()  # worth remembering, has no body
-    WHOLE = auto()
-    STREAM = auto()
-
-
-def _plan(event: Mapping[str, Any], headers: Mapping[str, str], *, programs: bool) -> _Plan:
-    """Decide from its head what to do with a response."""
-    status, request, kind = event.get("responseStatusCode"), event["request"], event.get("resourceType", "")
-    if status is None or request["method"] == "OPTIONS" or not request["url"].startswith("http"):
-        return _Plan.PASS
-    if request["method"] == "HEAD" or status in (204, 205, 304) or 300 <= status < 400 or status < 200:
-        return _Plan.BARE
-    length = headers.get("content-length", "")
-    size = int(length) if length.isascii() and length.isdigit() else None
-    is_data = _may_be_data(request["url"], size)
-    if not (is_data or (programs and _is_program(kind, headers))) and _cannot_matter(kind, size, headers):
-        return _Plan.PASS
-    if size is None:
-        return _Plan.STREAM if _may_be_a_package(headers) else _Plan.WHOLE
-    packed = headers.get("content-encoding", "").strip().lower() not in ("", "identity")
-    return _Plan.STREAM if size > (WHOLE_PACKED if packed else WHOLE) else _Plan.WHOLE
-
-
-def _cannot_matter(kind: str, size: int | None, headers: Mapping[str, str]) -> bool:
-    """Whether a response is a program, an endless stream, or a download that the browser saves itself."""
-    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type.startswith(ENDLESS):
-        return True
-    if kind == "Document":
-        return "attachment" in headers.get("content-disposition", "").lower() or not _is_shown(content_type)
-    is_program = kind == "Script" or "javascript" in content_type  # a worker's script is no "Script"
-    return is_program and (size is None or size > SCRIPT) and not content_type.endswith("json")
-
-
-def _may_be_data(url: str, size: int | None) -> bool:
-    """Whether a large script is called after data, and not after a program: some pages load their lists so."""
-    parts = urlsplit(url)
-    name = parts.path.rpartition("/")[2]
-    is_named = DATA.search(name) is not None or CALLBACK.search(parts.query) is not None
-    return is_named and PROGRAM.search(name) is None and size is not None and size <= DATA_SCRIPT
-
-
-def _is_program(kind: str, headers: Mapping[str, str]) -> bool:
-    """Whether the response is a script, a style sheet or WebAssembly."""
-    content_type = headers.get("content-type", "").lower()
-    named = any(mark in content_type for mark in ("javascript", "text/css", "application/wasm"))
-    return named or kind in ("Script", "Stylesheet")
-
-
-def _is_worker_script(event: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
-    """Whether an answer is the program of a worker: a script that is no page's."""
-    content_type = headers.get("content-type", "").lower()
-    return (
-        event.get("resourceType") == "Other" and event.get("responseStatusCode") == 200 and "javascript" in content_type
-    )
-
-
-def _may_be_a_package(headers: Mapping[str, str]) -> bool:
-    """Whether a response of unknown length may be a whole study of hundreds of megabytes, zipped or multipart."""
-    content_type = headers.get("content-type", "").lower()
-    named = headers.get("content-disposition", "").lower()
-    return "zip" in content_type or "attachment" in named or "compressed" in content_type
-
-
-def _is_shown(content_type: str) -> bool:
-    return not content_type or any(start and content_type.startswith(start) for start in SHOWN)
 
 
 class Tap:
@@ -198,20 +98,20 @@ class Tap:
             self._again.discard(event["request"]["url"])
             traffic = None
         headers = _joined(event.get("responseHeaders") or [])
-        plan = _Plan.PASS if traffic is None else _plan(event, headers, programs=self._programs)
+        plan = CopyPlan.PASS if traffic is None else plan_of(event, headers, programs=self._programs)
         if traffic is not None:
             traffic.touch()
-        if traffic is not None and _is_worker_script(event, headers) and (prelude := self._worker_prelude()):
+        if traffic is not None and is_worker_script(event, headers) and (prelude := self._worker_prelude()):
             self.spawn(self._prepend(event, prelude, headers, traffic))
             return
-        if plan is _Plan.PASS or traffic is None:
+        if plan is CopyPlan.PASS or traffic is None:
             self.spawn(self._resume(event["requestId"]))
             return
-        if plan is _Plan.BARE:
+        if plan is CopyPlan.BARE:
             self.spawn(self._resume(event["requestId"]))
             traffic.add(_exchange(event, headers, b"", 0, traffic.now))
             return
-        self.spawn(self._take(event, headers, traffic, streamed=plan is _Plan.STREAM))
+        self.spawn(self._take(event, headers, traffic, streamed=plan is CopyPlan.STREAM))
 
     def _asked(self, event: dict[str, Any]) -> None:
         """Let a request go, keep it waiting, or refuse it."""

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from scraper.core.errors import CloudfilmError, MissingInstances, NotRegistered, SiteBusy, SiteChanged, SiteUnreachable
 from scraper.core.model import ArchiveSeries
 from scraper.core.reasons import Because, Reason
-from scraper.session.dimse.association import MOST_CONTEXTS, STORAGE_CLASSES, UIDS, Dimse, Ended
+from scraper.session.dimse.association import MOST_CONTEXTS, STORAGE_CLASSES, UIDS, Dimse, RetrievalEnd
 from scraper.session.dimse.reach import Peer
 from scraper.session.dimse.receive import PLAIN, StoreReceiver
 from scraper.session.dimse.status import DESTINATION_UNKNOWN, NOT_UNDERSTOOD, SUCCESS, describe_status
@@ -38,7 +38,7 @@ LAST_ANSWER_S = 2.0  # a retrieval all of whose objects came may end properly
 _UNIQUE = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "PatientID", "AccessionNumber")
 
 
-class By(StrEnum):
+class RetrievalService(StrEnum):
     """How objects arrive: C-GET over our own connection, or C-MOVE to a port of this computer."""
 
     GET = "get"
@@ -103,7 +103,7 @@ class Archive:
         pace: of the run.
     """
 
-    def __init__(self, peer: Peer, spool: Path, by: By, pace: Pace) -> None:
+    def __init__(self, peer: Peer, spool: Path, by: RetrievalService, pace: Pace) -> None:
         self._peer = peer
         self._folder = spool / "dimse"
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -203,7 +203,7 @@ class Archive:
         self._came = self._came or bool(landing.came)
         self._misses = 0 if landing.came else self._misses + 1
         if (
-            self._by is By.MOVE and not self._came and not landing.callers
+            self._by is RetrievalService.MOVE and not self._came and not landing.callers
         ):  # it may send elsewhere, or not be let through
             self._one_by_one = self._one_by_one or ended.status == DESTINATION_UNKNOWN
             if self._misses >= BARREN:
@@ -220,13 +220,13 @@ class Archive:
             if not landing.came and (ended.status >= NOT_UNDERSTOOD or ended.status == DESTINATION_UNKNOWN):
                 self._one_by_one = True
 
-    def _nothing_arrives(self, ended: Ended) -> Because:
+    def _nothing_arrives(self, ended: RetrievalEnd) -> Because:
         if ended.status == SUCCESS:
             return Reason.NOTHING_ARRIVES.of(port=self._peer.listen)
         why = describe_status("C-MOVE", ended.status)
         return Reason.NOTHING_ARRIVES_BECAUSE.of(port=self._peer.listen, why=why)
 
-    def _miss(self, prefetch: _Prefetch, uid: str, ended: Ended) -> None:
+    def _miss(self, prefetch: _Prefetch, uid: str, ended: RetrievalEnd) -> None:
         meaning = Reason.SAYS_ALL_SENT if ended.status == SUCCESS else None
         why = describe_status(f"C-{self._by.name}", ended.status, meaning)
         if not ended.agreed:
@@ -236,8 +236,8 @@ class Archive:
             awaited.set_exception(MissingInstances(why=why))
             awaited.exception()
 
-    async def _retrieve(self, prefetch: _Prefetch, wanted: Sequence[str], landing: StoreReceiver) -> Ended:
-        if self._by is By.GET:
+    async def _retrieve(self, prefetch: _Prefetch, wanted: Sequence[str], landing: StoreReceiver) -> RetrievalEnd:
+        if self._by is RetrievalService.GET:
             try:
                 ended = await self._get(prefetch, wanted, landing)
             except SiteUnreachable:
@@ -255,8 +255,8 @@ class Archive:
         return await self._move(prefetch, wanted, landing)
 
     async def _also_by_move(
-        self, ended: Ended, prefetch: _Prefetch, wanted: Sequence[str], landing: StoreReceiver
-    ) -> Ended:
+        self, ended: RetrievalEnd, prefetch: _Prefetch, wanted: Sequence[str], landing: StoreReceiver
+    ) -> RetrievalEnd:
         """Try C-MOVE for an object that C-GET could not retrieve, as long as C-MOVE works."""
         if self._moves:
             try:
@@ -269,14 +269,14 @@ class Archive:
 
     async def _move_instead(
         self, why: Reason, prefetch: _Prefetch, wanted: Sequence[str], landing: StoreReceiver
-    ) -> Ended:
+    ) -> RetrievalEnd:
         """Switch to C-MOVE after C-GET retrieved nothing; the error names both refusals."""
-        self._by, self._before = By.MOVE, why
+        self._by, self._before = RetrievalService.MOVE, why
         return await self._move(prefetch, wanted, landing)
 
-    async def _get(self, prefetch: _Prefetch, wanted: Sequence[str], landing: StoreReceiver) -> Ended:
+    async def _get(self, prefetch: _Prefetch, wanted: Sequence[str], landing: StoreReceiver) -> RetrievalEnd:
         """C-GET, repeated with further presentation contexts for missing objects."""
-        best = Ended(agreed=False)
+        best = RetrievalEnd(agreed=False)
         for number, contexts in prefetch.proposals(wanted):
             missing = [uid for uid in wanted if uid not in landing.came]
             if not missing:
@@ -294,10 +294,10 @@ class Archive:
             prefetch.in_vain += 1
         return best
 
-    async def _move(self, prefetch: _Prefetch, wanted: Sequence[str], landing: StoreReceiver) -> Ended:
+    async def _move(self, prefetch: _Prefetch, wanted: Sequence[str], landing: StoreReceiver) -> RetrievalEnd:
         """C-MOVE, repeated uncompressed for what the archive could not send in its own first Transfer Syntax."""
         lock = FileLock(Path(gettempdir()) / f"cloudfilm-listen-{self._peer.listen}.lock")
-        ended = Ended()
+        ended = RetrievalEnd()
         for preferred in (landing.syntaxes, PLAIN):
             landing.syntaxes = preferred
             missing = [uid for uid in wanted if uid not in landing.came]
@@ -340,7 +340,7 @@ def _keys(held: ArchiveSeries, uids: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _locked(lock: FileLock, dimse: Dimse, keys: Mapping[str, str], landing: StoreReceiver) -> Ended:
+def _locked(lock: FileLock, dimse: Dimse, keys: Mapping[str, str], landing: StoreReceiver) -> RetrievalEnd:
     """Allow one C-MOVE at a time on this computer: there is one port to send to."""
     with lock.acquire(timeout=LISTEN_S):
         return dimse.move(keys, landing)

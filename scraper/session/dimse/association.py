@@ -46,7 +46,7 @@ _TEXTS = ("PatientName", "PatientID", "StudyDescription", "SeriesDescription", "
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class RetrievalEnd:
     """How a retrieval ended: its final status, and whether the archive offers this service and a proposed storage class."""
 
     status: int = SUCCESS
@@ -136,19 +136,19 @@ class Dimse:
 
     # ---- C-GET and C-MOVE
 
-    def get(self, keys: Mapping[str, str], landing: StoreReceiver, contexts: Sequence[Context]) -> Ended:
+    def get(self, keys: Mapping[str, str], landing: StoreReceiver, contexts: Sequence[Context]) -> RetrievalEnd:
         """Have objects sent over the same association (PS3.4 C.4.3) in one of these presentation contexts; see ``move``."""
         association = self._associated([(FIND, PLAIN[:2]), (GET, PLAIN[:2])], contexts)
         accepted = _accepted(association)
         if GET not in accepted:
-            return Ended(offered=False)
+            return RetrievalEnd(offered=False)
         if accepted.isdisjoint(uid for uid, _ in contexts):
-            return Ended(agreed=False)
+            return RetrievalEnd(agreed=False)
         self._landing = landing
         with self._line("C-GET"):
             return self._final(association.send_c_get(_dataset(keys), GET), "C-GET", landing)
 
-    def move(self, keys: Mapping[str, str], landing: StoreReceiver) -> Ended:
+    def move(self, keys: Mapping[str, str], landing: StoreReceiver) -> RetrievalEnd:
         """Have objects sent to a listening port of this computer (PS3.4 C.4.2).
 
         Args:
@@ -163,26 +163,28 @@ class Dimse:
         """
         association = self._associated([(FIND, PLAIN[:2]), (MOVE, PLAIN[:2])])
         if MOVE not in _accepted(association):
-            return Ended(offered=False)
+            return RetrievalEnd(offered=False)
         with self._listener(landing), self._line("C-MOVE"):
             answers = association.send_c_move(_dataset(keys), self._peer.calling, MOVE)
             return self._final(answers, "C-MOVE", landing)
 
-    def _final(self, answers: Iterable[tuple[Dataset, Dataset | None]], what: str, landing: StoreReceiver) -> Ended:
+    def _final(
+        self, answers: Iterable[tuple[Dataset, Dataset | None]], what: str, landing: StoreReceiver
+    ) -> RetrievalEnd:
         status: int | None = None
         for answer, _ in answers:
             status = answer.get("Status")
         if landing.failure is not None:
             raise landing.failure
         if status in (0x0122, 0x0211):
-            return Ended(status)
+            return RetrievalEnd(status)
         # to a list of UIDs that it does not take an archive may answer so, too (pynetdicom's qrscp)
         if status == DESTINATION_UNKNOWN and not landing.callers and len(landing.uids) == 1:
             raise self.not_registered(describe_status(what, status))
         # that some of it or all failed, and that this request is not understood, is a matter of what was asked for
         failed = (DESTINATION_UNKNOWN, SUBOPERATIONS_FAILED, PROCESSING_FAILURE, 0xB000)
         self._check_status(status, what, allowed=(SUCCESS, *failed, *range(0xA900, 0xAA00), *range(0xC000, 0xD000)))
-        return Ended(status or SUCCESS)
+        return RetrievalEnd(status or SUCCESS)
 
     @contextmanager
     def _line(self, what: str) -> Iterator[None]:

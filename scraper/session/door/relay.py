@@ -58,7 +58,7 @@ def _is_browsers_own(host: str) -> bool:
     return any(name == own or name.endswith("." + own) for own in OWN)
 
 
-class Abroad:
+class ForeignTraffic:
     """What the pages of one window send to other sites than the link's own: so much, and then nothing goes there any more."""
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class Relay:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._pipes: set[Pipe] = set()
-        self._abroad = Abroad()  # of the window that is open
+        self._abroad = ForeignTraffic()  # of the window that is open
         self.asked: dict[str, None] = {}  # every host that was let through to the door
 
     async def start(self) -> int:
@@ -113,7 +113,7 @@ class Relay:
 
     def drop(self) -> None:
         """End every connection: their window is closed."""
-        self._abroad = Abroad()
+        self._abroad = ForeignTraffic()
         for task in list(self._tasks):
             task.cancel()
         for pipe in list(self._pipes):

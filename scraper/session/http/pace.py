@@ -1,4 +1,4 @@
-"""How fast one host may be asked: requests in flight, requests per second, and pauses that the host asks for."""
+"""How fast one host may be asked: requests in flight, requests per second, pauses that the host or a person asks for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+
+from scraper.session.hold import Hold
 
 SLOWEST = 1  # requests in flight that remain however often a host says that it is overloaded
 RECOVER_AFTER = 20  # good answers in a row after which one more request may be in flight again
@@ -28,11 +30,15 @@ class Pace:
     Args:
         jobs: requests in flight at once to one host, at most.
         rate: requests a second to one host, at most; None: no limit but ``jobs``.
+
+    Attributes:
+        hold: a person's pause; no request starts meanwhile.
     """
 
     def __init__(self, jobs: int, rate: float | None) -> None:
         self._jobs = jobs
         self._rate = rate
+        self.hold = Hold()
         self._hosts: dict[str, _Host] = defaultdict(lambda: _Host(jobs))
 
     @asynccontextmanager
@@ -42,18 +48,26 @@ class Pace:
         async with state.turn:
             await state.turn.wait_for(lambda: state.in_flight < state.allowed)
             state.in_flight += 1
-            now = time.monotonic()
-            start = max(now, state.next_start)
-            if self._rate:
-                state.next_start = start + 1 / self._rate
         try:
-            if start > now:
-                await asyncio.sleep(start - now)
+            await self._start(state)
             yield
         finally:
             async with state.turn:
                 state.in_flight -= 1
                 state.turn.notify_all()
+
+    async def _start(self, state: _Host) -> None:
+        """Wait until a request may start, by its host's pace and by a person's pause."""
+        while True:
+            await self.hold.passed()
+            now = time.monotonic()
+            start = max(now, state.next_start)
+            if self._rate:
+                state.next_start = start + 1 / self._rate
+            if start > now:
+                await asyncio.sleep(start - now)
+            if not self.hold.is_on:  # else it was paused meanwhile, and has to find a new place among the others
+                return
 
     def went_well(self, host: str) -> None:
         """Note a success: after enough of them the host may be asked a little faster again."""

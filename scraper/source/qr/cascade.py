@@ -11,13 +11,13 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from scraper.source.qr.engines import Found, Kinds, Polygon, Seen, Wechat, zbar, zxing
+from scraper.source.qr.engines import EngineResult, FoundCode, Kinds, Polygon, Wechat, zbar, zxing
 from scraper.source.qr.repair.normalise import evened
 from scraper.source.qr.repair.perspective import looked_at_stretched
 from scraper.source.qr.repair.recover import NEGATIVE, PATCH, WHOLE, FinderSearch, recover_codes
 from scraper.source.qr.repair.sharpen import EDGE as SHARP_EDGE
 from scraper.source.qr.repair.sharpen import WIDTHS, sharpened
-from scraper.source.qr.suspects import Known, places
+from scraper.source.qr.suspects import KnownPlaces, places
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,14 +43,14 @@ FLOOR = 8  # grey levels that are noise
 
 REST = FinderSearch(((25, 0.8),))  # for what no patch holds: hardly ever a code
 
-Step = Callable[[], Seen]
-Look = Callable[["NDArray[np.uint8]"], Seen]
+Step = Callable[[], EngineResult]
+Look = Callable[["NDArray[np.uint8]"], EngineResult]
 
 
 class Views:
     """One page's pixels in the forms that the steps want, each computed once."""
 
-    def __init__(self, page: Page, known: Known) -> None:
+    def __init__(self, page: Page, known: KnownPlaces) -> None:
         self.page = page
         self.known = known
         self.settled: set[int] = set()  # patches whose code was read
@@ -135,7 +135,7 @@ def lit_evenly(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.clip(stretched, 0, 255).astype(np.uint8)  # type: ignore[no-any-return]
 
 
-def steps(page: Page, wechat: Wechat, known: Known) -> Iterator[Step]:
+def steps(page: Page, wechat: Wechat, known: KnownPlaces) -> Iterator[Step]:
     """Yield the results of all steps after the first, which is zxing-cpp on the grey pixels as they are.
 
     They are ordered by yield per cost; a page without a code costs all of them.
@@ -191,10 +191,10 @@ def _whole(views: Views) -> Iterator[Step]:
     yield lambda: zbar(_threshold(reduced), scale=scale)
 
 
-def _steeply(patch: NDArray[np.uint8]) -> Seen:
+def _steeply(patch: NDArray[np.uint8]) -> EngineResult:
     """Read a patch stretched as if seen from above: as it is, evenly lit, then straightened."""
 
-    def look(stretched: NDArray[np.uint8]) -> Seen:
+    def look(stretched: NDArray[np.uint8]) -> EngineResult:
         seen = zxing(stretched)
         seen = seen if seen.found else zxing(lit_evenly(stretched))
         return seen if seen.found else recover_codes(stretched, PATCH)
@@ -202,7 +202,7 @@ def _steeply(patch: NDArray[np.uint8]) -> Seen:
     return looked_at_stretched(patch, look)
 
 
-def _sharply(patch: NDArray[np.uint8], width: float) -> Seen:
+def _sharply(patch: NDArray[np.uint8], width: float) -> EngineResult:
     """Read a patch after removing a blur of that width: as it is, then straightened."""
     import cv2
 
@@ -218,10 +218,10 @@ def inverted(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return 255 - grey
 
 
-def _each_patch(views: Views, look: Look, most: int | None = None) -> Seen:
+def _each_patch(views: Views, look: Look, most: int | None = None) -> EngineResult:
     """Read each of the ``most`` likeliest patches once."""
     seen = [step() for step in _patch_by_patch(views, look, most)]
-    return Seen(
+    return EngineResult(
         tuple(found for item in seen for found in item.found),
         tuple(suspect for item in seen for suspect in item.suspects),
     )
@@ -230,9 +230,9 @@ def _each_patch(views: Views, look: Look, most: int | None = None) -> Seen:
 def _patch_by_patch(views: Views, look: Look, most: int | None) -> Iterator[Step]:
     """The same with a step for each patch, for an expensive reading; stops where its code was read."""
 
-    def at(number: int) -> Seen:
+    def at(number: int) -> EngineResult:
         if number in views.settled:
-            return Seen()
+            return EngineResult()
         patch, left, top, times = views.patches[number]
         seen = look(patch)
         if any(_extent(item.polygon) > FILLED * patch.size for item in seen.found):
@@ -285,7 +285,7 @@ def _tiles(page: Page) -> Iterator[Step]:
             yield lambda tile=tile, at=(left, top): _moved(zxing(evened(tile)), at, 1.0, page.scale)  # type: ignore[misc]
 
 
-def _moved(seen: Seen, corner: tuple[int, int], times: float, scale: float) -> Seen:
+def _moved(seen: EngineResult, corner: tuple[int, int], times: float, scale: float) -> EngineResult:
     """Transform results from a part of the page that was enlarged ``times`` to the page."""
 
     def move(polygon: Polygon) -> Polygon:
@@ -293,7 +293,7 @@ def _moved(seen: Seen, corner: tuple[int, int], times: float, scale: float) -> S
             (round((x / times + corner[0]) / scale), round((y / times + corner[1]) / scale)) for x, y in polygon
         )
 
-    return Seen(
-        tuple(Found(item.text, item.symbology, move(item.polygon)) for item in seen.found),
+    return EngineResult(
+        tuple(FoundCode(item.text, item.symbology, move(item.polygon)) for item in seen.found),
         tuple(move(polygon) for polygon in seen.suspects),
     )

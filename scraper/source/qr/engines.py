@@ -26,7 +26,7 @@ _ZBAR_NAMES = {"QRCODE": "QRCode", "CODE128": "Code128", "CODE39": "Code39", "CO
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundCode:
     """One payload and its position."""
 
     text: str
@@ -35,10 +35,10 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class EngineResult:
     """The result of one reading: payloads, and places that look like a code and could not be read."""
 
-    found: tuple[Found, ...] = ()
+    found: tuple[FoundCode, ...] = ()
     suspects: tuple[Polygon, ...] = ()
 
 
@@ -74,7 +74,7 @@ def zxing(
     histogram: bool = False,
     pure: bool = False,
     scale: float = 1.0,
-) -> Seen:
+) -> EngineResult:
     """Read codes with zxing-cpp; not the bars on the edge of photographic film, which it finds in a screen's moiré.
 
     Args:
@@ -112,10 +112,10 @@ def zxing(
         if result.valid and result.bytes:
             payload = bytes(result.bytes)
             text = str(result.text) if payload in announced else as_text(payload)
-            found.append(Found(text, _zxing_name(result), polygon))
+            found.append(FoundCode(text, _zxing_name(result), polygon))
         elif result.error is not None:
             suspects.append(polygon)
-    return Seen(tuple(found), tuple(suspects))
+    return EngineResult(tuple(found), tuple(suspects))
 
 
 def _zxing_name(result: Any) -> str:
@@ -129,17 +129,18 @@ def scaled(corners: Iterable[tuple[float, float]], scale: float) -> Polygon:
     return tuple((round(x / scale), round(y / scale)) for x, y in corners)
 
 
-def zbar(grey: NDArray[np.uint8], *, scale: float = 1.0) -> Seen:
+def zbar(grey: NDArray[np.uint8], *, scale: float = 1.0) -> EngineResult:
     """Read codes with zbar; nothing where its library is not installed."""
     try:
         pyzbar = _pyzbar()
     except (ImportError, OSError):  # OSError: a library that is there and does not load
-        return Seen()
+        return EngineResult()
     wanted = [pyzbar.ZBarSymbol[name] for name in _ZBAR_NAMES]
     results = pyzbar.decode((grey.tobytes(), grey.shape[1], grey.shape[0]), symbols=wanted)
-    return Seen(
+    return EngineResult(
         tuple(
-            Found(as_text(result.data), _ZBAR_NAMES[result.type], scaled(result.polygon, scale)) for result in results
+            FoundCode(as_text(result.data), _ZBAR_NAMES[result.type], scaled(result.polygon, scale))
+            for result in results
         )
     )
 
@@ -180,18 +181,18 @@ class Wechat:
         """Whether it is usable; loads the models."""
         return self._detector is not None
 
-    def read(self, grey: NDArray[np.uint8], *, scale: float = 1.0) -> Seen:
+    def read(self, grey: NDArray[np.uint8], *, scale: float = 1.0) -> EngineResult:
         """Read codes; nothing where it is not installed."""
         import cv2
 
         if self._detector is None:
-            return Seen()
+            return EngineResult()
         try:
             texts, places = self._detector.detectAndDecode(grey)
         except (cv2.error, SystemError, UnicodeDecodeError):
-            return Seen()  # its binding raises on a payload that is not UTF-8
+            return EngineResult()  # its binding raises on a payload that is not UTF-8
         pairs = zip(texts, places, strict=False)
-        return Seen(tuple(Found(text, "QRCode", scaled(place, scale)) for text, place in pairs if text))
+        return EngineResult(tuple(FoundCode(text, "QRCode", scaled(place, scale)) for text, place in pairs if text))
 
 
 def engines(models: Path) -> list[Engine]:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Self
 
 from scraper.core.errors import UnreadableFile
 from scraper.source.picture_kind import ANIMATIONS, kind_of
-from scraper.source.qr.engines import Engine, Found, Polygon, Seen
+from scraper.source.qr.engines import Engine, EngineResult, FoundCode, Polygon
 from scraper.source.qr.engines import engines as _engines
 from scraper.source.qr.models import WrongSum, default_folder, fetch_models
 from scraper.source.qr.worker import PROGRAM, Worker
 
 if TYPE_CHECKING:
-    from scraper.source.qr.suspects import Known
+    from scraper.source.qr.suspects import KnownPlaces
 
 __all__ = [
     "Code",
@@ -98,7 +98,7 @@ class _Search:
         """The pages that were not searched."""
         return tuple(page for page in range(1, self.announced + 1) if page not in self.looked_at)
 
-    def take(self, page: int, seen: Seen) -> None:
+    def take(self, page: int, seen: EngineResult) -> None:
         self.pages = max(self.pages, page)
         self.looked_at.add(page)
         for item in seen.found:
@@ -108,7 +108,7 @@ class _Search:
                 self.done = self.done or self.certain(item.text)
         self.suspects += [Suspect(polygon, page) for polygon in seen.suspects]
 
-    def _is_known(self, page: int, found: Found) -> bool:
+    def _is_known(self, page: int, found: FoundCode) -> bool:
         """Whether another engine read the same code and mistook its bytes for another encoding."""
         return not found.text.isascii() and any(
             page == code.page
@@ -129,13 +129,13 @@ class _Search:
                 open_ones.append(suspect)
         return tuple(open_ones)
 
-    def known(self) -> dict[int, Known]:
+    def known(self) -> dict[int, KnownPlaces]:
         """What a longer search may start from, by page."""
-        from scraper.source.qr.suspects import Known
+        from scraper.source.qr.suspects import KnownPlaces
 
-        def on(page: int) -> Known:
+        def on(page: int) -> KnownPlaces:
             squares = [code for code in self.codes.values() if code.page == page and "QR" in code.symbology]
-            return Known(
+            return KnownPlaces(
                 tuple(code.polygon for code in squares),
                 tuple(suspect.polygon for suspect in self.open_suspects if suspect.page == page),
             )

@@ -27,14 +27,14 @@ _ROOM = 4.0  # times a code's box: a box that large has room for another code
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownPlaces:
     """What is known of a page before the search: where codes were read, and where one seemed to be."""
 
     read: tuple[Polygon, ...] = ()
     suspects: tuple[Polygon, ...] = ()
 
 
-def places(grey: NDArray[np.uint8], known: Known, scale: float) -> tuple[list[Box], int]:
+def places(grey: NDArray[np.uint8], known: KnownPlaces, scale: float) -> tuple[list[Box], int]:
     """Up to ``MOST`` boxes in pixels of ``grey``, likeliest first, and how many of them are suspects.
 
     Args:

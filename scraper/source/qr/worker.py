@@ -24,11 +24,11 @@ from scraper.core.errors import LockedFile, NoSuchFile, UnknownFormat, Unreadabl
 from scraper.isolation.own_program import NO_CONSOLE, child_command
 from scraper.isolation.process import bare_environment
 from scraper.source.pages import TooManyPixels
-from scraper.source.qr.engines import Found, Polygon, Seen
+from scraper.source.qr.engines import EngineResult, FoundCode, Polygon
 from scraper.source.qr.worker_process import STEP_CPU_S, polygon
 
 if TYPE_CHECKING:
-    from scraper.source.qr.suspects import Known
+    from scraper.source.qr.suspects import KnownPlaces
 
 PROGRAM: Final = tuple(child_command("scraper.source.qr.worker_process", "main", is_bare=True))
 # A step by the clock. Where the system ends a process by its time of the processor, the clock only ends what hangs: on a
@@ -110,7 +110,7 @@ class Worker:
             )
         return self._process
 
-    def glance(self, path: Path, *, remaining_s: float) -> Generator[tuple[int, Seen], None, None]:
+    def glance(self, path: Path, *, remaining_s: float) -> Generator[tuple[int, EngineResult], None, None]:
         """Yield what the first look at each page of a simple kind of file found; closing the iterator ends it.
 
         Raises:
@@ -122,8 +122,8 @@ class Worker:
             yield page, seen
 
     def search(
-        self, path: Path, *, glanced: bool, remaining_s: float, known: Mapping[int, Known] = MappingProxyType({})
-    ) -> Generator[tuple[int, Seen], None, None]:
+        self, path: Path, *, glanced: bool, remaining_s: float, known: Mapping[int, KnownPlaces] = MappingProxyType({})
+    ) -> Generator[tuple[int, EngineResult], None, None]:
         """Yield what each step found, with its page; closing the iterator ends the search.
 
         Args:
@@ -170,7 +170,7 @@ class Worker:
                 raise TimeoutError
             done += 1
             self.cpu_s += STEP_CPU_S
-            yield page, Seen()
+            yield page, EngineResult()
         raise TimeoutError if overran else ChildProcessError(str(path))
 
     def frames_left_out(self, path: Path) -> int:
@@ -218,7 +218,7 @@ class Worker:
 
     def _looks(
         self, path: Path, order: Mapping[str, object], end: float, first_s: float
-    ) -> Generator[tuple[int, Seen, float], None, None]:
+    ) -> Generator[tuple[int, EngineResult, float], None, None]:
         """The results of the steps of an order; errors as for ``_reports``."""
         with closing(self._reports(path, order, end, first_s=first_s)) as reports:
             for report in reports:
@@ -319,8 +319,8 @@ def _lines(process: subprocess.Popen[bytes], longest: int) -> Iterator[dict[str,
     raise EOFError
 
 
-def _seen(report: dict[str, Any]) -> Seen:
-    return Seen(
-        tuple(Found(str(text), str(symbology), polygon(points)) for text, symbology, points in report["found"]),
+def _seen(report: dict[str, Any]) -> EngineResult:
+    return EngineResult(
+        tuple(FoundCode(str(text), str(symbology), polygon(points)) for text, symbology, points in report["found"]),
         tuple(polygon(points) for points in report["suspects"]),
     )

@@ -24,11 +24,11 @@ from scraper.core.errors import NoSuchFile, UnreadableFile
 from scraper.isolation.process import confine
 from scraper.source import pages as picture
 from scraper.source.picture_kind import Kind, kind_of
-from scraper.source.qr.engines import Found, Polygon, Seen, Wechat, zxing
+from scraper.source.qr.engines import EngineResult, FoundCode, Polygon, Wechat, zxing
 
 if TYPE_CHECKING:
     from scraper.source.qr import cascade
-    from scraper.source.qr.suspects import Known
+    from scraper.source.qr.suspects import KnownPlaces
 
 MEMORY: Final = (
     1280 * 2**20
@@ -83,7 +83,7 @@ def _limit_cpu(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
-def _reported(page: int, pages: int, seen: Seen, start_s: float) -> bool:
+def _reported(page: int, pages: int, seen: EngineResult, start_s: float) -> bool:
     """Report what was found on one page, and ask whether to go on."""
     found = [(item.text, item.symbology, item.polygon) for item in seen.found]
     _say(page=page, pages=pages, found=found, suspects=seen.suspects, cpu_s=process_time() - start_s)
@@ -142,11 +142,11 @@ class _Search:
 
 def _steps(order: Order, wechat: Wechat) -> Iterator[tuple[int, cascade.Step]]:
     from scraper.source.qr import cascade
-    from scraper.source.qr.suspects import Known
+    from scraper.source.qr.suspects import KnownPlaces
 
     path = Path(order["path"])
     known = {
-        int(page): Known(tuple(map(polygon, read)), tuple(map(polygon, suspects)))
+        int(page): KnownPlaces(tuple(map(polygon, read)), tuple(map(polygon, suspects)))
         for page, read, suspects in order["known"]
     }
     held: list[picture.Page] = []
@@ -157,15 +157,15 @@ def _steps(order: Order, wechat: Wechat) -> Iterator[tuple[int, cascade.Step]]:
             yield page.number, partial(_first_look, page, known)
             held = [] if is_pdf or page.number > 1 else [page]
     for page in held or picture.pages(path, colour=True, password=order["password"]):
-        for step in cascade.steps(page, wechat, known.get(page.number, Known())):
+        for step in cascade.steps(page, wechat, known.get(page.number, KnownPlaces())):
             yield page.number, step
 
 
-def _first_look(page: picture.Page, known: dict[int, Known]) -> Seen:
+def _first_look(page: picture.Page, known: dict[int, KnownPlaces]) -> EngineResult:
     """The first pass, and what the next steps learn from it."""
-    from scraper.source.qr.suspects import Known
+    from scraper.source.qr.suspects import KnownPlaces
 
     seen = zxing(page.grey, scale=page.scale)
-    known[page.number] = Known(tuple(item.polygon for item in seen.found), seen.suspects)
-    links = tuple(Found(address, HYPERLINK, place) for address, place in page.links)
-    return Seen((*seen.found, *links), seen.suspects)
+    known[page.number] = KnownPlaces(tuple(item.polygon for item in seen.found), seen.suspects)
+    links = tuple(FoundCode(address, HYPERLINK, place) for address, place in page.links)
+    return EngineResult((*seen.found, *links), seen.suspects)

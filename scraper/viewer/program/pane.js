@@ -29,6 +29,8 @@ function decodedLut(lut) {
   return lut.decoded;
 }
 
+const AHEAD = 16;  // images that are loaded in the direction of the scroll
+
 class Pane {
   constructor(viewer) {
     this.viewer = viewer;
@@ -65,7 +67,8 @@ class Pane {
     const from = this.index, stack = this.stack;
     this.index = Math.min(Math.max(Math.round(index), 0), stack.count - 1);
     this.slider.value = String(this.index);
-    const wanted = this.index;
+    const wanted = this.index, isListed = stack instanceof SeriesStack;
+    if (isListed) stack.next([]);  // what was ahead of the place before
     const image = stack.now(wanted) || (await stack.image(wanted).catch(() => null));
     if (this.stack !== stack || this.index !== wanted) return;
     this.image = image;
@@ -74,12 +77,10 @@ class Pane {
     if (image && !this.window) this.window = this.viewer.firstWindow(image);
     this.draw();
     this.viewer.moved(this);
-    if (!(stack instanceof SeriesStack)) return;
+    if (!isListed) return;
     const way = wanted < from ? -1 : 1;
-    for (let ahead = 1; ahead <= 6; ahead++) {
-      const next = wanted + ahead * way;
-      if (next >= 0 && next < stack.count && !stack.now(next)) stack.image(next).catch(() => null);
-    }
+    const ahead = Array.from({ length: AHEAD }, (_, place) => wanted + (place + 1) * way);
+    stack.next([...ahead.slice(0, 2), wanted - way, ...ahead.slice(2)]);
   }
   resize() {
     const ratio = window.devicePixelRatio || 1, { clientWidth, clientHeight } = this.element;
@@ -103,11 +104,22 @@ class Pane {
       context.putImageData(new ImageData(image.samples, image.columns, image.rows), 0, 0);
       return;
     }
-    const shown = table(image, this.window, this.inverted), { samples } = image;
-    const out = context.createImageData(image.columns, image.rows);
-    const words = new Uint32Array(out.data.buffer);
+    const shown = this.table(image), { samples } = image;
+    if (!this.pixels || this.pixels.width !== image.columns || this.pixels.height !== image.rows) {
+      this.pixels = context.createImageData(image.columns, image.rows);
+    }
+    const words = new Uint32Array(this.pixels.data.buffer);
     for (let i = 0; i < samples.length; i++) words[i] = 0xff000000 | (shown[samples[i]] * 0x010101);
-    context.putImageData(out, 0, 0);
+    context.putImageData(this.pixels, 0, 0);
+  }
+  /** 8 bits for each stored value; the slices of a series mostly share one such table. */
+  table(image) {
+    const how = [image.kind, image.slope, image.intercept, image.signed, image.inverted, image.lut, this.window, this.inverted];
+    if (!this.how || how.some((value, place) => value !== this.how[place])) {
+      this.how = how;
+      this.shown = table(image, this.window, this.inverted);
+    }
+    return this.shown;
   }
   draw() {
     cancelAnimationFrame(this.asked);

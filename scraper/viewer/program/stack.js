@@ -24,21 +24,42 @@ class Cache {
   }
 }
 
-/** Loads and decodes frames; the same frame is asked for once at a time. */
+const AT_ONCE = 3;  // frames that are loaded at the same time: one that is wanted now waits for no more than these
+
+/** Loads and decodes frames, each once at a time: what is wanted now before what may be wanted next. */
 class Frames {
-  constructor(load, most) { this.load = load; this.cache = new Cache(most); this.waiting = new Map(); }
+  constructor(load, most) {
+    Object.assign(this, { load, cache: new Cache(most), loading: new Map(), wanted: [], ahead: [] });
+  }
   now(number) { return this.cache.get(number); }
   async get(number) {
     const found = this.cache.get(number);
     if (found) return found;
-    if (!this.waiting.has(number)) {
-      const work = this.load(number).then((bytes) => (bytes && bytes.length > 8 ? unpack(bytes) : null));
-      this.waiting.set(number, work.then((image) => {
-        if (image) this.cache.put(number, image);
-        return image;
-      }).finally(() => this.waiting.delete(number)));
+    const work = this.loading.get(number);
+    if (work) return work;
+    return new Promise((resolve, reject) => { this.wanted.push({ number, resolve, reject }); this.pump(); });
+  }
+  /** Frames that may be wanted next, the likeliest first; those named before are forgotten. */
+  next(numbers) { this.ahead = numbers; this.pump(); }
+  pump() {
+    while (this.loading.size < AT_ONCE) {
+      const asked = this.wanted.pop();  // the one asked for last is the one that is looked at
+      const number = asked ? asked.number : this.ahead.shift();
+      if (number === undefined) return;
+      if (!asked && (this.cache.get(number) || this.loading.has(number))) continue;
+      const work = this.loading.get(number) || this.start(number);
+      if (asked) work.then(asked.resolve, asked.reject); else work.catch(() => null);
     }
-    return this.waiting.get(number);
+  }
+  start(number) {
+    const found = this.cache.get(number);
+    if (found) return Promise.resolve(found);
+    const work = this.load(number).then((bytes) => (bytes && bytes.length > 8 ? unpack(bytes) : null)).then((image) => {
+      if (image) this.cache.put(number, image);
+      return image;
+    }).finally(() => { this.loading.delete(number); this.pump(); });
+    this.loading.set(number, work);
+    return work;
   }
 }
 
@@ -57,6 +78,8 @@ class SeriesStack {
   constructor(series, frames) { this.series = series; this.frames = frames; this.count = series.count; }
   now(index) { return this.frames.now(this.series.first + index); }
   image(index) { return this.frames.get(this.series.first + index); }
+  /** Have the images of these places loaded, as far as there are any. */
+  next(indices) { this.frames.next(indices.filter((index) => index >= 0 && index < this.count).map((index) => this.series.first + index)); }
   orientation(index) {
     const all = this.series.orientations;
     return all && (all.length === 1 ? all[0] : all[index]);

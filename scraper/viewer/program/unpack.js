@@ -118,8 +118,8 @@ async function unpack(bytes) {
   const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
   const image = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
   if (image.as_is) {
-    const samples = bytes.slice(4 + length);
-    image.samples = image.kind === "grey16" ? new Uint16Array(samples.buffer) : samples;
+    const samples = bytes.subarray(4 + length);  // at an even place: pack.py sees to that
+    image.samples = image.kind === "grey16" ? new Uint16Array(samples.buffer, samples.byteOffset, samples.length >> 1) : samples;
     return image;
   }
   const { rows, columns, kind } = image, size = rows * columns;

@@ -189,7 +189,7 @@ class Viewer {
     for (const [number, stack] of this.stacks.entries()) {
       const image = stack.count && (await stack.image(stack.count >> 1).catch(() => null));
       if (!image) continue;
-      const pane = { image, picture: document.createElement("canvas"), window: this.firstWindow(image), inverted: false };
+      const pane = { image, picture: document.createElement("canvas"), window: this.firstWindow(image), inverted: false, table: Pane.prototype.table };
       Pane.prototype.render.call(pane);
       const canvas = this.entries[number].querySelector("canvas"), high = image.rows * image.aspect;
       const size = 96 / Math.max(image.columns, high), context = canvas.getContext("2d");

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from scraper.source.qr.engines import Found, Polygon, Seen
+from scraper.source.qr.engines import EngineResult, FoundCode, Polygon
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,14 +16,14 @@ _EDGE = 1100  # pixels of the stretched picture, at most
 _MIDDLE = 0.18  # of a patch's edge, at each side, that may be paper around the code
 
 
-def looked_at_stretched(grey: NDArray[np.uint8], look: Callable[[NDArray[np.uint8]], Seen]) -> Seen:
+def looked_at_stretched(grey: NDArray[np.uint8], look: Callable[[NDArray[np.uint8]], EngineResult]) -> EngineResult:
     """Read the stretched patch, in pixels of the patch; nothing where it is not seen at an angle."""
     import cv2
     import numpy as np
 
     matrix = _stretching(grey)
     if matrix is None:
-        return Seen()
+        return EngineResult()
     rows, columns = grey.shape
     corners = np.array([[0, columns, columns, 0], [0, 0, rows, rows]], np.float64)
     placed = matrix @ corners
@@ -58,14 +58,14 @@ def _stretching(grey: NDArray[np.uint8]) -> NDArray[np.float64] | None:
     return out
 
 
-def _moved_back(seen: Seen, back: NDArray[np.float64]) -> Seen:
+def _moved_back(seen: EngineResult, back: NDArray[np.float64]) -> EngineResult:
     def move(polygon: Polygon) -> Polygon:
         return tuple(
             (round(back[0, 0] * x + back[0, 1] * y + back[0, 2]), round(back[1, 0] * x + back[1, 1] * y + back[1, 2]))
             for x, y in polygon
         )
 
-    return Seen(
-        tuple(Found(found.text, found.symbology, move(found.polygon)) for found in seen.found),
+    return EngineResult(
+        tuple(FoundCode(found.text, found.symbology, move(found.polygon)) for found in seen.found),
         tuple(move(polygon) for polygon in seen.suspects),
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from scraper.source.qr.engines import Found, Seen, scaled, zxing
+from scraper.source.qr.engines import EngineResult, FoundCode, scaled, zxing
 from scraper.source.qr.repair import symbol
 from scraper.source.qr.repair.deblur import finely_unblurred, unblurred
 from scraper.source.qr.repair.finders import Corner, Finder, binary, corners, finders
@@ -48,7 +48,7 @@ NEGATIVE = replace(
 """What fits a page, and what fits a patch that holds little but a code."""
 
 
-def recover_codes(grey: NDArray[np.uint8], finder_search: FinderSearch, *, scale: float = 1.0) -> Seen:
+def recover_codes(grey: NDArray[np.uint8], finder_search: FinderSearch, *, scale: float = 1.0) -> EngineResult:
     """Read bent, blurred or damaged codes whose three finder patterns are visible.
 
     Args:
@@ -71,20 +71,20 @@ def recover_codes(grey: NDArray[np.uint8], finder_search: FinderSearch, *, scale
     return seen if seen.found else _completed(grey, patterns, seen, scale)
 
 
-def _completed(grey: NDArray[np.uint8], patterns: list[Finder], seen: Seen, scale: float) -> Seen:
+def _completed(grey: NDArray[np.uint8], patterns: list[Finder], seen: EngineResult, scale: float) -> EngineResult:
     """Read a code with two visible finder patterns, and add it to the results."""
     for grid in grids_with_one_hidden(grey, patterns):
         in_sight = replace(grid, hidden=None)  # what is covered may be little, and the rest of the corner right
         text = _text(grid, unblurred(grid)) or _text(grid, grid.darkness) or _text(in_sight, grid.darkness)
         if text:
-            found = Found(text, "QRCode", scaled(grid.outline, scale))
-            return Seen((*seen.found, found), seen.suspects)
+            found = FoundCode(text, "QRCode", scaled(grid.outline, scale))
+            return EngineResult((*seen.found, found), seen.suspects)
     return seen
 
 
-def _followed(grey: NDArray[np.uint8], threes: Iterator[Corner], scale: float) -> tuple[Seen, set[Finder]]:
+def _followed(grey: NDArray[np.uint8], threes: Iterator[Corner], scale: float) -> tuple[EngineResult, set[Finder]]:
     """Read the first few triples, and tell which finder patterns belong to a code."""
-    found: list[Found] = []
+    found: list[FoundCode] = []
     suspects = []
     used: set[Finder] = set()
     tries = 0
@@ -100,10 +100,10 @@ def _followed(grey: NDArray[np.uint8], threes: Iterator[Corner], scale: float) -
             continue
         used |= three  # a code is here, read or not
         if text:
-            found.append(Found(text, "QRCode", scaled(best.outline, scale)))
+            found.append(FoundCode(text, "QRCode", scaled(best.outline, scale)))
         else:
             suspects.append(scaled(best.outline, scale))
-    return Seen(tuple(found), tuple(suspects)), used
+    return EngineResult(tuple(found), tuple(suspects)), used
 
 
 def _sure(patterns: list[Finder]) -> list[Finder]:

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 
 from scraper.core.model import Discovered
 
-Given = AsyncIterator[Discovered] | Awaitable[Sequence[Discovered]]
+DiscoveredItems = AsyncIterator[Discovered] | Awaitable[Sequence[Discovered]]
 """What ``discover`` and ``watch`` give. Of an iterator, what came stays where the rest fails."""
 
 
-async def every(given: Given) -> AsyncIterator[Discovered]:
+async def iterate(given: DiscoveredItems) -> AsyncIterator[Discovered]:
     """One after another what a provider gives, be it a list or an iterator."""
     if isinstance(given, AsyncIterator):
         async for found in given:
