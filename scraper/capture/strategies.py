@@ -17,6 +17,7 @@ from scraper.core.discovered import iterate
 from scraper.core.errors import CloudfilmError
 from scraper.core.model import Series, WadoUri
 from scraper.core.reasons import Reason
+from scraper.protocols.dicomweb import is_of_instance
 
 PRODUCT_S: Final = 120.0  # for a product's provider to read, or scroll through, a study
 MAX_TRIES: Final = 2  # of one product, whose calls may be seen before its viewer is up; of a service that gives no list
@@ -72,7 +73,7 @@ class ByDicomWeb(Strategy):
         root = dicomweb.root(examination.exchanges) if hints else None
         if root is None or root.service.root in self._asked_early or hints.isdisjoint(root.studies):
             return None
-        if not any(dicomweb.is_of_instance(exchange.url) for exchange in session.traffic.exchanges):
+        if not any(is_of_instance(exchange.url) for exchange in session.traffic.exchanges):
             return None
         self._asked_early.add(root.service.root)
         before = self._refusals.copy()
