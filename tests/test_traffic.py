@@ -264,3 +264,11 @@ def test_another_image_under_one_address_is_news_and_the_same_again_is_none(empt
         body = b'{"page": %d}' % number + b" " * 4000
         empty.add(Exchange(f"http://film.test/list?page={number}", "xhr", body=body, size=len(body)))
     assert news == [True, True, False]
+
+
+def test_memory_is_earned_by_images_up_to_a_bound(empty):
+    body = bytes(128) + b"DICM" + bytes(9000)
+    empty.add(Exchange("http://film.test/1", "xhr", body=body, size=len(body)))
+    assert empty.earned_bytes == len(body)
+    empty.most_earned = 5000
+    assert (empty.earned_bytes, empty.image_bytes) == (5000, len(body))

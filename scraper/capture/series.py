@@ -87,6 +87,8 @@ class _Assembly:
         if len(absent) <= sum(not item.series_instance_uid for item in merged):
             absent = []  # they are received under addresses that do not say whose they are
         found = [*merged, *rest, *absent]
+        if self._by is StrategyKind.WADO_URI and self.examination.is_shown_through:
+            found = completeness.short_of(found, sum(self.examination.shown.entries))
         if not is_by_manifest:
             return _numbered(found)
         named = known | _uids(lists)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from scraper.capture.by_manifest import shows_more
+from scraper.capture.drive import elements, entries
 from scraper.capture.examination import Examination
 from scraper.capture.patients import MAX_ASKED, are_same_patient, left_out, why_not
 from scraper.capture.plan import Plan, ProductViewer, Strategy, StrategyKind, not_retrieved
@@ -154,6 +155,9 @@ class ByWadoUri(Strategy):
                 rule = None
             if rule is None and not examination.is_shown_through:
                 return None  # what was asked for so far is no list
+        named = wado_uri.wado_uris(exchanges, "", lists) if rule is None and not examination.is_shown_through else {}
+        if named and await _shows_more_than(sum(map(len, named.values())), examination):
+            return None  # each list stands behind an entry of the page, and some were not opened yet
         page, more = examination.session.page.url, tuple(rule.records) if rule else ()
         found = await wado_uri.listed_by_wado_uri(examination.session, exchanges, page, lists, more)
         self._refusals += not found
@@ -170,6 +174,13 @@ class ByWadoUri(Strategy):
         }
         listed = wado_uri.objects_of(rule) if rule else frozenset[str]()
         return Plan(self.by, series, replay=replay, others=others, listed=listed) if series else None
+
+
+async def _shows_more_than(count: int, examination: Examination) -> bool:
+    """Whether the page says that its series have more images, all together."""
+    window = await examination.session.window()
+    shown = await entries.of_series(window, examination.observations)
+    return sum(entries.counts(shown, await elements.text(window))) > count
 
 
 def _placed(series: Series, examination: Examination) -> Series:

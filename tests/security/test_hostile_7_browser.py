@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from scraper.core.errors import CloudfilmError
-from scraper.core.settings import MOST_BROWSER_BYTES, MOST_VIEWER_BYTES, Settings
+from scraper.core.settings import MOST_AHEAD_BYTES, MOST_BROWSER_BYTES, MOST_VIEWER_BYTES, Settings
 from scraper.session.browser import Browser, Window, processes
 from scraper.session.browser.memory import bound
 from scraper.session.door import Door
@@ -161,6 +161,7 @@ async def test_hostile_7_where_there_is_no_proc(kind, is_exact, tmp_path, monkey
 def test_hostile_7_images_that_came_raise_the_bound_up_to_a_second_one():
     laptop = 8000 * MB
     assert bound(0, laptop) == MOST_BROWSER_BYTES
+    assert bound(MOST_AHEAD_BYTES, laptop) < 1400 * MB  # until a page turns out to have to show all images itself
     assert bound(150 * MB, laptop) > 2 * 1040 * MB  # what OHIF took for them
     assert bound(16_000 * MB, laptop) == MOST_VIEWER_BYTES
     assert bound(16_000 * MB, 4000 * MB) == 2000 * MB  # half of the computer's memory
