@@ -27,7 +27,7 @@ async def _nothing(*_: object) -> None:
     """What a browser does that is not there."""
 
 
-class Fate(Enum):
+class Decision(Enum):
     """What becomes of a request that is about to be sent."""
 
     GOES = auto()
@@ -102,7 +102,7 @@ class Hold:
         if self._is_surplus is not None:
             self._passes[method, url.partition("#")[0]] += 1
 
-    def fate(self, event: Mapping[str, Any], sent: bytes) -> Fate:
+    def decision(self, event: Mapping[str, Any], sent: bytes) -> Decision:
         """What becomes of a request that is about to be sent.
 
         Args:
@@ -111,15 +111,15 @@ class Hold:
         """
         request = event["request"]
         if self._is_surplus is None or event.get("resourceType") not in RESOURCES or request["method"] == "OPTIONS":
-            return Fate.GOES
+            return Decision.GOES
         asked = request["method"], request["url"].partition("#")[0]
         if self._passes[asked] or event.get("redirectedRequestId") in self._passed:
             self._passes[asked] = max(0, self._passes[asked] - 1)
             self._passed.add(event["requestId"])
-            return Fate.GOES
+            return Decision.GOES
         if not self._is_surplus(request["url"], sent):
-            return Fate.GOES
+            return Decision.GOES
         if len(self._waiting) >= MOST_WAITING:
-            return Fate.FAILS
+            return Decision.FAILS
         self._waiting.append(event["requestId"])
-        return Fate.WAITS
+        return Decision.WAITS

@@ -194,7 +194,7 @@ class _Target:
                 self._restored.append(str(handle))
 
     def _created(self, event: Mapping[str, Any]) -> None:
-        if event["context"].get("auxData", {}).get("isDefault"):
+        if event["context"].get("auxData", {}).get("isDefault", True):  # a worker has no other world, and says nothing
             self._worlds.append(event["context"]["id"])
 
     def _parsed(self, event: Mapping[str, Any]) -> None:

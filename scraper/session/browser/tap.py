@@ -20,7 +20,7 @@ from scraper.core.disk import Watch, disk_errors
 from scraper.core.errors import CloudfilmError
 from scraper.core.settings import MOST_PACKAGE_BYTES, Settings
 from scraper.session.browser.copy_rules import SCRIPT, CopyPlan, is_worker_script, plan_of
-from scraper.session.browser.hold import Fate, Hold
+from scraper.session.browser.hold import Decision, Hold
 from scraper.session.browser.traffic import Exchange, Traffic
 
 # never paused: styles, fonts, media, event streams
@@ -116,11 +116,11 @@ class Tap:
     def _asked(self, event: dict[str, Any]) -> None:
         """Let a request go, keep it waiting, or refuse it."""
         sent = _all_sent(event["request"])
-        fate = self.requests.fate(event, sent)
+        decision = self.requests.decision(event, sent)
         if event.get("resourceType") == "Document" and not self._may_go(event["request"]["url"], sent):
-            fate = Fate.FAILS
-        if fate is not Fate.WAITS:
-            is_refused = fate is Fate.FAILS
+            decision = Decision.FAILS
+        if decision is not Decision.WAITS:
+            is_refused = decision is Decision.FAILS
             self.spawn(
                 self._fail(event["requestId"], "BlockedByClient") if is_refused else self._resume(event["requestId"])
             )

@@ -95,6 +95,8 @@ def asked_directly(request: Request, response: Response, copy: Path) -> Exchange
 class Traffic:
     """The exchanges of one window, in order of completion.
 
+    Over 20 methods because what fills it and what reads it share all that it holds; most are a few lines.
+
     Args:
         folder: large bodies go here; made at the first need, removed with ``clear``.
         host: the link's, for messages.
