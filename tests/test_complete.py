@@ -213,3 +213,20 @@ def counted(*sizes: int, evidence: Evidence = Evidence.VIEWER) -> list[Series]:
 )
 def test_entries_of_series_that_came_under_other_addresses_are_no_loss(sizes, entries, received, is_same):
     assert completeness.are_received(sizes, entries, received) is is_same
+
+
+@pytest.mark.parametrize(
+    ("sizes", "entries", "of_all", "stated"),
+    [
+        ((20,), [], [24], 24),
+        ((20,), [24], [], 24),
+        ((20, 10), [24, 10], [], 34),
+        ((20, 10), [20, 10], [], 0),
+        ((20, 10), [], [30], 0),
+        ((20,), [], [326, 20], 0),  # a page that lists examinations
+        ((20, 10), [20, 10, 300], [], 0),  # entries of something else
+        ((20,), [18], [16], 0),
+    ],
+)
+def test_a_page_that_counts_more_than_its_list_has(sizes, entries, of_all, stated):
+    assert completeness.stated_beyond(counted(*sizes), entries, of_all) == stated

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scraper.capture.drive.stated_counts import count_of, entries, totals
+from scraper.capture.drive.stated_counts import count_of, entries, of_all, totals
 
 
 @pytest.mark.parametrize(
@@ -139,3 +139,18 @@ def test_the_counter_beside_the_picture_is_no_entry_of_the_list(rows, found):
 )
 def test_verdicts_1_the_total_of_the_study_is_no_series(shown, page, counts):
     assert entries(shown, page) == counts
+
+
+@pytest.mark.parametrize(
+    ("page", "found"),
+    [
+        ("图像总数：24 幅", [24]),
+        ("胸部CT平扫 共24幅\n1/20", [24]),
+        ("5mm 纵隔窗 20幅\n1/20", []),
+        ("历史检查 共300幅", []),
+        ("第 1 页 / 共 3 页", []),
+        ("Total images: 24", [24]),
+    ],
+)
+def test_what_a_page_states_of_all_images_together(page, found):
+    assert of_all(page) == found

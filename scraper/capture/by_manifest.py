@@ -19,7 +19,8 @@ from scraper.capture.infer.models import RequestModel, candidate_models
 from scraper.capture.infer.preparation import staging
 from scraper.capture.infer.tallies import STUDY_KEY, falls_short
 from scraper.capture.infer.templates import Rule, Template
-from scraper.capture.observe.received import with_instances
+from scraper.capture.observe.own_headers import own_headers
+from scraper.capture.observe.received import asked_by, with_instances
 from scraper.capture.plan import Plan, Strategy, StrategyKind
 from scraper.capture.request import socket_replay
 from scraper.capture.request.http_replay import HttpReplayer
@@ -32,8 +33,9 @@ MODALITY: Final = re.compile(r"(?:^|\W|_)modality$", re.IGNORECASE)  # the field
 LONGEST_MODALITY: Final = 16  # characters of a Code String (PS3.5 6.2)
 MAX_FAILURES: Final = 2  # of one model
 MAX_UNKNOWN: Final = 5  # arrays of which nothing came, and of each of which one image is asked for
-MAX_REFUSED_TRIALS: Final = 2  # of these that are refused as one without a session is: a signature may cover the value
+MAX_ANOTHER: Final = 2  # images that are asked for to see whether headers fit them, too
 MAX_TRIALS: Final = 4  # guesses of one request that fail, after which no more are tried: each costs the site a refusal
+MAX_REFUSED_TRIALS: Final = 2  # of these that are refused as one without a session is: a signature may cover the value
 
 
 class ByManifest(Strategy):
@@ -132,11 +134,40 @@ async def _by_http(model: RequestModel, sample: Exchange, examination: Examinati
     before = staging(session.traffic.exchanges, model.rule, model.replies, model.volatile)
     replayer = HttpReplayer(session, sample, observations.new_file, model.volatile, model.rule.records, before)
     await replayer.prepare()
+    if not model.trials and _have_other_headers(model, examination):
+        await _try_another(model, replayer)
     if not await _passes_trials(model, replayer, examination):
         return None
     headers = await _of_unknown_studies(model, replayer, examination)
     series = series_by_model(model, model.replies, replayer.source, examination, headers)
     return Plan(StrategyKind.MANIFEST, tuple(series), model, replayer, headers) if series else None
+
+
+def _have_other_headers(model: RequestModel, examination: Examination) -> bool:
+    """Whether the page sent other headers with one image than with another: they may be made for each image."""
+    sent = [
+        own_headers(exchange)
+        for exchange in examination.session.traffic.exchanges
+        if exchange.ok and model.volatile.blanked(asked_by(exchange)) in model.replies
+    ]
+    return any(headers != sent[0] for headers in sent)
+
+
+async def _try_another(model: RequestModel, replayer: HttpReplayer) -> None:
+    """Ask for one image that did not come yet, of two at most.
+
+    Raises:
+        CloudfilmError: the site refuses both.
+    """
+    left = [key for key in model.rule.records if key not in model.replies][:MAX_ANOTHER]
+    for place, key in enumerate(left, 1):
+        try:
+            await replayer.header_of(key)
+        except CloudfilmError:
+            if place == len(left):
+                raise
+        else:
+            return
 
 
 async def _of_unknown_studies(

@@ -195,6 +195,25 @@ def short_of(found: Sequence[Series], stated: int) -> list[Series]:
     return [replace(series[0], problems=(*series[0].problems, problem)), *series[1:]]
 
 
+def stated_beyond(found: Sequence[Series], entries: Sequence[int], of_all: Sequence[int]) -> int:
+    """How many images the page states, where that is more than a list gives; 0 where it states the list's own number, or none.
+
+    A page that lists several examinations states one number for each: then one of them is the list's.
+
+    Args:
+        found: what the list gives.
+        entries: the counts of the entries of the page's series list; other than one for each series, they are of something else.
+        of_all: what the page states of all images together.
+    """
+    there = [max(item.expected or 0, len(item.instances)) for item in found]
+    own, stated = sum(there), 0
+    if own not in of_all:
+        stated = max(of_all, default=0)
+    if own not in entries and len(entries) == len(there):
+        stated = max(stated, sum(entries))
+    return stated if stated > own else 0
+
+
 def missing(study: str, listed: Mapping[str, ListedSeries], there: Collection[str]) -> list[Series]:
     """Series that were listed but not received. Series the site reports as empty are not counted.
 

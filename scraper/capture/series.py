@@ -83,20 +83,30 @@ class _Assembly:
         if self._by is StrategyKind.WADO_URI:
             merged = [self._requested(series, lists) for series in merged]
         known = {item.series_instance_uid for item in (*merged, *rest)} | names | self._values_of_rule()
-        absent = completeness.missing(study, lists, known)
+        absent = [item for item in completeness.missing(study, lists, known) if not self._is_in_flat_list(item)]
         if len(absent) <= sum(not item.series_instance_uid for item in merged):
             absent = []  # they are received under addresses that do not say whose they are
         found = [*merged, *rest, *absent]
         if self._by is StrategyKind.WADO_URI and self.examination.is_shown_through:
             found = completeness.short_of(found, sum(self.examination.shown.entries))
         if not is_by_manifest:
-            return _numbered(found)
+            return _numbered(
+                found if self._by in SERVICES else completeness.short_of(found, self._stated_beyond(found))
+            )
         named = known | _uids(lists)
         found += _most_absent(
             [_absent(study, item, found, named) for item in expected if item.is_sure or self._is_less(merged, item)]
         )
         model = self.plan.model if self.plan else None
-        return completeness.short_of(found, templates.stated_total(model.rule.records.values()) if model else 0)
+        listed = templates.stated_total(model.rule.records.values()) if model else 0
+        return completeness.short_of(found, max(listed, self._stated_beyond(found)))
+
+    def _stated_beyond(self, found: Sequence[Series]) -> int:
+        """How many images the page states, where that is more than is known of; what counts frames is left alone."""
+        shown, objects = self.examination.shown, self.examination.observations.objects
+        if any((item.header.frames or 1) > 1 for item in objects.values()):
+            return 0
+        return completeness.stated_beyond(found, shown.entries, shown.of_all)
 
     def _expectations(self, study: str) -> tuple[Lists, list[siblings.ExpectedImages]]:
         """What lists say of the study, by UIDs and by other values; nothing beside the list of the site's own service."""
@@ -143,7 +153,17 @@ class _Assembly:
             for item in expected
             if not completeness.are_received([count for _, count in item.absent], item.entries, found)
         ]
-        return [*every, *_most_absent(lost), *broken]
+        watched = [*every, *_most_absent(lost), *broken]
+        return completeness.short_of(watched, self._stated_beyond(watched))
+
+    def _is_in_flat_list(self, absent: Series) -> bool:
+        """Whether a rule's one list of all series holds this one: an image of it came, and all of it has room in the list."""
+        model = self.plan.model if self.plan else None
+        if model is None or not model.rule.is_flat:
+            return False
+        came = [item.header.series_instance_uid for item in self.examination.observations.objects.values()]
+        others = sum(uid != absent.series_instance_uid for uid in came)
+        return absent.series_instance_uid in came and (absent.expected or 0) <= model.rule.count - others
 
     def _is_less(self, merged: Sequence[Series], listed: siblings.ExpectedImages) -> bool:
         """Whether a rule gives fewer series, or images, than another list makes expected."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from scraper.capture.drive import elements
+from scraper.capture.drive import elements, knob
 from scraper.capture.drive.steps import Glance, Steps
 from scraper.capture.observe.received import Observations
 from scraper.core.timings import DriveTimings
@@ -71,6 +71,7 @@ class Gesture(StrEnum):
     ARROW = "arrow"
     BUTTON = "button"
     SLIDER = "slider"
+    KNOB = "knob"
     PAGE = "page"
     SIDEWAYS = "sideways"
     DRAG = "drag"
@@ -123,6 +124,7 @@ class StackScroller:
         self._unmoved = 0  # stacks that were to be moved before anything worked
         self._swiped = 0  # those of them that were swiped
         self._steps = 0
+        self._count: int | None = None
         self.is_at_end = False  # the last stack did not move any more, by a gesture that is known to work
 
     async def scroll_to_end(self, stage: elements.Viewport, *, forward: bool, count: int | None = None) -> Steps:
@@ -138,7 +140,7 @@ class StackScroller:
         with self._window.quietly():
             await self._window.page.mouse.move(x, y)
         face = await self.face(x, y)
-        self.is_at_end = False
+        self.is_at_end, self._count = False, count
         for gesture in self._order(count, forward=forward):
             moved = idle = ahead = still = 0
             tries = PROVEN if self._works else 1 if gesture in SWIPES else TRIED
@@ -146,7 +148,11 @@ class StackScroller:
                 if idle >= (PROVEN if moved else tries) or (moved and idle >= TRIED and self._is_full(count)):
                     break
                 seen, size = len(self._window.traffic.exchanges), self._observations.size
-                is_done = await self._step(gesture, stage, forward=forward, first=not moved and not idle)
+                if gesture in KEYS and not moved and not idle:  # keys go where one has clicked last
+                    with self._window.quietly():
+                        await self._window.page.mouse.click(x, y)
+                    face = await self.face(x, y)  # a click moves the focus, whose frame is no other image
+                is_done = await self._step(gesture, stage, forward=forward)
                 is_playing = gesture is Gesture.BUTTON and moved and idle < TRIED  # it may say "pause" by now
                 if not is_done and not is_playing:
                     break
@@ -199,7 +205,7 @@ class StackScroller:
         self._steps += 1
         return time.monotonic() < self.until and self._steps <= MAX_STEPS
 
-    async def _step(self, gesture: Gesture, stage: elements.Viewport, *, forward: bool, first: bool) -> bool:
+    async def _step(self, gesture: Gesture, stage: elements.Viewport, *, forward: bool) -> bool:
         """One image on; False where the viewer has nothing for that gesture."""
         page, done = self._window.page, False
         with self._window.quietly():
@@ -211,13 +217,13 @@ class StackScroller:
                     script = BUTTON if gesture is Gesture.BUTTON else SLIDER
                     for frame in page.frames:
                         done = done or await frame.evaluate(script, forward) is True
+                case Gesture.KNOB:
+                    done = await knob.draw(self._window, self._count, forward=forward)
                 case Gesture.DRAG:
                     done = await self._drawn(stage["x"], stage["y"], forward=forward)
                 case _ if gesture in SWIPES:
                     done = await self._swipe(gesture, stage, forward=forward)
                 case _:
-                    if first:  # keys go where one has clicked last
-                        await page.mouse.click(stage["x"], stage["y"])
                     await page.keyboard.press(KEYS[gesture][forward])
                     done = True
         return done
@@ -271,5 +277,5 @@ class StackScroller:
             shown = await self._window.page.screenshot(
                 clip={"x": left, "y": top, "width": side, "height": side}, animations="disabled", caret="hide"
             )
-            return await elements.text(self._window), shown
+            return await elements.page_text(self._window), shown
         return "", b""

@@ -13,6 +13,7 @@ class ShownImages:
         entries: how many images the entries of the page's series list say that there are.
         rows: entries of its series list.
         stated: the largest number of images that the page states in so many words.
+        of_all: the numbers of images that its lines state of all of them together.
         totals: Series Instance UID → the viewer's own "1/60".
         scrolled: Series Instance UIDs of stacks that were scrolled to both ends.
         has_moved: some gesture was seen to go on to another image.
@@ -21,6 +22,7 @@ class ShownImages:
     entries: list[int] = field(default_factory=list)
     rows: int = 0
     stated: int = 0
+    of_all: list[int] = field(default_factory=list)
     totals: dict[str, int] = field(default_factory=dict)
     scrolled: set[str] = field(default_factory=set)
     has_moved: bool = False

@@ -157,6 +157,18 @@ def largest(page: str) -> int:
     return max((count.total for line in lines for count in counts(line) if count.is_sure), default=0)
 
 
+def of_all(page: str) -> list[int]:
+    """The numbers of images that lines of the page state of all of them together, in so many words."""
+    lines = (line for line in page.splitlines() if len(line) <= LONGEST_LINE and not is_never(line))
+    return [
+        count.total
+        for line in lines
+        if _OF_ALL.search(line)
+        for count in counts(line)
+        if count.strength is Certainty.LABELLED
+    ]
+
+
 def _over(plain: str, at: int) -> tuple[int, int] | None:
     """The number that a counter runs up to, and where it ends; None where no counter begins here."""
     bar = _OVER.match(plain, at)

@@ -49,10 +49,12 @@
     for (let at = 0; at < size; at += PIECE) await report({ticket, data: base64(copy, at, Math.min(at + PIECE, size))});
     await report({ticket, end: true});
   }).catch(() => undefined).finally(() => { drawn -= !!pixels; }); };
+  const sendText = said => { line = line.then(() => report(said)).catch(() => undefined); };
   let channel = null;
   const open = () => { if (!channel && Channel) { try { channel = new Channel(name); } catch { channel = null; }
     if (channel) channel.onmessage = event => { const said = event.data;
       if (said.isEnough) takesPixels = false;
+      else if (report && said.text) sendText(said);
       else if (report) { drawn += !!said.pixels; send(said.copy, said.from, said.pixels); } }; }
     return channel; };
   if (isPage && report) open();
@@ -167,6 +169,19 @@
       for (const value of Object.values(data).slice(0, 50)) lookAt(value, moved.length > 0); };
   for (const holder of [scope.Worker && Worker.prototype, scope.MessagePort && MessagePort.prototype, isPage ? null : scope])
     wrapMethod(holder, "postMessage", seenMessage);
+
+  // ---- events of a stream, as the page reads them: its body never ends, so that nobody else sees them
+  const Stream = scope.EventSource, LONGEST_EVENT = 4 * 2 ** 20, read = new WeakSet();
+  const eventData = Stream && Object.getOwnPropertyDescriptor(MessageEvent.prototype, "data");
+  if (eventData) { const getter = new Proxy(eventData.get, {apply(target, self, args) {
+      const text = apply(target, self, args);
+      if (typeof text === "string" && text && text.length <= LONGEST_EVENT && self.target instanceof Stream && !read.has(self)) {
+        read.add(self);
+        const said = {text, from: self.target.url};
+        if (report) sendText(said); else if (open()) channel.postMessage(said); }
+      return text; }});
+    natives.set(getter, eventData.get);
+    define(MessageEvent.prototype, "data", {...eventData, get: getter}); }
 
   // ---- samples that are handed on to be drawn: textures, colours that hold 16 bits, arrays from a worker
   const SMALLEST_SIDE = 32, LARGEST_IMAGE = 128 * 2 ** 20, MOST_DRAWN = 8;

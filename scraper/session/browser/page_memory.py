@@ -1,5 +1,7 @@
 """DICOM objects that a page holds in memory, whatever it made them of: decrypted, put together of chunks, unpacked, decoded.
 
+Also the events of a stream (HTML Living Standard, 9.2), whose body never ends: a site that looks a study up may send its list so.
+
 A script of ours looks at the buffers that the page hands to its parser and reports each object once; what the page received as
 it is, is not sent again. It runs in every frame before the page's own scripts, and in workers.
 """
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scraper.core.errors import CloudfilmError
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
-from scraper.session.browser.traffic import DRAWN, IN_MEMORY, Exchange, Traffic
+from scraper.session.browser.traffic import DRAWN, EVENT, IN_MEMORY, Exchange, Traffic
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 MAX_OBJECT: Final = 512 * 2**20  # bytes
 MAX_UNFINISHED: Final = 256 * 2**20  # bytes of objects that are being reported
 MAX_OBJECTS: Final = 20_000  # of one window
+MAX_EVENTS: Final = 5_000  # of one window
+MAX_EVENT: Final = 16 * 2**20  # bytes
 ENOUGH: Final = -1  # the answer to samples that nobody wants: no more of them
 SAMPLES: Final = "samples"  # the header that says what was drawn
 DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
@@ -61,6 +65,7 @@ class PageMemory:
         self._reports: dict[int, _Report] = {}
         self._known: set[tuple[int, bytes, bytes]] = set()
         self._tickets = 0
+        self._events = 0
         self._looked = 0
         self._is_dicom_there = False
 
@@ -80,6 +85,9 @@ class PageMemory:
         if not isinstance(message, Mapping):
             return 0
         try:
+            if "text" in message:
+                self._read(message["text"], message.get("from"))
+                return 0
             if "ticket" not in message:
                 return self._announced(message)
             self._continued(message)
@@ -88,6 +96,16 @@ class PageMemory:
         except CloudfilmError as err:  # the disk is full
             self._traffic.end(err)
         return 0
+
+    def _read(self, text: object, url: object) -> None:
+        """Take one event of a stream; it is a reply of the stream's address."""
+        self._events += 1
+        if not isinstance(text, str) or not isinstance(url, str) or self._events > MAX_EVENTS:
+            return
+        data = text.encode("utf-8", "replace")
+        if url.startswith(("https:", "http:")) and 0 < len(data) <= MAX_EVENT:
+            body = self._traffic.keep(data)
+            self._traffic.add(Exchange(url[:8192], EVENT, body=body, size=len(data), when=self._traffic.now))
 
     def _announced(self, message: Mapping[str, Any]) -> int:
         size = _number(message.get("size"))

@@ -30,6 +30,7 @@ HEARTBEAT = 64  # bytes of a message that may be one
 WEBSOCKET_IN = "websocket-in"
 WEBSOCKET_OUT = "websocket-out"
 DOWNLOAD = "download"
+EVENT = "event"
 IN_MEMORY = "memory"
 DRAWN = "drawn"
 OF_PAGE = (WEBSOCKET_OUT, IN_MEMORY, DRAWN)  # what the page sends or makes itself
@@ -40,7 +41,8 @@ class Exchange:
     """One request and its response, or one WebSocket message.
 
     ``kind`` is what the browser calls it (``document``, ``xhr``, ``fetch``, ``script``, ``image``, ``other``), or
-    ``websocket-in``, ``websocket-out``, ``download``, ``memory`` (made by the page itself, see ``page_memory``),
+    ``websocket-in``, ``websocket-out``, ``download``, ``event`` (one of an event stream), ``memory`` (made by the page
+    itself, see ``page_memory``),
     ``drawn`` (samples that it handed on to be drawn). Header names are
     lower case; ``body`` is decoded (no gzip on top)
     even where the headers still name a Content-Encoding. A message has status 101. ``when``: seconds since the window opened.

@@ -12,11 +12,19 @@ from pathlib import Path
 from threading import Thread
 from typing import Final
 
-from scraper.app.board import Asked, Board, Item, SeriesProgress, Stage, in_both
+from scraper.app.board import Board, Item, OpenQuestion, SeriesProgress, Stage, in_both
 from scraper.app.library import Library
 from scraper.app.photo import options, read_photo
 from scraper.app.run_watcher import RunWatcher
-from scraper.core.errors import CloudfilmError, CredentialsRefused, CredentialsRequired, ExitCode, NoLink, UnknownViewer
+from scraper.core.errors import (
+    CaptchaRequired,
+    CloudfilmError,
+    CredentialsRefused,
+    CredentialsRequired,
+    ExitCode,
+    NoLink,
+    UnknownViewer,
+)
 from scraper.core.evidence import Evidence
 from scraper.core.messages import describe, describe_problem, merge_equal, question_label, say
 from scraper.core.model import Result, Status
@@ -31,7 +39,7 @@ from scraper.source import kinds
 _RESTED_S: Final = 0.2  # between two looks whether a person has answered or stopped
 
 
-class Errand:
+class ItemJob:
     """Works on one item. ``answers`` live here, in memory, as long as the item does.
 
     Args:
@@ -85,7 +93,7 @@ class Errand:
             self._begins_again = self.item.stage in (Stage.ENDED, Stage.STOPPED)
             return
         self._is_stopping = self._begins_again = False
-        self._thread = Thread(target=self._work, name=f"errand-{self.item.number}", daemon=True)
+        self._thread = Thread(target=self._work, name=f"item-{self.item.number}", daemon=True)
         self._thread.start()
 
     def answer(self, value: str) -> None:
@@ -160,7 +168,7 @@ class Errand:
         item.series.clear()
         item.messages.clear()
         item.size, item.fetching_since, item.since, item.paused_at = 0, 0.0, time.time(), 0.0
-        item.may_show_browser = item.may_retake = False
+        item.may_show_browser = item.needs_hand = item.may_retake = False
 
     def _work_once(self) -> None:
         try:
@@ -281,15 +289,16 @@ class Errand:
                 item.asked.was_refused = isinstance(result.error, CredentialsRefused)
                 item.asked.site_words = visible(one_line(result.error.detail))
                 self._answers.pop(field, None)
-        is_for_page = isinstance(result.error, UnknownViewer)  # a check of a kind that nobody described, perhaps
-        item.may_show_browser = is_for_page or result.exit_code in (ExitCode.CREDENTIALS, ExitCode.SITE)
+        # of an unknown viewer: a check of a kind that nobody described, perhaps
+        item.needs_hand = isinstance(result.error, (CaptchaRequired, UnknownViewer))
+        item.may_show_browser = item.needs_hand or result.exit_code in (ExitCode.CREDENTIALS, ExitCode.SITE)
         item.may_retake = isinstance(result.error, NoLink) and item.preview is not None
         self._board.changed()
 
 
-def _asked(field: str, host: str, picture: Path | None) -> Asked:
+def _asked(field: str, host: str, picture: Path | None) -> OpenQuestion:
     known = field in WHERE
-    return Asked(
+    return OpenQuestion(
         field,
         in_both(lambda language: question_label(field, language)),
         in_both(lambda language: say(f"app.where.{field if known else 'other'}", language)),
