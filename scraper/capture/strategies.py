@@ -180,7 +180,7 @@ async def _shows_more_than(count: int, examination: Examination) -> bool:
     """Whether the page says that its series have more images, all together."""
     window = await examination.session.window()
     shown = await entries.of_series(window, examination.observations)
-    return sum(entries.counts(shown, await elements.text(window))) > count
+    return sum(entries.counts(shown, await elements.page_text(window))) > count
 
 
 def _placed(series: Series, examination: Examination) -> Series:
