@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import ClassVar, Protocol, TypeVar
 
+from scraper.core.bounded_json import parse_json
 from scraper.core.discovered import DiscoveredItems, iterate
 from scraper.core.errors import (
     CaptchaRequired,
@@ -87,7 +88,6 @@ from scraper.core.schema import (
     frame_count,
     none_last,
     parse_int,
-    parse_json,
     read,
 )
 from scraper.core.settings import LOOK_S, PERSON_S, QUIET_S

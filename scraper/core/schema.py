@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
@@ -22,13 +21,14 @@ from pydantic import (
     model_validator,
 )
 
-from scraper.core.errors import CloudfilmError, CredentialsRefused, SiteChanged, StudyGone
+from scraper.core.bounded_json import parse_json
+from scraper.core.errors import CloudfilmError, CredentialsRefused, ListNotReadInTime, SiteChanged, StudyGone
 from scraper.core.questions import Question
 from scraper.core.reasons import Reason
 from scraper.core.refusals import is_question, refusal_error
-from scraper.core.settings import MAX_FRAMES, MAX_INSTANCES, MAX_JSON_BYTES, MAX_JSON_NODES
+from scraper.core.settings import MAX_FRAMES, MAX_INSTANCES
 from scraper.core.text import decode_text
-from scraper.isolation import json_text
+from scraper.isolation.json_text import ReadLate
 
 __all__ = [
     "CheckedReply",
@@ -220,22 +220,6 @@ def none_last(number: int | None) -> int:
     return 2**31 if number is None else number
 
 
-def parse_json(data: bytes | str) -> Any:
-    """A JSON value, where it is of a size that a list can have; counted before anything is made of it.
-
-    A long text is read by a child process first (``scraper.isolation.json_text``).
-
-    Raises:
-        ValueError: no JSON, or more nodes or bytes than any list has. RecursionError: nested too deep.
-    """
-    if len(data) > MAX_JSON_BYTES:
-        raise ValueError("too long")
-    marks: tuple[Any, ...] = (b",", b"[", b"{") if isinstance(data, bytes) else (",", "[", "{")
-    if len(data) > MAX_JSON_NODES and sum(data.count(mark) for mark in marks) > MAX_JSON_NODES:
-        raise ValueError("too many values")
-    return json.loads(json_text.rewritten(data))
-
-
 def frame_count(value: object) -> int:
     """How many frames a site gives an object, at least one.
 
@@ -264,10 +248,12 @@ def read_json(body: bytes, url: str) -> Any:
     """The JSON value in a body.
 
     Raises:
-        SiteChanged: no JSON; names the host and the path.
+        SiteChanged: no JSON; names the host and the path. ListNotReadInTime: it could not be looked at in time.
     """
     try:
         return parse_json(decode_text(body))
+    except ReadLate as err:
+        raise ListNotReadInTime(host=urlsplit(url).hostname, what=urlsplit(url).path) from err
     except (ValueError, RecursionError) as err:
         raise SiteChanged(host=urlsplit(url).hostname, what=Reason.NO_JSON.of(path=urlsplit(url).path)) from err
 

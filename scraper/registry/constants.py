@@ -27,6 +27,7 @@ _PRODUCTS: Final = "providers.products."
 _NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*")
 _PATH: Final = re.compile(r"/(?!/)[\w./-]+")
 _TEXT: Final = re.compile(r"[!-~]+")  # no spaces, no control characters: nothing that ends a header
+_PATTERN: Final = re.compile(r"\(\?|\[\^|\\[dwsDWS.]|\.[*+]")
 _found: dict[str, Sequence[_Place]] = {}
 
 
@@ -47,9 +48,16 @@ def program(provider: type[Provider]) -> str:
 
 
 def fits(old: Value, new: Value) -> bool:
-    """Whether a value may replace the other: bytes of the same length, a path for a path, a word for a word."""
+    """Whether a value may replace the other: bytes of the same length, a path for a path, a word for a word.
+
+    What names a host, and what is a regular expression, is never replaced.
+    """
     if isinstance(old, bytes) or isinstance(new, bytes):
         return isinstance(old, bytes) and isinstance(new, bytes) and len(old) == len(new)
+    if "://" in old or _PATTERN.search(
+        old
+    ):  # an address says which host is asked; a pattern may be made to take for ever
+        return False
     if len(new) > MOST_CHARACTERS or not _TEXT.fullmatch(new) or "://" in new or new.startswith("//"):
         return False
     return is_path(old) == is_path(new)
