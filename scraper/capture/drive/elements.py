@@ -78,7 +78,13 @@ _LOOK: Final = (
     const seen = new Set(), found = [];
     for (const leaf of leaves) { const box = row(leaf); if (seen.has(box)) continue; seen.add(box);
       found.push(leaf.e.closest(pressed) || leaf.e); }
-    return [...new Set(found)];
+    /* An entry beside one of a known name is of the same list, whatever its own name is. */
+    const kind = e => `${e.tagName} ${e.className}`;
+    const isPressed = e => e.matches(pressed) || getComputedStyle(e).cursor === "pointer";
+    const beside = e => [...e.parentElement.children].filter(one => one !== e && kind(one) === kind(e) && shown(one)
+      && (one.innerText || "").trim() && one.innerText.length <= 100);
+    const more = isOnlyList ? found.filter(isPressed).flatMap(beside) : [];
+    return [...new Set([...found, ...more.filter(e => !found.some(o => holds(o, e) || holds(e, o)))])];
   };
   let found = (mode === "series" ? deep(series) : deep(words)).filter(shown);
   if (mode === "series") {
@@ -87,6 +93,10 @@ _LOOK: Final = (
     if (!found.length) found = cards();
     const more = rows(!found.length).filter(e => !found.some(o => holds(e, o) || holds(o, e)));
     found = [...found, ...more];
+    const menus = '[class*="menu" i], [class*="tool" i], [class*="bar" i], header, footer, form';
+    const isListed = e => e.parentElement.querySelectorAll(":scope > li").length > 1 && (e.innerText || "").trim().length > 1
+      && e.innerText.length <= 60 && !e.closest(menus);
+    if (!found.length) found = deep("ul > li, ol > li").filter(e => shown(e) && isListed(e));  // a list without any such word
   } else {
     found = found.filter(e => e.matches('a, button, input, [role], [onclick]') || getComputedStyle(e).cursor === "pointer");
   }
