@@ -270,7 +270,7 @@ class Driver:
             self.shown.scrolled.add(series)
 
     def _shown_series(self, before: set[str], *, is_last: bool) -> str:
-        """The Series Instance UID of the series that is shown: that of what came since, else, where it is that, of what came last."""
+        """The Series Instance UID of the series that is shown: that of what came since, else of what came last, if it is that."""
         objects = self._observations.objects
         shown = {item.header.series_instance_uid for uid, item in objects.items() if uid not in before}
         if (
