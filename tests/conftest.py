@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from scraper.registry import catalogue
+from scraper.source.qr.worker import Worker
 from scraper.testing import shared_browser
 from scraper.verify import Inspector
 
@@ -24,6 +26,15 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Beside the JUnit file: seconds of the processor that all took, workers, browsers and children too (tools/figures.py)."""
+    junit = config.getoption("xmlpath", None)
+    if junit and not hasattr(config, "workerinput"):
+        taken = os.times()
+        seconds = taken.user + taken.system + taken.children_user + taken.children_system
+        Path(junit).with_suffix(".cpu").write_text(f"{seconds:.1f}\n", encoding="utf-8")
 
 
 @pytest.fixture
@@ -40,13 +51,15 @@ def plugged_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def spare_inspectors() -> Iterator[None]:
-    """A process that checks files costs a second to start, and most tests would start one."""
-    Inspector.spare = []
+def spare_processes() -> Iterator[None]:
+    """A process that checks files, or reads codes, costs half a second to start, and most tests would start one."""
+    Inspector.spare, Worker.spare = [], []
     yield
     for worker in Inspector.spare:
         worker.stop()
-    Inspector.spare = None
+    for process in Worker.spare:
+        process.communicate()  # it ends with its questions
+    Inspector.spare = Worker.spare = None
 
 
 @pytest.fixture(scope="session", autouse=True)

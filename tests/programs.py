@@ -1,17 +1,23 @@
 """The command in processes of its own, without a second of imports for each: a warm process forks them."""
 
 import array
+import asyncio
 import atexit
+import gc
 import json
 import os
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from scraper.registry import catalogue
+from scraper.source.qr.reader import Reader
+from scraper.source.qr.worker import Worker
+from scraper.verify import Inspector
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT_S = 600  # what hangs is ended; a busy machine takes minutes for what takes seconds
@@ -25,6 +31,9 @@ MODULES = (  # what ``grab``, ``list``, ``decode`` and ``verify`` load when they
     "scraper.verify.folder",
     "scraper.ui.tables",
     "curl_cffi.requests",
+    "rich.live",
+    "rich.progress",
+    "rich.table",
 )
 START = """
 import sys
@@ -35,6 +44,14 @@ if asked is not None:
     from scraper.cli.commands import main
     main()
 """
+
+
+def until(is_true: Callable[[], bool]) -> None:
+    """Wait for what another process does, which sends no signal."""
+    give_up = time.monotonic() + TIMEOUT_S
+    while not is_true():
+        assert time.monotonic() < give_up, "it did not come to that"
+        time.sleep(0.02)  # a loop without a pause would take the processor from what is waited for
 
 
 class WarmProgram:
@@ -92,12 +109,26 @@ class WarmProgram:
         self._process.wait()
 
 
+async def _start_to_check() -> None:
+    """A process that checks files, left in ``Inspector.spare``; one that reads codes in ``Worker.spare``."""
+    async with Inspector(1) as inspector:
+        inspector.warm()
+    with Reader():
+        pass
+
+
 def wait_for_work(descriptor: int) -> list[str] | None:
-    """In the warm process: fork one process for each call. Returns the words in the forked one, None at the end."""
+    """In the warm process: fork one process for each call. Returns the words in the forked one, None at the end.
+
+    One process that checks files serves them all, one after another, and one that reads codes: half of a call's cost
+    would be their start.
+    """
     for name in MODULES:
         __import__(name)
     catalogue.known()
     catalogue.known.cache_clear()  # a process that is forked looks for plug-ins itself
+    gc.collect()
+    gc.freeze()  # the collector of a forked process would copy every page that it looks at
     calls = socket.socket(fileno=descriptor)
     while True:
         data, streams, _, _ = socket.recv_fds(calls, 2**20, 3)
@@ -105,8 +136,14 @@ def wait_for_work(descriptor: int) -> list[str] | None:
             data += calls.recv(2**20)
         if not data:
             return None
+        if not (Inspector.spare and Worker.spare and Worker.spare[0].poll() is None):
+            Inspector.spare, Worker.spare = [], []
+            asyncio.run(_start_to_check())
+        processes = [Inspector.spare[0].start(), Worker.spare[0]]
         pid = os.fork()
         if pid == 0:
+            for process in processes:
+                process.poll = lambda: None  # only its parent, the warm process, can ask the system how it is
             calls.close()
             asked = json.loads(data)
             for place, stream in enumerate(streams):
@@ -115,8 +152,14 @@ def wait_for_work(descriptor: int) -> list[str] | None:
             os.environ.clear()
             os.environ.update(asked["environment"])
             os.chdir(asked["cwd"])
+            tempfile.tempdir = None  # as its own environment says
             return list(asked["words"])
         for stream in streams:
             os.close(stream)
         _, status = os.waitpid(pid, 0)
-        calls.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+        code = os.waitstatus_to_exitcode(status)
+        if not 0 <= code <= 10:  # it did not end by itself, and may have left half a question
+            for process in processes:
+                process.kill()
+                process.wait()
+        calls.sendall(f"{code}\n".encode())

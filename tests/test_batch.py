@@ -14,8 +14,6 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from threading import Thread
@@ -35,6 +33,7 @@ from scraper.core.errors import ExitCode
 from scraper.testing import first_of
 from tests import aurora
 from tests.many import Ends, Many, up
+from tests.programs import until
 from tests.test_cli import cloudfilm, command, documents, environment, photo, site_of
 from tests.test_cli import up as aurora_up
 
@@ -68,13 +67,6 @@ def states(output: Path) -> dict[str, int]:
         found = dict(db.execute("SELECT state, count(*) FROM sources GROUP BY state").fetchall())
     db.close()
     return found
-
-
-def until(true: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 300  # another process may get a tenth of a processor
-    while not true():
-        assert time.monotonic() < give_up, "it did not come to that"
-        time.sleep(0.02)  # another process is waited for, which sends no signal
 
 
 def rows(output: Path) -> list[dict[str, str]]:

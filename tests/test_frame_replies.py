@@ -13,8 +13,6 @@ from scraper.testing import Case, check
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 
 SITE = pixels.GenericPixels()
-EVERY_RUN = ("tags",)
-ROWS = [pytest.param(kind, marks=[] if kind in EVERY_RUN else [pytest.mark.thorough]) for kind in pixels.KINDS]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +21,8 @@ def world():
         yield running
 
 
-@pytest.mark.parametrize("kind", ROWS)
+@pytest.mark.thorough
+@pytest.mark.parametrize("kind", pixels.KINDS)
 async def test_every_way_to_send_tags_and_pixels(kind, world, tmp_path):
     series = {series.uid: len(series.instances) for series in SITE.studies[kind].series}
     case = Case(kind, f"{pixels.LINK}/{kind}", ways=(Via.BROWSER,), series=series, origin="rebuilt")

@@ -78,7 +78,7 @@ def test_help_in_english():
             (("verify", "x", "--json=1"), "选项 --json 不带值", "does not take a value"),
             (("nope",), "没有命令 nope", "No such command 'nope'"),
         ],
-        4,
+        2,
     ),
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -18,7 +18,7 @@ import pytest
 import segno
 
 from fixtures.dicom import chest_ct
-from scraper.cli import interrupt_words
+from scraper.cli import commands, interrupt_words
 from scraper.cli.options import check_proxy
 from scraper.contract import Instance, Provider, Request, Series, WadoUri
 from scraper.core import leftovers, messages, output
@@ -745,7 +745,7 @@ def test_verdicts_35_a_proxy_of_an_unknown_scheme_is_wrong_usage(proxy):
     assert wrong.value.exit_code == 2
     for words in (["grab", aurora.LINK], ["list", aurora.LINK], ["batch", "x"], ["doctor"], ["learn", aurora.LINK]):
         if proxy == "foo://x":
-            assert cloudfilm(*words, "--proxy", proxy).returncode == 2
+            assert commands.run([*words, "--proxy", proxy]) == 2
 
 
 @pytest.mark.parametrize(

@@ -92,12 +92,12 @@ VIEWERS = {
     "a bare array and a cookie": (f"https://{lists.HOST}/array/{lists.CODE}", LISTS, {}),
     "a password": (f"https://{lists.HOST}/login/{lists.CODE}", LISTS, {"password": lists.PASSWORD}),
 }
-BUNDLES = [pytest.param(name, marks=[] if name == "a chain of calls" else [pytest.mark.thorough]) for name in VIEWERS]
 needs_browser = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 
 
 @needs_browser
-@pytest.mark.parametrize("viewer", BUNDLES)
+@pytest.mark.thorough
+@pytest.mark.parametrize("viewer", VIEWERS)
 def test_a_bundle_becomes_a_provider_and_a_site_that_answers_as_it_did(viewer, tmp_path, monkeypatch):
     link, site, answers = VIEWERS[viewer]
     path = tmp_path / "bundle.zip"

@@ -165,6 +165,7 @@ async def test_one_image_alone_of_another_patients_study_is_asked_for(world, tmp
     assert len([item for item in world.seen if any(uid in item.path for uid in SITE.stranger.by_uid)]) == 1
 
 
+@pytest.mark.thorough
 async def test_every_examination_that_the_link_is_for_is_brought(world, tmp_path):
     """Two on one list are; the earlier one under its own heading is not touched."""
     world.seen.clear()
@@ -183,6 +184,7 @@ async def test_other_peoples_examinations_are_not_touched(world, tmp_path):
 
 
 @pytest.mark.skipif(bool(ohif.MISSING or orthanc.MISSING), reason=ohif.MISSING or orthanc.MISSING)
+@pytest.mark.thorough
 async def test_ohif_on_orthanc(tmp_path):
     """A real viewer on a real archive: DICOMweb is recognised, and everything is asked for, dose report and second study too."""
     study = chest_ct(slices=20, size=128, seed=43)

@@ -29,7 +29,7 @@ def opens(name: str, site, link: str, origin: str = "original") -> Case:
 
 def case(name: str, link: str, **more) -> Case:
     ways = (Via.BROWSER,)
-    in_every_run = name in ("package icon", "list weasis", "arc rendered")
+    in_every_run = name in ("list weasis", "arc rendered")  # of packages: tests/test_universal.py
     return Case(name, link, **more, **({"ways": ways} if in_every_run else {"ways": (), "thorough": ways}))
 
 

@@ -3,14 +3,14 @@
 import asyncio
 import base64
 import json
-import subprocess
-import sys
 import zipfile
 from contextlib import asynccontextmanager
+from functools import partial
 from io import BytesIO
 
 import numpy as np
 import pytest
+import pytest_asyncio
 from PIL import Image
 from playwright.async_api import async_playwright
 from pydicom import Dataset, dcmread, dcmwrite
@@ -27,11 +27,13 @@ from scraper.testing import first_of
 from scraper.verify import Inspector
 from scraper.viewer import ViewedSeries, preview_study, view_study, write_page
 from scraper.viewer.frames import _percentiles
+from tests.test_cli import cloudfilm
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 SIZE, SLICES = 96, 12
 NO_STREAMS = "delete window.DecompressionStream"
 LUNG = (-600.0, 1500.0)
+in_one_loop = pytest.mark.asyncio(loop_scope="module")  # of the browser
 
 
 def saved(study, folder):
@@ -43,23 +45,30 @@ def saved(study, folder):
     return folder
 
 
-@asynccontextmanager
-async def opened(page_path, *, script="", size=(900, 700), touch=False):
-    """The page in a browser, and every address that it asked for."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def opened():
+    """Opens a page: one browser for all of this module, which costs a second of a processor to start."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=str(find_browser()), args=["--no-sandbox"])
-        page = await browser.new_page(viewport={"width": size[0], "height": size[1]}, has_touch=touch)
-        page.asked, page.faults = [], []
-        page.on("request", lambda request: page.asked.append(request.url))
-        page.on("pageerror", lambda error: page.faults.append(str(error)))
-        page.on("console", lambda line: page.faults.append(line.text) if line.type == "error" else None)
-        if script:
-            await page.add_init_script(script)
-        await page.goto(page_path.as_uri())
-        await page.wait_for_selector("canvas[data-shown]", timeout=60_000)
-        yield page
-        assert page.faults == []
+        yield partial(open_in, browser)
         await browser.close()
+
+
+@asynccontextmanager
+async def open_in(browser, page_path, *, script="", size=(900, 700), touch=False):
+    """The page in a window of its own, and every address that it asked for."""
+    page = await browser.new_page(viewport={"width": size[0], "height": size[1]}, has_touch=touch)
+    page.asked, page.faults = [], []
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.on("pageerror", lambda error: page.faults.append(str(error)))
+    page.on("console", lambda line: page.faults.append(line.text) if line.type == "error" else None)
+    if script:
+        await page.add_init_script(script)
+    await page.goto(page_path.as_uri())
+    await page.wait_for_selector("canvas[data-shown]", timeout=60_000)
+    yield page
+    assert page.faults == []
+    await page.close()
 
 
 async def shown(page, frame, pane=0, part=None):
@@ -119,7 +128,8 @@ def axial(study):
         pytest.param({"syntax": JPEG_LS}, "", id="JPEG-LS", marks=pytest.mark.thorough),
     ],
 )
-async def test_a_known_value_at_a_known_place_and_window(tmp_path, options, script):
+@in_one_loop
+async def test_a_known_value_at_a_known_place_and_window(opened, tmp_path, options, script):
     study = chest_ct(slices=SLICES, size=SIZE, **{"syntax": NATIVE, **options})
     made = await view(saved(study, tmp_path / "study"), tmp_path / "study" / "index.html", Language.ZH)
     assert (made.frames, made.undecoded, made.unreadable) == (len(study.images), 0, ())
@@ -149,7 +159,8 @@ COUNTING = """async () => {
 }"""
 
 
-async def test_what_is_looked_at_comes_before_what_may_be(tmp_path):
+@in_one_loop
+async def test_what_is_looked_at_comes_before_what_may_be(opened, tmp_path):
     made = await view(saved(chest_ct(slices=5, size=64), tmp_path / "study"), tmp_path / "index.html", Language.EN)
 
     async def asked(page, count):
@@ -179,7 +190,8 @@ def test_percentiles_are_those_of_numpy(dtype):
     assert _percentiles(np.full((4, 4), -7, np.int16)) == (-7, -7)
 
 
-async def test_planes_are_cut_from_the_slices(tmp_path):
+@in_one_loop
+async def test_planes_are_cut_from_the_slices(opened, tmp_path):
     study = chest_ct(slices=SLICES, size=SIZE)
     made = await view(saved(study, tmp_path / "study"), tmp_path / "index.html", Language.EN)
     async with opened(made.path) as page:
@@ -203,7 +215,8 @@ async def test_planes_are_cut_from_the_slices(tmp_path):
         assert compared > 100
 
 
-async def test_a_large_study_lies_in_parts_beside_its_page(tmp_path):
+@in_one_loop
+async def test_a_large_study_lies_in_parts_beside_its_page(opened, tmp_path):
     study = chest_ct(slices=SLICES, size=SIZE)
     files = saved(study, tmp_path / "study")
     (tmp_path / "out").mkdir()
@@ -259,7 +272,8 @@ def colour_file(path, frames):
     dcmwrite(path, ds, enforce_file_format=True)
 
 
-async def test_frames_of_colour_play(tmp_path):
+@in_one_loop
+async def test_frames_of_colour_play(opened, tmp_path):
     frames = np.random.default_rng(3).integers(0, 256, (5, 64, 80, 3), dtype=np.uint8)
     (tmp_path / "study").mkdir()
     colour_file(tmp_path / "study" / "us.dcm", frames)
@@ -273,7 +287,8 @@ async def test_frames_of_colour_play(tmp_path):
         await page.keyboard.press(" ")
 
 
-async def test_one_finger_turns_the_stack_and_two_zoom(tmp_path):
+@in_one_loop
+async def test_one_finger_turns_the_stack_and_two_zoom(opened, tmp_path):
     study = chest_ct(slices=SLICES, size=SIZE, localizers=0, dose_report=False)
     made = await view(saved(study, tmp_path / "study"), tmp_path / "index.html", Language.ZH)
     async with opened(made.path, size=(400, 700), touch=True) as page:
@@ -310,7 +325,8 @@ def lit_rows(picture):
 HOSTILE = '</script><img src=x onerror="document.title=1">'
 
 
-async def test_a_name_is_never_markup(tmp_path):
+@in_one_loop
+async def test_a_name_is_never_markup(opened, tmp_path):
     study = chest_ct(
         slices=5, size=SIZE, localizers=0, dose_report=False, charset="ISO_IR 192", description=HOSTILE[:64]
     )
@@ -325,7 +341,8 @@ async def test_a_name_is_never_markup(tmp_path):
 
 @pytest.mark.parametrize("width", [pytest.param(400, marks=pytest.mark.thorough), 1200])
 @pytest.mark.parametrize("language", first_of(Language))
-async def test_both_languages_at_both_widths_say_what_it_is_not_for(tmp_path, language, width):
+@in_one_loop
+async def test_both_languages_at_both_widths_say_what_it_is_not_for(opened, tmp_path, language, width):
     study = chest_ct(slices=5, size=SIZE)
     made = await view(saved(study, tmp_path / "study"), tmp_path / "index.html", language)
     async with opened(made.path, size=(width, 700)) as page:
@@ -339,7 +356,8 @@ async def test_both_languages_at_both_widths_say_what_it_is_not_for(tmp_path, la
         assert await page.get_attribute('[data-name="invert"]', "title") != f"{label} (I)"
 
 
-async def test_a_damaged_file_is_named_and_the_rest_is_shown(tmp_path):
+@in_one_loop
+async def test_a_damaged_file_is_named_and_the_rest_is_shown(opened, tmp_path):
     study = chest_ct(slices=6, size=SIZE, localizers=0, dose_report=False)
     broken = axial(study)[2]
     data = retagged(broken, PhotometricInterpretation="NO SUCH")
@@ -353,18 +371,16 @@ async def test_a_damaged_file_is_named_and_the_rest_is_shown(tmp_path):
 
 def test_the_command(tmp_path):
     folder = saved(chest_ct(slices=5, size=SIZE, localizers=0), tmp_path / "study")
-    start = "from scraper.cli.commands import main; main()"
-    words = [sys.executable, "-c", start, "view", str(folder), "--json"]
-    ran = subprocess.run(words, capture_output=True, text=True)
+    ran = cloudfilm("view", folder, "--json")
     result = json.loads(ran.stdout)
     assert (ran.returncode, result["images"], result["output"]) == (0, 5, str(folder / "index.html"))
     assert (folder / "index.html").stat().st_mode & 0o077 == 0
-    again = subprocess.run([*words[:-1]], capture_output=True, text=True)
-    assert again.returncode == 0
+    assert cloudfilm("view", folder).returncode == 0
 
 
 @pytest.mark.thorough
-async def test_a_zip_and_a_cd_hold_the_page(tmp_path):
+@in_one_loop
+async def test_a_zip_and_a_cd_hold_the_page(opened, tmp_path):
     study = chest_ct(slices=5, size=SIZE, localizers=0)
     folder = saved(study, tmp_path / "study")
     packed = await export(folder, Target.ZIP, tmp_path / "a.zip", ExportOptions(page=Language.ZH))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import scraper
+from scraper.testing import first_of
 
 ROOT = Path(__file__).resolve().parent.parent
 UV = (sys.executable, "-m", "uv", "-q")
@@ -58,7 +59,7 @@ def test_what_is_in_the_wheel(wheel):
     assert here <= set(names)
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("providers",), ("doctor", "--json")], ids=" ".join)
+@pytest.mark.parametrize("arguments", first_of([["doctor", "--json"], ["--help"], ["providers"]]), ids=" ".join)
 def test_it_runs_from_anywhere(installed, tmp_path, arguments):
     clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     done = run(installed / "cloudfilm", *arguments, cwd=tmp_path, env={**clean, "CLOUDFILM_DATA": str(tmp_path)})

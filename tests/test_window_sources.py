@@ -31,6 +31,7 @@ def saved(output):
     return {path.read_bytes() for path in output.glob("*/*/*.dcm")}
 
 
+@pytest.mark.thorough
 def test_a_folder_a_zip_and_a_recording(tmp_path):
     folder = files_of(tmp_path / "CD")
     with zipfile.ZipFile(tmp_path / "scan.zip", "w") as archive:
@@ -64,6 +65,7 @@ def test_a_folder_is_bounded_and_never_a_path(tmp_path):
         assert post("folder")[0] == 429
 
 
+@pytest.mark.thorough
 def test_a_person_chooses_between_two_codes(tmp_path):
     photo = paper(tmp_path, (drawn(EQUAL[0]), (60, 60)), (drawn(EQUAL[1]), (640, 420)))
     with window(tmp_path) as started, browser_page(started.address) as page:
@@ -89,6 +91,7 @@ def test_a_person_chooses_between_two_codes(tmp_path):
         expect(page.locator(".card .doing")).to_contain_text("q.one.test", timeout=PATIENCE_MS)
 
 
+@pytest.mark.thorough
 def test_a_photo_without_a_code_can_be_cut(tmp_path):
     """What helps is said, and a part of the photo that a person frames is read in its place."""
     Image.new("L", (900, 700), 220).save(tmp_path / "empty.png")
@@ -114,6 +117,7 @@ def test_a_photo_without_a_code_can_be_cut(tmp_path):
         says(page, ".card:has-text('part.png') .verdict", "未取到")
 
 
+@pytest.mark.thorough
 def test_the_camera_takes_the_photo(tmp_path):
     with Image.open(PHOTO) as photo:
         photo.convert("RGB").resize((1200, round(photo.height * 1200 / photo.width))).save(tmp_path / "film.jpg")
@@ -141,6 +145,7 @@ def test_without_a_camera_it_says_so(tmp_path):
         says(page, "dialog", "没有摄像头")
 
 
+@pytest.mark.thorough
 def test_a_link_in_a_card_is_a_host_alone(tmp_path):
     with (
         World(site.ShdcSite(STUDY)) as world,

@@ -51,6 +51,7 @@ def rows_of(output):
     return list(rows.values())
 
 
+@pytest.mark.thorough
 def test_the_first_image_needs_one_file_of_each_series(tmp_path):
     fetch(tmp_path, chest_ct(slices=SLICES, size=64, seed=5))
     for files in rows_of(tmp_path / "out"):

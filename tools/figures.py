@@ -118,14 +118,20 @@ def rooms() -> Iterator[str]:
 
 
 def tier(path: Path) -> str:
-    """Seconds of one tier, from pytest's JUnit file: by the clock, and of all its rows together (which ran side by side)."""
+    """Seconds of one tier, from pytest's JUnit file: by the clock, and of all its rows together (which ran side by side).
+
+    Those of the processor (``tests/conftest.py`` writes them) say the same on a busy machine as on a quiet one.
+    """
     tree = ElementTree.parse(path)  # noqa: S314  # our own file
     cases = list(tree.iter("testcase"))
     clock = sum(float(suite.get("time", 0)) for suite in tree.iter("testsuite"))
     slowest = sorted(((float(case.get("time", 0)), case.get("name", "")) for case in cases), reverse=True)[:3]
     worst = ", ".join(f"{name} {seconds:.0f} s" for seconds, name in slowest)
     total = sum(float(case.get("time", 0)) for case in cases)
-    return f"  {path.stem:<10} {len(cases):>5} rows {clock:>6.0f} s by the clock, {total:>6.0f} s of rows; slowest: {worst}"
+    noted = path.with_suffix(".cpu")
+    taken = f"{float(noted.read_text(encoding='utf-8')):>6.0f} s of the processor, " if noted.is_file() else ""
+    spent = f"{clock:>6.0f} s by the clock, {taken}{total:>6.0f} s of rows"
+    return f"  {path.stem:<10} {len(cases):>5} rows {spent}; slowest: {worst}"
 
 
 def main() -> int:

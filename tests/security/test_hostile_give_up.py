@@ -68,6 +68,7 @@ def endless(plugged_in, monkeypatch) -> dict[str, int]:
             yield item
         while True:
             await session.get(link.join("/api/study?page=2"))
+            await asyncio.sleep(0.02)  # the site's own pace
 
     monkeypatch.setattr(provider, "discover", discover)
     return keeps

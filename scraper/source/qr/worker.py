@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Timer
 from time import monotonic
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from scraper.core.errors import LockedFile, NoSuchFile, UnknownFormat, UnreadableFile
 from scraper.isolation.own_program import NO_CONSOLE, child_command
@@ -54,7 +54,14 @@ class Drawing:
 
 
 class Worker:
-    """The child process; started at the first file, and restarted after it was ended."""
+    """The child process; started at the first file, and restarted after it was ended.
+
+    Attributes:
+        spare: where a program has very many short runs (a test suite), it sets a list here, and idle processes outlive
+            their worker in it; whoever set it ends them.
+    """
+
+    spare: ClassVar[list[subprocess.Popen[bytes]] | None] = None
 
     def __init__(
         self,
@@ -80,6 +87,9 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.spare is not None and self._process is not None and self._program == PROGRAM:
+            self.spare.append(self._process)
+            self._process = None
         self._end()
 
     def _end(self) -> None:
@@ -98,6 +108,9 @@ class Worker:
         self._running()
 
     def _running(self) -> subprocess.Popen[bytes]:
+        while self._process is None and self.spare and self._program == PROGRAM:
+            process = self.spare.pop()
+            self._process = process if process.poll() is None else None
         if self._process is None or self._process.poll() is not None:
             self._end()
             self._process = subprocess.Popen(  # noqa: S603  # this very package, or a test's own program
