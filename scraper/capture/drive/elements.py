@@ -94,8 +94,10 @@ _LOOK: Final = (
     const more = rows(!found.length).filter(e => !found.some(o => holds(e, o) || holds(o, e)));
     found = [...found, ...more];
     const menus = '[class*="menu" i], [class*="tool" i], [class*="bar" i], header, footer, form';
-    const isListed = e => e.parentElement.querySelectorAll(":scope > li").length > 1 && (e.innerText || "").trim().length > 1
-      && e.innerText.length <= 60 && !e.closest(menus);
+    const tools = new RegExp("放大|缩小|移动|平移|缩放|窗|测量|重置|还原|反[色相]|旋转|翻转|播放|角度|长度|标注|布局|全屏|设置|"
+      + "zoom|pan|window|measure|reset|invert|rotate|flip|play|layout|full|length|angle|setting", "i");
+    const isListed = e => { const list = e.parentElement, text = (e.innerText || "").trim();
+      return list.children.length > 1 && text.length > 1 && text.length <= 60 && !e.closest(menus) && !tools.test(list.innerText); };
     if (!found.length) found = deep("ul > li, ol > li").filter(e => shown(e) && isListed(e));  // a list without any such word
   } else {
     found = found.filter(e => e.matches('a, button, input, [role], [onclick]') || getComputedStyle(e).cursor === "pointer");
