@@ -97,7 +97,8 @@ _LOOK: Final = (
     const tools = new RegExp("放大|缩小|移动|平移|缩放|窗|测量|重置|还原|反[色相]|旋转|翻转|播放|角度|长度|标注|布局|全屏|设置|"
       + "zoom|pan|window|measure|reset|invert|rotate|flip|play|layout|full|length|angle|setting", "i");
     const isListed = e => { const list = e.parentElement, text = (e.innerText || "").trim();
-      return list.children.length > 1 && text.length > 1 && text.length <= 60 && !e.closest(menus) && !tools.test(list.innerText); };
+      const isEntry = text.length > 1 && text.length <= 60 && list.children.length > 1;
+      return isEntry && !e.closest(menus) && !tools.test(list.innerText); };
     if (!found.length) found = deep("ul > li, ol > li").filter(e => shown(e) && isListed(e));  // a list without any such word
   } else {
     found = found.filter(e => e.matches('a, button, input, [role], [onclick]') || getComputedStyle(e).cursor === "pointer");
