@@ -56,7 +56,7 @@ def spare_processes() -> Iterator[None]:
     Inspector.spare, Worker.spare = [], []
     yield
     for worker in Inspector.spare:
-        worker.stop()
+        worker.child.close()
     for process in Worker.spare:
         process.communicate()  # it ends with its questions
     Inspector.spare = Worker.spare = None

@@ -139,7 +139,7 @@ def wait_for_work(descriptor: int) -> list[str] | None:
         if not (Inspector.spare and Worker.spare and Worker.spare[0].poll() is None):
             Inspector.spare, Worker.spare = [], []
             asyncio.run(_start_to_check())
-        processes = [Inspector.spare[0].start(), Worker.spare[0]]
+        processes = [Inspector.spare[0].child.start(), Worker.spare[0]]
         pid = os.fork()
         if pid == 0:
             for process in processes:

@@ -214,6 +214,7 @@ def test_stopped_by_the_user_it_says_how_to_go_on(tmp_path):
 
 
 @POSIX
+@pytest.mark.thorough
 def test_two_processes_share_the_work(tmp_path):
     many = Many(10, latency_s=0.05)
     links = listed(tmp_path, *map(many.link, range(10)))

@@ -434,7 +434,7 @@ def test_the_password_may_come_from_the_environment():
 
     os.environ["CLOUDFILM_PASSWORD"] = "from-outside"
     try:
-        settings = settings_of({"password": None, "as_json": True})
+        settings = settings_of({"as_json": True})
         assert settings.answers == {"password": "from-outside"}
         assert "from-outside" not in repr(settings)
     finally:

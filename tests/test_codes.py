@@ -240,6 +240,7 @@ def checkerboard(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.thorough
 def test_codes_5_pages_that_mislead_are_given_up(tmp_path):
     path = checkerboard(tmp_path)
     with Reader() as reader:

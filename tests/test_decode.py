@@ -82,6 +82,7 @@ def test_the_code_on_one_of_many_pages(tmp_path):
 
 
 @pytest.mark.parametrize("models", first_of([None, MODELS]), ids=["plain", "with WeChat's models"])
+@pytest.mark.thorough
 def test_the_budget_holds_with_every_engine(tmp_path, models):
     if models is not None and not models.is_dir():
         pytest.skip("the model files are not here")

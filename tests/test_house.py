@@ -305,6 +305,7 @@ def test_no_paths_of_one_machine():
         ("class A:\n    def __init__(self):\n        self._kept = 1", "kept: a retired word in `_kept`"),
         ("import json as anew", "anew: a retired word in `anew`"),
         ("for twice in (): ...", "twice: a retired word in `twice`"),
+        ("class Listed: ...", "Listed: a retired word in `Listed`"),
     ],
 )
 def test_a_retired_word_is_found(source, fault):
@@ -312,7 +313,15 @@ def test_a_retired_word_is_found(source, fault):
     assert fault in found
 
 
-@pytest.mark.parametrize("source", ["folded = saidel = 1", "def test_what_is_said_twice(): ...", "print(err.said)"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "folded = saidel = 1",
+        "def test_what_is_said_twice(): ...",
+        "print(err.said)",
+        "class ListedSeries(StudyGone): ...",
+    ],
+)
 def test_other_words_are_not(source):
     assert house.retired_names("scraper/one.py", ast.parse(source)) == []
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,10 +26,11 @@ from tests.recorders import by_chromium, by_mitmproxy
 from tests.test_learn import LISTS, SITE, sound
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
+CHAIN = "a chain of calls"
 RECORDERS = {"chromium": by_chromium, "mitmproxy": by_mitmproxy}
 LINKS = {
     "signed addresses": (f"https://{HOST}/v/signed", SITE),
-    "a chain of calls": (f"https://{lists.HOST}/chain?code={lists.CODE}", LISTS),
+    CHAIN: (f"https://{lists.HOST}/chain?code={lists.CODE}", LISTS),
     "a bare array and a cookie": (f"https://{lists.HOST}/array/{lists.CODE}", LISTS),
     "a password": (f"https://{lists.HOST}/login/{lists.CODE}", LISTS),
 }
@@ -39,24 +42,32 @@ def world():
         yield running
 
 
-def recorded(world: World, recorder: str, name: str, folder: Path) -> Path:
-    link, _ = LINKS[name]
-    return RECORDERS[recorder](world.connect_to, link, folder, password=lists.PASSWORD if name == "a password" else "")
+@pytest.fixture(scope="module")
+def recorded(world: World, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """A recorder's recording of a viewer, made once: (recorder, name) → its file."""
+
+    @cache
+    def made(recorder: str, name: str) -> Path:
+        link, _ = LINKS[name]
+        password = lists.PASSWORD if name == "a password" else ""
+        return RECORDERS[recorder](world.connect_to, link, tmp_path_factory.mktemp("har"), password=password)
+
+    return made
 
 
 @pytest.mark.parametrize(
     ("recorder", "name"),
     [
-        pytest.param(recorder, name, marks=[] if name == "a chain of calls" else [pytest.mark.thorough])
+        pytest.param(recorder, name, marks=[] if (recorder, name) == ("chromium", CHAIN) else [pytest.mark.thorough])
         for recorder in RECORDERS
         for name in LINKS
     ],
 )
-async def test_what_is_written_of_a_recording_works_on_the_site(world, tmp_path, recorder, name):
+async def test_what_is_written_of_a_recording_works_on_the_site(world, recorded, tmp_path, recorder, name):
     if recorder == "mitmproxy" and find_spec("mitmproxy") is None:
         pytest.skip("without the extra")
     link, site = LINKS[name]
-    har = await asyncio.to_thread(recorded, world, recorder, name, tmp_path)
+    har = await asyncio.to_thread(recorded, recorder, name)
     answers = {"password": lists.PASSWORD} if name == "a password" else {}
     asked = len(world.requests())
     written = await learn_har(har, tmp_path, answers)
@@ -107,8 +118,8 @@ async def test_the_recorded_site_refuses_what_the_viewer_did_not_ask():
         await site.get("https://film.test/other")
 
 
-def test_the_command_writes_a_file_and_says_that_the_site_was_not_asked(world, tmp_path, capsys):
-    har = recorded(world, "chromium", "a chain of calls", tmp_path)
+def test_the_command_writes_a_file_and_says_that_the_site_was_not_asked(recorded, tmp_path, capsys):
+    har = recorded("chromium", CHAIN)
     output = tmp_path / "learnt.py"
     assert commands.run(["learn", str(har), "-o", str(output), "--lang", "en"]) == 0
     assert "The site itself was not asked" in capsys.readouterr().out
@@ -116,8 +127,8 @@ def test_the_command_writes_a_file_and_says_that_the_site_was_not_asked(world, t
 
 
 @pytest.mark.thorough
-def test_a_whole_platform_is_written_of_a_recording(world, tmp_path, capsys):
-    har = recorded(world, "chromium", "a chain of calls", tmp_path)
+def test_a_whole_platform_is_written_of_a_recording(recorded, tmp_path, capsys):
+    har = recorded("chromium", CHAIN)
     assert commands.run(["learn", str(har), "--files", str(tmp_path / "new"), "--lang", "en"]) == 0
     written = {path.name for path in (tmp_path / "new").rglob("*") if path.is_file()}
     assert written == {"lists.py", "__init__.py", "site.py", "answers.json", "README.md", "test_lists.py"}

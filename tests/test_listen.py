@@ -38,6 +38,7 @@ from scraper.session.proxy.bodies import Body
 from scraper.session.proxy.hosts import FIRST_LOOK_EXCHANGES, FIRST_LOOK_S, Hosts, is_untouched
 from scraper.session.proxy.proxy import Proxy
 from scraper.session.proxy.recognise import brings
+from tests.recorders import look_through
 
 needs_browser = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 needs_proxy = pytest.mark.skipif(find_spec("mitmproxy") is None, reason="without the extra")
@@ -437,17 +438,6 @@ def tab(listening: Listening) -> Iterator[Page]:
         browser.close()
 
 
-def look_through(page: Page, kind: str, *, is_whole: bool = True) -> None:
-    """What a person does: each series from its first image to its last."""
-    page.goto(f"https://{HOST}/v/{kind}", wait_until="networkidle")
-    page.mouse.move(300, 300)
-    for button in page.locator("nav button").all() if is_whole else ():
-        button.click()
-        for _ in range(20):
-            page.mouse.wheel(0, 120)
-            page.wait_for_load_state("networkidle")
-
-
 @needs_browser
 @needs_proxy
 @pytest.mark.parametrize(
@@ -456,7 +446,7 @@ def look_through(page: Page, kind: str, *, is_whole: bool = True) -> None:
 )
 def test_what_the_browser_receives_is_the_study_that_a_live_capture_gives(world, tmp_path, capsys, kind):
     with Listening(tmp_path / "listened", *world.options) as listening, tab(listening) as page:
-        look_through(page, kind)
+        look_through(page, f"https://{HOST}/v/{kind}")
         code, document = listening.ended()  # by itself: all that the list names is there
     assert code == 0, (document, listening.printed)
     assert (document["provider"], document["via"], document["link"]) == ("listen", None, None)
@@ -475,7 +465,7 @@ def test_what_the_browser_receives_is_the_study_that_a_live_capture_gives(world,
 @pytest.mark.thorough
 def test_ctrl_c_ends_it_with_what_came(world, tmp_path):
     with Listening(tmp_path / "listened", *world.options) as listening, tab(listening) as page:
-        look_through(page, "wado", is_whole=False)
+        look_through(page, f"https://{HOST}/v/wado", is_whole=False)
         listening.wait_for(r"(series 1: \d+ of 14)")
         listening.process.send_signal(signal.SIGINT)
         code, document = listening.ended()
@@ -507,7 +497,7 @@ def test_a_browser_of_ones_own_is_attached_to(world, tmp_path, capsys):
         )
         with Listening(tmp_path / "listened", "--attach", str(port)) as listening:
             listening.wait_for(r"(Attached to the browser)")
-            look_through(browser.pages[0], "wado")
+            look_through(browser.pages[0], f"https://{HOST}/v/wado")
             code, document = listening.ended()
         assert code == 0, (document, listening.printed)
         assert browser.pages[0].evaluate("1 + 1") == 2  # it goes on, without us

@@ -11,16 +11,14 @@ from scraper.testing import Case, compare, run
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 
-ALWAYS = ("accordion",)
 REBUILT = ("keys", "offscreen")  # their frames come without an object around them
 HONEST = {  # the codes of what is not whole
     "tiles": (8,)  # samples of 16 bits are put together in the page alone
 }
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in ALWAYS else pytest.mark.thorough) for name in VIEWERS]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", VIEWERS)
 async def test_a_viewer_by_another_hand(name, tmp_path):
     site = VIEWERS[name]()
     with World(site) as world:

@@ -17,7 +17,7 @@ from scraper.core.errors import CorruptInstance
 from scraper.core.model import Origin, PixelParts
 from scraper.core.reasons import Reason
 from scraper.dicom import normalise, order, rebuild
-from scraper.verify import instance
+from scraper.verify import check_instance
 from scraper.verify.geometry import Plane, stacks
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
@@ -143,7 +143,7 @@ def test_what_we_pass_dcmtk_reads_too(case):
     readable = [
         path
         for path in paths
-        if not any(p.code in {"unreadable", "no-file-meta"} for p in instance(path, Origin.ORIGINAL).problems)
+        if not any(p.code in {"unreadable", "no-file-meta"} for p in check_instance(path, Origin.ORIGINAL).problems)
     ]
     assert readable
     answer = run("dcmftest", *readable).stdout
@@ -221,7 +221,7 @@ def test_simpleitk_sees_the_voxels_and_the_geometry_that_we_see(case, tmp_path):
         pytest.skip("no ../shared/dicom next to the repository")
     else:
         paths = series_of(SHARED / case)
-    checked = [instance(path, Origin.ORIGINAL) for path in paths]
+    checked = [check_instance(path, Origin.ORIGINAL) for path in paths]
     ordered = [checked[index] for index in order([item.header for item in checked])]
     stack = stacks([Plane(item.name, item.header.position, item.header.orientation) for item in ordered])[0]
     assert [names[0] for names in stack.places] == [item.name for item in ordered]

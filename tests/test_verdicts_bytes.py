@@ -34,7 +34,7 @@ from scraper.export.pictures import frames
 from scraper.protocols import zip_archive
 from scraper.protocols.zip_names import entry_name
 from scraper.testing import Case, run
-from scraper.verify import Checked, check_folder, instance, series
+from scraper.verify import Checked, check_folder, check_instance, check_series
 from tests.aurora import Site, serving
 from tests.test_assemble import tags_of
 from tests.test_fetch import grab, site_of
@@ -47,7 +47,7 @@ AXIAL = STUDY.series[0].instances
 def of(data: bytes, folder: Path, name: str = "one.dcm") -> dict[str, bool]:
     path = folder / name
     path.write_bytes(data)
-    return {problem.code: problem.fatal for problem in instance(path, Origin.ORIGINAL).problems}
+    return {problem.code: problem.fatal for problem in check_instance(path, Origin.ORIGINAL).problems}
 
 
 def bare_of(data: bytes) -> bytes:
@@ -81,12 +81,12 @@ def with_blanks(folder: Path, *places: int, **changed: object) -> list[Checked]:
             data = retagged(SyntheticInstance(item.sop_instance_uid, item.sop_class_uid, place, data), **changed)
         path = folder / f"{place}.dcm"
         path.write_bytes(data)
-        checked.append(instance(path, Origin.ORIGINAL))
+        checked.append(check_instance(path, Origin.ORIGINAL))
     return checked
 
 
 def fatal(checked: list[Checked]) -> dict[str, set[str]]:
-    problems = [*series(checked, len(checked)), *(entry for item in checked for entry in item.problems)]
+    problems = [*check_series(checked, len(checked)), *(entry for item in checked for entry in item.problems)]
     return {problem.code: set(problem.instances) for problem in problems if problem.fatal}
 
 
@@ -127,7 +127,7 @@ def test_verdicts_a7_a_frame_between_others(tmp_path, syntax):
     ds.save_as(out, enforce_file_format=True)
     path = tmp_path / "one.dcm"
     path.write_bytes(out.getvalue())
-    found = {problem.code: problem for problem in series([instance(path, Origin.ORIGINAL)], 1)}
+    found = {problem.code: problem for problem in check_series([check_instance(path, Origin.ORIGINAL)], 1)}
     assert found["constant-frame-between"].fatal
     assert found["constant-frame-between"].values["frames"] == "3"
 

@@ -26,7 +26,7 @@ from scraper.core.messages import catalogue, describe_problem
 from scraper.core.model import Origin
 from scraper.core.reasons import Reason
 from scraper.core.settings import Language
-from scraper.verify import Checked, Inspector, check_folder, find, instance, series, study, unreadable
+from scraper.verify import Checked, Inspector, check_folder, check_instance, check_series, check_study, find, unreadable
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom next to the repository")
@@ -44,14 +44,14 @@ def save(folder: Path, study_: SyntheticStudy) -> Path:
 
 
 def check_all(folder: Path) -> list[Checked]:
-    return [instance(candidate.path, Origin.ORIGINAL) for candidate in find(folder) if not candidate.left_out]
+    return [check_instance(candidate.path, Origin.ORIGINAL) for candidate in find(folder) if not candidate.left_out]
 
 
 def found_in(folder: Path, expected: dict[str, int | None] | None = None, uid: str = "") -> dict[str, bool]:
     """Code -> fatal, over instances and between them."""
     checked = check_all(folder)
     problems = [problem for item in checked for problem in item.problems]
-    problems += study(checked, expected or {}, uid)
+    problems += check_study(checked, expected or {}, uid)
     for problem in problems:
         for language in Language:
             assert "{" not in describe_problem(problem, language)
@@ -62,7 +62,7 @@ def found_in(folder: Path, expected: dict[str, int | None] | None = None, uid: s
 def of(data: bytes, tmp_path: Path, origin: Origin = Origin.ORIGINAL) -> dict[str, bool]:
     path = tmp_path / "one.dcm"
     path.write_bytes(data)
-    return {problem.code: problem.fatal for problem in instance(path, origin).problems}
+    return {problem.code: problem.fatal for problem in check_instance(path, origin).problems}
 
 
 # ---- sound things
@@ -139,7 +139,7 @@ def test_single_files_are_told_only_what_is_true(case):
     ],
 )
 def test_malformed_files_are_named(name, code):
-    assert code in {problem.code for problem in instance(SHARED / "malformed" / name, Origin.ORIGINAL).problems}
+    assert code in {problem.code for problem in check_instance(SHARED / "malformed" / name, Origin.ORIGINAL).problems}
 
 
 @needs_shared
@@ -153,7 +153,7 @@ def test_malformed_files_are_named(name, code):
     ],
 )
 def test_mislabelled_text_is_told_with_what_it_is(name, real):
-    problems = instance(SHARED / "synthetic-charset" / name, Origin.ORIGINAL).problems
+    problems = check_instance(SHARED / "synthetic-charset" / name, Origin.ORIGINAL).problems
     assert [(problem.code, problem.values["real"], problem.fatal) for problem in problems] == [
         ("character-set", real, False)
     ]
@@ -470,9 +470,9 @@ def test_an_image_that_a_key_object_is_about_is_missed(tmp_path):
 @needs_shared
 def test_a_tilted_gantry_is_no_gap_and_a_lost_tilted_slice_is_one(tmp_path):
     checked = check_all(SHARED / "ct-philips-study" / "S3010")
-    assert [problem.code for problem in series(checked, len(checked))] == []
+    assert [problem.code for problem in check_series(checked, len(checked))] == []
     ordered = sorted(checked, key=lambda item: item.header.position[2])
-    assert "missing-slices" in {problem.code for problem in series([*ordered[:20], *ordered[21:]], None)}
+    assert "missing-slices" in {problem.code for problem in check_series([*ordered[:20], *ordered[21:]], None)}
 
 
 # ---- any folder, any zip, any bytes
@@ -623,5 +623,5 @@ async def test_mutations_crash_nothing_and_hang_nothing(tmp_path):
     assert "check-timed-out" not in codes
     assert codes.count("check-crashed") <= MUTATIONS // 100
     assert {"truncated", "unreadable"} <= set(codes)
-    problems = study(results, {})
+    problems = check_study(results, {})
     assert all(f"problem.{problem.code}" in catalogue() for problem in problems)

@@ -47,7 +47,7 @@ PAINTED = """() => [...document.querySelectorAll(".list .series")].filter((entry
   .every((entry) => { const canvas = entry.querySelector("canvas");
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
     return data.some((value, at) => at % 4 < 3 && value); })
-  && !document.querySelector(".viewer .notice").textContent"""  # thumbnails are there, and nothing is read any more
+  && !document.querySelector(".viewer .notice").textContent"""
 COLOURS = 96  # of a picture's palette: enough for text, greys and the few small things in green or red
 
 
@@ -100,8 +100,9 @@ def walk(camera: Camera, address: str, world: World) -> None:
     camera.take("3-refused")
     page.fill(".ask input", site.SECURITY_CODE)
     page.press(".ask input", "Enter")
-    page.wait_for_function("document.querySelectorAll('.series-list img').length >= 2")
+    page.wait_for_selector(".series-list li:nth-child(2) img")
     page.evaluate("document.querySelector('.card').scrollIntoView()")
+    page.evaluate("document.querySelector('.said').hidden = true")  # this tool may run as root, of which it speaks
     camera.take("4-watch")
     page.click(".card button:has-text('暂停'), .card button:has-text('Pause')")
     page.wait_for_selector(".doing:has-text('已暂停'), .doing:has-text('Paused')")
@@ -114,7 +115,7 @@ def walk(camera: Camera, address: str, world: World) -> None:
     camera.take("5-verdict")
     page.click(".card .row .main:visible")
     page.wait_for_selector("#viewer canvas[data-shown]")
-    page.wait_for_function(PAINTED)
+    wait_until_painted(page)
     camera.take("6-see")
     page.click("#back")
     page.click(".study summary")
@@ -123,6 +124,12 @@ def walk(camera: Camera, address: str, world: World) -> None:
     page.evaluate("document.querySelector('.study').scrollIntoView()")
     camera.take("7-hand-on")
     refusals(camera)
+
+
+def wait_until_painted(page: Page) -> None:
+    """Wait for a study's thumbnails, and until nothing is read any more; the page's policy lets no script of ours wait in it."""
+    while not page.evaluate(PAINTED):
+        page.wait_for_timeout(200)
 
 
 def refusals(camera: Camera) -> None:
@@ -184,7 +191,7 @@ def look(camera: Camera, page_of_study: Path) -> None:
     page = camera.page
     page.goto(page_of_study.as_uri())
     page.wait_for_selector("canvas[data-shown]")
-    page.wait_for_function(PAINTED)
+    wait_until_painted(page)
     page.select_option(".bar select", "lung")
     camera.take("view-1-lung")
     page.keyboard.press("m")
@@ -203,6 +210,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", choices=("zh", "en"), help="one language")
     chosen = parser.parse_args()
+    listed = subprocess.run(["fc-list", ":lang=zh-cn"], capture_output=True, text=True, check=False)
+    if not listed.stdout:
+        sys.exit("no font for Chinese on this machine (apt install fontconfig fonts-noto-cjk)")
     SCREENS.mkdir(parents=True, exist_ok=True)
     study = chest_ct(slices=40, size=256, seed=11)
     with tempfile.TemporaryDirectory() as place:

@@ -107,6 +107,7 @@ class Item:
     problems: list[Words] = field(default_factory=list)
     studies: list[str] = field(default_factory=list)
     may_show_browser: bool = False
+    needs_hand: bool = False  # a check in the site's page that a person passes there
     is_in_browser: bool = False  # the site's own page is open for the person
     may_retake: bool = False  # no code was read: another photo helps, or a part of this one
 
@@ -168,6 +169,7 @@ class Item:
             "problems": self.problems,
             "studies": self.studies,
             "may_show_browser": self.may_show_browser,
+            "needs_hand": self.needs_hand,
             "may_retake": self.may_retake,
             "is_in_browser": self.is_in_browser,
         }

@@ -16,7 +16,15 @@ from scraper.app.board import Asked, Board, Item, SeriesProgress, Stage, in_both
 from scraper.app.library import Library
 from scraper.app.photo import options, read_photo
 from scraper.app.run_watcher import RunWatcher
-from scraper.core.errors import CloudfilmError, CredentialsRefused, CredentialsRequired, ExitCode, NoLink, UnknownViewer
+from scraper.core.errors import (
+    CaptchaRequired,
+    CloudfilmError,
+    CredentialsRefused,
+    CredentialsRequired,
+    ExitCode,
+    NoLink,
+    UnknownViewer,
+)
 from scraper.core.evidence import Evidence
 from scraper.core.messages import describe, describe_problem, merge_equal, question_label, say
 from scraper.core.model import Result, Status
@@ -160,7 +168,7 @@ class Errand:
         item.series.clear()
         item.messages.clear()
         item.size, item.fetching_since, item.since, item.paused_at = 0, 0.0, time.time(), 0.0
-        item.may_show_browser = item.may_retake = False
+        item.may_show_browser = item.needs_hand = item.may_retake = False
 
     def _work_once(self) -> None:
         try:
@@ -281,8 +289,9 @@ class Errand:
                 item.asked.was_refused = isinstance(result.error, CredentialsRefused)
                 item.asked.site_words = visible(one_line(result.error.detail))
                 self._answers.pop(field, None)
-        is_for_page = isinstance(result.error, UnknownViewer)  # a check of a kind that nobody described, perhaps
-        item.may_show_browser = is_for_page or result.exit_code in (ExitCode.CREDENTIALS, ExitCode.SITE)
+        # of an unknown viewer: a check of a kind that nobody described, perhaps
+        item.needs_hand = isinstance(result.error, (CaptchaRequired, UnknownViewer))
+        item.may_show_browser = item.needs_hand or result.exit_code in (ExitCode.CREDENTIALS, ExitCode.SITE)
         item.may_retake = isinstance(result.error, NoLink) and item.preview is not None
         self._board.changed()
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl, urldefrag, urljoin
@@ -58,7 +59,7 @@ async def learn_har(har: Path, folder: Path, answers: Mapping[str, str], bundle:
     if dicomweb.root(exchanges) is not None:
         return Written(served_by="dicomweb", host=link.host)
     learnt, observations = await learnt_from(Recording(link, answers, exchanges), folder / "objects")
-    learnt = learnt.from_recording()
+    learnt = replace(learnt, is_recorded=True)
     example = ""
     if bundle is not None:
         redacted = Bundle(link, exchanges[:MOST_ENTRIES], answers)

@@ -37,10 +37,6 @@ class InferredProvider:
     month: str
     is_recorded: bool = False  # from a recording alone: the site itself was not asked
 
-    def from_recording(self) -> Self:
-        """The same, learnt without its site."""
-        return replace(self, is_recorded=True)
-
     def named(self, name: str) -> Self:
         """The same under another name."""
         return replace(self, name=name)

@@ -83,7 +83,7 @@ class _Assembly:
         if self._by is StrategyKind.WADO_URI:
             merged = [self._requested(series, lists) for series in merged]
         known = {item.series_instance_uid for item in (*merged, *rest)} | names | self._values_of_rule()
-        absent = completeness.missing(study, lists, known)
+        absent = [item for item in completeness.missing(study, lists, known) if not self._is_in_flat_list(item)]
         if len(absent) <= sum(not item.series_instance_uid for item in merged):
             absent = []  # they are received under addresses that do not say whose they are
         found = [*merged, *rest, *absent]
@@ -153,6 +153,15 @@ class _Assembly:
         ]
         watched = [*every, *_most_absent(lost), *broken]
         return completeness.short_of(watched, self._stated_beyond(watched))
+
+    def _is_in_flat_list(self, absent: Series) -> bool:
+        """Whether a rule's one list of all series holds this one: an image of it came, and all of it has room in the list."""
+        model = self.plan.model if self.plan else None
+        if model is None or not model.rule.is_flat:
+            return False
+        came = [item.header.series_instance_uid for item in self.examination.observations.objects.values()]
+        others = sum(uid != absent.series_instance_uid for uid in came)
+        return absent.series_instance_uid in came and (absent.expected or 0) <= model.rule.count - others
 
     def _is_less(self, merged: Sequence[Series], listed: siblings.ExpectedImages) -> bool:
         """Whether a rule gives fewer series, or images, than another list makes expected."""

@@ -206,7 +206,7 @@ class StudyCapture:
     async def _failure(self, refusal: CloudfilmError | None) -> CloudfilmError:
         """Why there is no study."""
         window, link = await self._session.window(), self.examination.link
-        page = await elements.text(window)
+        page = await elements.page_text(window)
         if EXPIRED.search(page):
             return LinkExpired(host=link.host)
         if refusal is not None:
@@ -225,7 +225,11 @@ class StudyCapture:
 
         A page that counts images shows them on whatever stage it has; of any other page the stage must be large.
         """
-        stage, pictures, shown = await elements.stage(window), self._observations.pictures, self.examination.shown
+        stage, pictures, shown = (
+            await elements.find_viewport(window),
+            self._observations.pictures,
+            self.examination.shown,
+        )
         if stage is None:
             return False
         if shown.entries or shown.stated or stated_counts.totals(page):
@@ -234,7 +238,7 @@ class StudyCapture:
 
     async def _is_for_phones(self) -> bool:
         """Whether the page says that it is for phones, refuses a computer, or shows it nothing at all."""
-        page = (await elements.text(await self._session.window())).strip()
+        page = (await elements.page_text(await self._session.window())).strip()
         is_refused = any(
             exchange.kind == "document" and exchange.status == 403 for exchange in self._session.traffic.exchanges
         )

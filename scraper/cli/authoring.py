@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from scraper.cli.options import OneSource, asker, takes
+from scraper.cli.options import OneSource, Runs, asker, takes
 from scraper.core.errors import UsageError
 from scraper.core.messages import describe, say
 from scraper.core.output import complain, console, echo
@@ -35,7 +34,7 @@ Files = Annotated[
 Bundle = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The bundle, a zip.")]
 
 
-def register(app: typer.Typer, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+def register(app: typer.Typer, run: Runs) -> None:
     """Add the commands; ``run`` is the one place where the event loop runs."""
     site = ("answer", "password", "headed", "timeout", "insecure", "connect_to", "proxy", "quiet", "lang")
 

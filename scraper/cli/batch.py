@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from scraper.cli.batch_command import BatchCommand, Locations, Runs
-from scraper.cli.options import takes
+from scraper.cli.batch_command import BatchCommand, Locations
+from scraper.cli.options import Runs, takes
 from scraper.core.messages import say
 from scraper.core.output import complain
 from scraper.core.settings import Settings

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scraper.cli import interrupt
-from scraper.cli.options import announce_code, asker
+from scraper.cli.options import Runs, announce_code, asker
 from scraper.cli.window import PAGES_BY_DEFAULT, write_pages
 from scraper.core.errors import ExitCode, ExtraMissing, NoSources
 from scraper.core.messages import say
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from scraper.batch.progress import Board
     from scraper.batch.report.table import Entry
     from scraper.batch.workers.protocol import Job, Outcome, Worker
-
-Runs = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +105,6 @@ class BatchCommand:
         from scraper.batch.runner import Runner
 
         settings, stderr = self.settings, console(err=True)
-        if settings.insecure:
-            complain(say("insecure-warning", settings.language))
         announce_code(settings)
         for _, outcome in self.refused:
             self._print(outcome)

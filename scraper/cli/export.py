@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scraper.cli.options import Json, Lang
+from scraper.cli.options import Json, Lang, Runs
 from scraper.core.errors import NoSuchFile, UsageError
 from scraper.core.messages import describe_problem, say
 from scraper.core.output import complain, echo, echo_json
@@ -18,8 +17,6 @@ from scraper.core.settings import BurnedIn, ExportUnit, Language, Retain, Target
 if TYPE_CHECKING:
     from scraper.export import Exported
     from scraper.export.deidentify import Deidentification
-
-Runs = Callable[[Coroutine[Any, Any, Any]], Any]
 
 SMALLEST_PART = 2_000_000  # bytes
 

@@ -155,7 +155,7 @@ def settings_of(options: Mapping[str, Any], **fields: Any) -> Settings:
             raise UsageError(f"--answer {name}: FIELD=VALUE, FIELD = {_FIELDS}")
         answers[name] = value
     password = options.get("password")
-    if "password" in options and (password := password_from_environment() if password is None else password):
+    if password := password_from_environment() if password is None else password:
         answers.setdefault("password", password)
     check_proxy(options.get("proxy", ""))
     if template := options.get("name", ""):

@@ -118,7 +118,6 @@ class Reason(StrEnum):
     # archives and answers
     BROKEN_ZIP = auto()
     BROKEN_TAR = auto()
-    TAR_TOO_LARGE = auto()
     ZIP_LACKS_LISTED_FILE = auto()
     RECORD_NOT_WRITABLE = auto()
     DAMAGED_FILE = auto()

@@ -201,6 +201,11 @@ def sniff(head: bytes) -> Kind:  # noqa: PLR0911 - one return a family of format
     return _text(head[:HEAD]) or Kind.UNKNOWN
 
 
+def is_tar(head: bytes) -> bool:
+    """Whether bytes begin as a tar. Source: POSIX.1-2017, pax, ustar: the magic stands at offset 257 of the first header."""
+    return head[257:262] == b"ustar"
+
+
 def is_media_directory(head: bytes, name: str = "") -> bool:
     """Whether a Part 10 file is a DICOMDIR, by its Media Storage SOP Class UID or its name (PS3.10 8.6).
 

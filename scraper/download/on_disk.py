@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -20,14 +20,13 @@ from scraper.core.errors import (
     OnlyViewerHere,
 )
 from scraper.core.evidence import Evidence
-from scraper.core.model import Origin, Problem, Series
+from scraper.core.model import Problem, Series
 from scraper.core.reasons import Reason
 from scraper.core.sniff import HEAD, Kind, sniff
-from scraper.dicom.directory import ListedFile, directory_rows
 from scraper.dicom.part10 import normalise
 from scraper.download.collect import Collected
-from scraper.download.package import Contents
-from scraper.verify import Candidate, Checked, Files, Inspector, listing, unreadable
+from scraper.download.package import Contents, inspected
+from scraper.verify import Candidate, Checked, Files, Inspector, foreign_files, listing, unreadable
 
 MOST_FILES: Final = 200_000
 _PROGRAMS: Final = frozenset((".exe", ".inf", ".dll", ".app", ".jar", ".bat", ".msi", ".ocx"))
@@ -46,7 +45,7 @@ async def contents_of(source: Path, files: Files, inspector: Inspector, folder: 
     if not wanted:
         raise without_dicom(source, files)
     placed = await asyncio.to_thread(_placed, wanted, folder, is_copy=source.is_dir())
-    checked = await asyncio.gather(*(_inspected(inspector, name, path) for name, path in placed))
+    checked = await inspected(inspector, placed)
     studies: dict[str, list[tuple[str, Checked]]] = {}
     for name, item in checked:
         if item.header is not None:
@@ -61,7 +60,7 @@ async def contents_of(source: Path, files: Files, inspector: Inspector, folder: 
     if not studies:
         late = [error for error in unread.values() if isinstance(error, NotCheckedInTime)]
         raise late[0] if late else CorruptInstance(what=Reason.DAMAGED_FILE)
-    directories = await _directories(files, inspector)
+    directories, _ = await listing.read_all(inspector, files.directories)
     listed = listing.compare(directories, files.names, dict(checked))
     named = frozenset(record.study_instance_uid for rows in directories.values() for record in rows)
     return Contents(studies, (), broken, listed, named)
@@ -69,11 +68,7 @@ async def contents_of(source: Path, files: Files, inspector: Inspector, folder: 
 
 def notes_on(files: Files) -> tuple[Problem, ...]:
     """Problems that count the files that are not DICOM objects, by kind."""
-    others = Counter(candidate.left_out for candidate in files.candidates if candidate.left_out)
-    if not others:
-        return ()
-    kinds = tuple(Reason.COUNTED.of(count=count, kind=kind) for kind, count in sorted(others.items()))
-    return (Problem("not-dicom", values={"kinds": kinds}, fatal=False),)
+    return foreign_files(Counter(candidate.left_out for candidate in files.candidates if candidate.left_out))
 
 
 def judged_by_numbers(collected: Collected) -> tuple[tuple[Series, ...], Collected]:
@@ -132,15 +127,3 @@ def _is_object(path: Path) -> bool:
     except CorruptInstance:
         return False
     return True
-
-
-async def _directories(files: Files, inspector: Inspector) -> Mapping[str, Sequence[ListedFile]]:
-    found: dict[str, Sequence[ListedFile]] = {}
-    for name, path in files.directories.items():
-        rows = await inspector.apart(directory_rows, str(path))
-        found[name] = [ListedFile(*row) for row in rows or ()]
-    return found
-
-
-async def _inspected(inspector: Inspector, name: str, path: Path) -> tuple[str, Checked]:
-    return name, await inspector.inspect(path, Origin.ORIGINAL)

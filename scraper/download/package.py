@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scraper.core.errors import CloudfilmError, CorruptInstance, MissingInstances, NotOriginalDicom
 from scraper.core.model import Origin, Package, Problem
 from scraper.core.reasons import Reason
-from scraper.dicom.directory import ListedFile, directory_rows
 from scraper.download.collect import Collected, Collector
 from scraper.download.fetch import Fetcher
-from scraper.protocols.zip_archive import Member
 from scraper.verify import Checked, DirectoryComparison, Inspector, listing
 
 
@@ -44,10 +42,10 @@ async def fetch_contents(package: Package, fetcher: Fetcher, inspector: Inspecto
         CloudfilmError: as for ``Fetcher.package``.
     """
     members = await fetcher.package(package, folder)
-    checked = await asyncio.gather(
-        *(_inspected(inspector, member.name, member.path) for member in members if member.path is not None)
-    )
-    listed, unreadable = await _listed(inspector, members, checked)
+    checked = await inspected(inspector, ((item.name, item.path) for item in members if item.path is not None))
+    paths = {member.name: member.directory for member in members if member.directory is not None}
+    directories, unreadable = await listing.read_all(inspector, paths)
+    listed = listing.compare(directories, [member.name for member in members], dict(checked))
     left_out = [
         member.name for member in members if member.path is None and not member.is_broken and member.directory is None
     ]
@@ -106,21 +104,8 @@ def _missing(contents: Contents, uid: str) -> Sequence[Problem]:
     return contents.listing.problems(lambda study: study == uid or (is_first and study not in contents.studies))
 
 
-async def _listed(
-    inspector: Inspector, members: Sequence[Member], checked: Sequence[tuple[str, Checked]]
-) -> tuple[DirectoryComparison, list[str]]:
-    """What the package's own DICOMDIR names, compared with what is in it; and the names of those that can't be read."""
-    directories: dict[str, Sequence[ListedFile]] = {}
-    unreadable = []
-    for member in members:
-        if member.directory is not None:
-            rows = await inspector.apart(directory_rows, str(member.directory))
-            if rows is None:
-                unreadable.append(member.name)
-            else:
-                directories[member.name] = [ListedFile(*row) for row in rows]
-    return listing.compare(directories, [member.name for member in members], dict(checked)), unreadable
-
-
-async def _inspected(inspector: Inspector, name: str, path: Path) -> tuple[str, Checked]:
-    return name, await inspector.inspect(path, Origin.ORIGINAL)
+async def inspected(inspector: Inspector, files: Iterable[tuple[str, Path]]) -> list[tuple[str, Checked]]:
+    """Inspect files; each with its name."""
+    named = [*files]
+    checked = await asyncio.gather(*(inspector.inspect(path, Origin.ORIGINAL) for _, path in named))
+    return [(name, item) for (name, _), item in zip(named, checked, strict=True)]

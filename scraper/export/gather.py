@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 from collections import defaultdict
@@ -16,6 +15,7 @@ from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header, Problem
 from scraper.core.reasons import Cause, Reason
 from scraper.core.sniff import HEAD, Kind, sniff
+from scraper.export.companions import sha256_of
 from scraper.verify import Candidate, Files
 
 _UNSAFE: Final = re.compile(r"[^\w.\-]+")
@@ -96,11 +96,6 @@ def _readable(candidate: Candidate, scratch: Path, number: int) -> tuple[Path, H
     return copy, dicom.normalise(copy)
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def gather(files: Files, scratch: Path) -> tuple[list[InstanceFile], list[LeftOut]]:
     """Instances of all series, and unreadable files; identical copies are counted once.
 
@@ -123,8 +118,8 @@ def gather(files: Files, scratch: Path) -> tuple[list[InstanceFile], list[LeftOu
             continue
         key = header.sop_instance_uid, path.stat().st_size
         if first.setdefault(key, path) is not path:
-            known = digests.setdefault(key, {_digest(first[key])})
-            digest = _digest(path)
+            known = digests.setdefault(key, {sha256_of(first[key])})
+            digest = sha256_of(path)
             if digest in known:
                 continue
             known.add(digest)

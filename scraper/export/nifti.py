@@ -65,7 +65,9 @@ def nifti(listed: Iterable[InstanceFile], made: Path, damaged: Collection[str] =
     left_out: list[LeftOut] = []
     made.mkdir()
     for name, members in by_series(listed).items():
-        pictured = [member for member in members if _is_volume(member)]
+        pictured = [
+            member for member in members if member.header.rows is not None or is_image(member.header.sop_class_uid)
+        ]
         left_out += [
             LeftOut(member.name, Reason.NO_PIXELS, is_loss=False) for member in members if member not in pictured
         ]
@@ -74,10 +76,6 @@ def nifti(listed: Iterable[InstanceFile], made: Path, damaged: Collection[str] =
         if sound:
             left_out += _converted(program, sound, made, made / name)
     return sum(1 for _ in made.rglob("*.nii.gz")), problems_of(left_out)
-
-
-def _is_volume(instance: InstanceFile) -> bool:
-    return instance.header.rows is not None or is_image(instance.header.sop_class_uid)
 
 
 def _converted(program: str, members: Sequence[InstanceFile], made: Path, out: Path) -> list[LeftOut]:

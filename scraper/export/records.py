@@ -256,7 +256,7 @@ class Record:
             self._put_items(keyword)
             return
         text = self._source.text(keyword)
-        if keyword.endswith("Date") and not _is_date(text):
+        if keyword.endswith("Date") and not (len(text) == 8 and text.isdigit()):
             text = ""
         if text:
             value: object = text if vr not in ("US", "UL") else int(text)
@@ -322,10 +322,6 @@ class Record:
         if any(not text.isascii() for text in self._texts) and chosen:
             self.ds.SpecificCharacterSet = chosen
         return self.ds
-
-
-def _is_date(text: str) -> bool:
-    return len(text) == 8 and text.isdigit()
 
 
 def of_file(source: RecordSource, parts: Sequence[str], number: int, sop_instance_uid: str) -> Record:

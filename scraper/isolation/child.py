@@ -45,10 +45,13 @@ class Child:
         module: whose function ``serve`` the process runs.
         arguments: on its command line.
         patience_s: between a question and its first answer, and from one answer to the next.
+        without: modules that the process need not load.
     """
 
-    def __init__(self, module: str, arguments: Sequence[str] = (), patience_s: float = 60.0) -> None:
-        self._command = child_command(module, "serve", *arguments, is_bare=True)
+    def __init__(
+        self, module: str, arguments: Sequence[str] = (), patience_s: float = 60.0, *, without: Sequence[str] = ()
+    ) -> None:
+        self._command = child_command(module, "serve", *arguments, without=without, is_bare=True)
         self._patience_s = patience_s
         self._process: subprocess.Popen[bytes] | None = None
         self._deadline = 0.0
@@ -60,6 +63,7 @@ class Child:
         data: bytes = b"",
         *,
         longest: int = 0,
+        patience_s: float = 0.0,
         may_go_on: Callable[[], bool] = lambda: True,
     ) -> Iterator[Message]:
         """Ask one question; gives its answers as they come, the last of them with ``end`` or ``error``.
@@ -68,15 +72,18 @@ class Child:
             header: what is asked.
             data: the bytes that the question is about.
             longest: bytes of one answer at most, beside its line.
+            patience_s: for this question; 0: as for any.
             may_go_on: looked at twice a second; the process is ended once it says no.
 
         Raises:
             ChildLost: at any point. ChildLate: where it took too long.
         """
         is_over = self._is_late = False
+        patience_s = patience_s or self._patience_s
         try:
-            process = self._running()
+            process = self.start()
             assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101  # made with pipes
+            self._deadline = time.monotonic() + patience_s
             with self._watched(process, may_go_on):
                 send(process.stdin, header, data)
                 while not is_over:
@@ -84,7 +91,7 @@ class Child:
                     is_over = not answer[0].keys().isdisjoint(("end", "error"))
                     self._deadline = math.inf  # it is ours to go on
                     yield answer
-                    self._deadline = time.monotonic() + self._patience_s
+                    self._deadline = time.monotonic() + patience_s
         except (OSError, EOFError, ValueError, TypeError, KeyError, RecursionError) as err:
             raise (ChildLate if self._is_late else ChildLost) from err
         finally:
@@ -106,7 +113,6 @@ class Child:
 
     @contextmanager
     def _watched(self, process: subprocess.Popen[bytes], may_go_on: Callable[[], bool]) -> Iterator[None]:
-        self._deadline = time.monotonic() + self._patience_s
         is_done = Event()
 
         def look() -> None:
@@ -122,7 +128,8 @@ class Child:
         finally:
             is_done.set()
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start the process now, where none runs: it is ready when it is asked."""
         if self._process is None or self._process.poll() is not None:
             self.close()
             self._process = subprocess.Popen(  # noqa: S603  # this very interpreter
@@ -134,6 +141,11 @@ class Child:
                 creationflags=NO_CONSOLE,
             )
         return self._process
+
+    def kill(self) -> None:
+        """Have the thread that asks lose the process; may be called from any other."""
+        if (process := self._process) is not None:
+            process.kill()
 
     def close(self) -> None:
         """End the process, if running."""

@@ -69,7 +69,7 @@ def study(
     losses = _losses(collected, merged.series)
     if merged.stated is not None:
         losses.append(Problem("expect-unmet", values={"expected": merged.stated, "received": len(checked)}))
-    across = _excused(verify.study(checked, merged.expected, listed.uid), losses)
+    across = _excused(verify.check_study(checked, merged.expected, listed.uid), losses)
     problems = [*across, *of_instances(checked), *_merged(collected.problems), *losses]
     judged = _assembled(collected, merged.series, listed, problems, merged.expected)
     if merged.stated is None:

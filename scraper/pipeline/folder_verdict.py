@@ -12,13 +12,22 @@ from pathlib import Path
 
 from scraper.core.errors import ExitCode, NoSuchFile
 from scraper.core.model import Counts, Origin, Problem, Result, Series, SeriesResult, Status, Study, StudyResult
-from scraper.core.reasons import Reason
-from scraper.dicom.directory import ListedFile, directory_rows
+from scraper.dicom.directory import ListedFile
 from scraper.download.watcher import Watcher
 from scraper.pipeline import assess, document
 from scraper.pipeline.document import SavedStudy
 from scraper.pipeline.result import exit_code
-from scraper.verify import Checked, DirectoryComparison, Files, Inspector, Report, check_files, listing, opened
+from scraper.verify import (
+    Checked,
+    DirectoryComparison,
+    Files,
+    Inspector,
+    Report,
+    check_files,
+    foreign_files,
+    listing,
+    opened,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +99,7 @@ async def judge_files(
 
 async def _announced(files: Files, inspector: Inspector) -> Announced:
     saved = [document.saved_study(path, name) for name, path in files.reports.items()]
-    directories: dict[str, Sequence[ListedFile]] = {}
-    unreadable = []
-    for name, path in files.directories.items():
-        rows = await inspector.apart(directory_rows, str(path))
-        if rows is None:
-            unreadable.append(name)
-        else:
-            directories[name] = [ListedFile(*row) for row in rows]
+    directories, unreadable = await listing.read_all(inspector, files.directories)
     return Announced(tuple(study for study in saved if study is not None), directories, tuple(unreadable))
 
 
@@ -115,9 +117,7 @@ def _of_folder(report: Report, announced: Announced, studies: Sequence[StudyResu
         yield Problem("no-dicom-files")
     if announced.unreadable:
         yield Problem("dicomdir-unreadable", announced.unreadable, fatal=False)
-    if report.left_out:
-        kinds = tuple(Reason.COUNTED.of(count=count, kind=kind) for kind, count in sorted(report.left_out.items()))
-        yield Problem("not-dicom", values={"kinds": kinds}, fatal=False)
+    yield from foreign_files(report.left_out)
 
 
 def _studies(report: Report, announced: Announced, files: Files) -> tuple[StudyResult, ...]:

@@ -16,24 +16,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final, Self, cast
 from zlib import error as ZlibError  # an exception's name
 
 from scraper.core.errors import CorruptInstance, DiskFull
 from scraper.core.reasons import Reason
-from scraper.core.sniff import HEAD, Kind, sniff
+from scraper.core.sniff import HEAD, Kind, is_tar, sniff
 from scraper.isolation.child import Say
-from scraper.protocols.tar_archive import BROKEN as BROKEN_TAR
-from scraper.protocols.tar_archive import is_tar
-from scraper.protocols.zip_bounds import check_entries, check_total
-from scraper.protocols.zip_names import entry_name, is_folder
+from scraper.protocols.zip_bounds import (
+    MAX_DEPTH,
+    MAX_MEMBER,
+    MAX_MEMBERS,
+    MAX_TOTAL,
+    SAYS_EVERY,
+    check_total,
+    checked_entries,
+)
+from scraper.protocols.zip_names import entry_name
 
-MAX_MEMBERS: Final = 200_000
-MAX_TOTAL: Final = 64 * 2**30  # bytes unpacked from one archive, nested ones included
-MAX_MEMBER: Final = 8 * 2**30
-MAX_DEPTH: Final = 3
-SAYS_EVERY: Final = 256 << 20  # bytes written between two signs of life
 PIECE: Final = 2**20
+BROKEN_TAR: Final = (tarfile.TarError, EOFError, ValueError, UnicodeError)  # what tarfile raises over broken archives
+_END_OF_TAR: Final = vars(tarfile)["EOFHeaderError"]  # a block of zeros; the library does not list the name
 _DISC_AT, _DISC_MAGIC = 16 * 2048 + 1, (b"CD001", b"BEA01", b"NSR02", b"NSR03")
 PACKED: Final = frozenset((Kind.ZIP, Kind.SEVEN_ZIP, Kind.GZIP, Kind.ZSTD, Kind.RAR))
 FoundMember = tuple[str, Kind, int, str]  # name, kind, number of its file, damage
@@ -77,7 +80,7 @@ class FileUnpacking:
         if kind in (Kind.GZIP, Kind.ZSTD):
             walk = self._packed_stream
         elif walk is None and is_tar(head):
-            walk = self._plain_tar
+            walk = self.tar
         elif walk is None and is_disc(archive):
             walk = self._disc
         if walk is None:
@@ -113,10 +116,7 @@ class FileUnpacking:
 
     def _zip(self, archive: Path) -> Iterator[tuple[str, int, str]]:
         with _opened_zip(archive, self._password) as opened:
-            entries = [info for info in opened.infolist() if not is_folder(info)]
-            if len(entries) > MAX_MEMBERS:
-                raise CorruptInstance(what=Reason.ZIP_TOO_MANY_ENTRIES)
-            check_entries(entries, archive.stat().st_size)
+            entries = checked_entries(opened, archive.stat().st_size)
             self._fits(sum(info.file_size for info in entries))
             broken = _broken_zip()
             is_proven = False  # the password opened an entry
@@ -165,13 +165,19 @@ class FileUnpacking:
         for name, path in writers.made:
             yield name, int(path.name), ""
 
-    def _plain_tar(self, archive: Path) -> Iterator[tuple[str, int, str]]:
+    def tar(self, archive: Path) -> Iterator[tuple[str, int, str]]:
+        """Every regular file of a tar: name, number of its file, no damage. Links and devices are passed over.
+
+        Raises:
+            CorruptInstance: cut off, broken, or absurdly large; what was sound before that was given.
+        """
+        self._packed_size = self._packed_size or archive.stat().st_size
         with archive.open("rb") as file:
             yield from self._tar(file)
 
     def _tar(self, source: IO[bytes]) -> Iterator[tuple[str, int, str]]:
         try:
-            with tarfile.open(fileobj=source, mode="r|") as members:
+            with tarfile.open(fileobj=source, mode="r|", tarinfo=_Header) as members:
                 for member in members:
                     self._count_one()
                     if not member.isreg() or member.issparse():
@@ -274,6 +280,20 @@ class FileUnpacking:
                     raise CorruptInstance(what=Reason.ZIP_TOO_LARGE)
                 self._admit(len(piece))
                 out.write(piece)
+
+
+class _Header(tarfile.TarInfo):
+    """A header of a tar; one that is damaged, cut off or absent is an error, and not the end, as ``tarfile`` has it."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        """The next one; the end are blocks of zeros (POSIX.1-2017, pax)."""
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.HeaderError as err:
+            if isinstance(err, _END_OF_TAR):
+                raise
+            raise EOFError from err
 
 
 def _broken_zip() -> tuple[type[Exception], ...]:

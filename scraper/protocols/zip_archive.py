@@ -36,7 +36,6 @@ _DAMAGE: Final = frozenset(  # what a child may say of an archive
     (
         Reason.BROKEN_ZIP,
         Reason.BROKEN_TAR,
-        Reason.TAR_TOO_LARGE,
         Reason.ZIP_NESTED_TOO_DEEP,
         Reason.ZIP_TOO_LARGE,
         Reason.ZIP_WITH_PASSWORD,

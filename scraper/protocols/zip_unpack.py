@@ -18,17 +18,10 @@ from scraper.core.errors import CorruptInstance, DiskFull
 from scraper.core.reasons import Reason
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, is_media_directory, sniff
 from scraper.isolation.child import Say, answer_questions
-from scraper.protocols import tar_archive
-from scraper.protocols.zip_bounds import check_entries, check_total
-from scraper.protocols.zip_names import entry_name, is_folder
+from scraper.protocols.zip_bounds import MAX_DEPTH, MAX_MEMBER, MAX_TOTAL, SAYS_EVERY, check_total, checked_entries
+from scraper.protocols.zip_names import entry_name
 
-MAX_MEMBERS = 200_000
-MAX_TOTAL = 64 * 2**30  # bytes unpacked from one archive, nested ones included
-MAX_MEMBER = 8 * 2**30
-MAX_RATIO = 400  # unpacked over packed: pixels of a blank film reach some 200, bombs thousands
-MAX_DEPTH = 3
 MEMORY: Final = 512 << 20  # bytes of the child: a directory of 200,000 entries takes some 200 MB
-SAYS_EVERY: Final = 256 << 20  # bytes written between two signs of life
 BARE = frozenset((*BARE_DATA_SETS, Kind.META_FIRST))
 OBJECTS = BARE | {Kind.PART10}
 
@@ -63,16 +56,10 @@ class _Unpacking:
     def run(self, archive: Path, depth: int) -> Iterator[Entry]:
         """The entries of an archive, those that begin like a DICOM object put into files."""
         with _opened(archive) as opened:
-            for info in self._checked(opened, archive):
+            size = archive.stat().st_size
+            self._packed_size = self._packed_size or size
+            for info in checked_entries(opened, size):
                 yield from self._sound(opened, info, depth)
-
-    def _checked(self, opened: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
-        """The entries of an archive, checked against its own size before unpacking."""
-        entries = _entries(opened)
-        size = archive.stat().st_size
-        self._packed_size = self._packed_size or size
-        check_entries(entries, size)
-        return entries
 
     def _sound(self, opened: zipfile.ZipFile, info: zipfile.ZipInfo, depth: int) -> Iterator[Entry]:
         """Unpack an entry; a broken one is reported as such where the rest is wanted."""
@@ -113,8 +100,7 @@ class _Unpacking:
         """
         self._total += info.file_size
         check_total(self._total, self._packed_size)
-        absurd = info.file_size > 2**29 and info.file_size > MAX_RATIO * max(info.compress_size, 1)
-        if self._total > MAX_TOTAL or info.file_size > MAX_MEMBER or absurd:
+        if self._total > MAX_TOTAL or info.file_size > MAX_MEMBER:
             raise CorruptInstance(what=Reason.ZIP_TOO_LARGE)
 
     def _path(self, number: int) -> Path:
@@ -150,28 +136,12 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
         raise CorruptInstance(what=Reason.ZIP_WITH_PASSWORD) from err
 
 
-def _entries(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The entries of an archive, without folders.
-
-    Raises:
-        CorruptInstance: more than any study has.
-    """
-    entries = [info for info in opened.infolist() if not is_folder(info)]
-    if len(entries) > MAX_MEMBERS:
-        raise CorruptInstance(what=Reason.ZIP_TOO_MANY_ENTRIES)
-    return entries
-
-
-def _tar(archive: Path, folder: Path) -> Iterator[Entry]:
+def _tar(archive: Path, folder: Path, say: Say) -> Iterator[Entry]:
     """The regular files of a tar."""
-    paths: list[Path] = []
+    from scraper.protocols.archive_unpack import FileUnpacking
 
-    def new_file() -> Path:
-        paths.append(folder / f"{len(paths) + 1:06d}")
-        return paths[-1]
-
-    for path in tar_archive.unpack(archive, new_file):
-        yield Entry("", Kind.UNKNOWN, int(path.name))
+    for _, number, _ in FileUnpacking(folder, say, "").tar(archive):
+        yield Entry("", Kind.UNKNOWN, number)
 
 
 def _every_file(archive: Path, folder: Path, say: Say, password: str) -> Iterator[Entry]:
@@ -190,7 +160,7 @@ def _answer(folder: Path, question: dict[str, Any], say: Say) -> None:
     if how == "files":
         found = _every_file(archive, folder, say, str(question.get("password", "")))
     elif how == "tar":
-        found = _tar(archive, folder)
+        found = _tar(archive, folder, say)
     else:
         found = _Unpacking(folder, say, salvage=how == "salvage").run(archive, depth=1)
     try:

@@ -24,6 +24,7 @@ from scraper.core.model import Request
 from scraper.core.reasons import Reason
 from scraper.core.settings import Settings
 from scraper.export.gather import InstanceFile, LeftOut
+from scraper.protocols.dicom_json import first
 from scraper.send.run import Copies, Progress
 from scraper.send.target import WebTarget
 from scraper.session.http import client as http
@@ -220,16 +221,10 @@ def _items(answer: Mapping[str, Any], tag: str) -> list[Mapping[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _first(item: Mapping[str, Any], tag: str) -> object:
-    element = item.get(tag)
-    value = element.get("Value") if isinstance(element, dict) else None
-    return value[0] if isinstance(value, list) and value else None
-
-
 def _uid(item: Mapping[str, Any]) -> str:
-    return str(_first(item, _SOP_UID) or "")
+    return str(first(item, _SOP_UID) or "")
 
 
 def _reason(item: Mapping[str, Any]) -> str:
-    reason = _first(item, _REASON)
+    reason = first(item, _REASON)
     return f"STOW-RS 0x{reason:04X}" if isinstance(reason, int) else "STOW-RS"

@@ -33,8 +33,8 @@ def holds_files(given: str) -> bool:
         return any(not candidate.left_out for candidate in islice(verify.find(path), MOST_LOOKED_AT))
     if not is_file(given) or path.suffix.lower() in IMAGES | TEXTS:
         return False
+    from scraper.core.sniff import is_tar
     from scraper.protocols.archive_unpack import is_disc
-    from scraper.protocols.tar_archive import is_tar
 
     try:
         with path.open("rb") as file:

@@ -215,10 +215,6 @@ def _version(package: str) -> str:
         return "+"  # there, as a part of another wheel
 
 
-def _python_command() -> str:
-    return f'"{sys.executable}"' if " " in sys.executable else sys.executable
-
-
 def _pip_command(package: str) -> str:
     """The command that adds a package to this environment: pipx, uv tool, or pip; a packaged program takes none."""
     if is_packaged():
@@ -228,7 +224,8 @@ def _pip_command(package: str) -> str:
         return f"pipx inject cloudfilm {package}"
     if "uv" in parts and "tools" in parts:
         return f"uv tool install --with {package} cloudfilm"
-    return f"{_python_command()} -m pip install {package}"
+    python = f'"{sys.executable}"' if " " in sys.executable else sys.executable
+    return f"{python} -m pip install {package}"
 
 
 def _system_command(*, apt: str, brew: str, winget: str) -> str:

@@ -4,11 +4,11 @@ Returns problems, never raises.
 """
 
 from scraper.verify import listing
-from scraper.verify.folder import Candidate, Files, Report, check_files, check_folder, find, opened
-from scraper.verify.instance import Checked, Facts, instance, unreadable
+from scraper.verify.folder import Candidate, Files, Report, check_files, check_folder, find, foreign_files, opened
+from scraper.verify.instance import Checked, Facts, check_instance, unreadable
 from scraper.verify.listing import DirectoryComparison
 from scraper.verify.objects import is_image
-from scraper.verify.series import lost_between, series, study
+from scraper.verify.series import check_series, check_study, lost_between
 from scraper.verify.workers import Inspector
 
 __all__ = [
@@ -22,12 +22,13 @@ __all__ = [
     "check_files",
     "check_folder",
     "find",
-    "instance",
+    "foreign_files",
+    "check_instance",
     "is_image",
     "listing",
     "lost_between",
     "opened",
-    "series",
-    "study",
+    "check_series",
+    "check_study",
     "unreadable",
 ]

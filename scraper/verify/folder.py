@@ -20,7 +20,7 @@ from scraper.core.reasons import Cause, Reason
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, is_media_directory, sniff
 from scraper.protocols import zip_archive
 from scraper.verify.instance import Checked
-from scraper.verify.series import study
+from scraper.verify.series import check_study
 from scraper.verify.workers import Inspector
 
 REPORT: Final = "study.json"
@@ -159,6 +159,12 @@ def _candidate(path: Path, name: str) -> Candidate | None:
     return Candidate(path, NAMES[kind], name)
 
 
+def foreign_files(left_out: Mapping[str, int]) -> tuple[Problem, ...]:
+    """The problem that counts files which are no DICOM objects, by kind; none where there are none."""
+    kinds = tuple(Reason.COUNTED.of(count=count, kind=kind) for kind, count in sorted(left_out.items()))
+    return (Problem("not-dicom", values={"kinds": kinds}, fatal=False),) if kinds else ()
+
+
 async def check_folder(
     source: Path,
     expected: Mapping[str, int | None] | None = None,
@@ -217,7 +223,7 @@ async def check_files(
             group.create_task(work())
     checked = tuple(results[index] for index in sorted(results))
     names = {candidate.path: candidate.name for candidate in wanted}
-    return Report(checked, study(checked, expected or {}, study_instance_uid), dict(left_out), names)
+    return Report(checked, check_study(checked, expected or {}, study_instance_uid), dict(left_out), names)
 
 
 def _named(checked: Checked, candidate: Candidate) -> Checked:

@@ -205,7 +205,7 @@ def _check(layout: structure.Layout, origin: Origin) -> tuple[Header, Facts, lis
     return header, facts, problems
 
 
-def instance(path: Path, origin: Origin) -> Checked:
+def check_instance(path: Path, origin: Origin) -> Checked:
     """Check one file by itself; every finding is a problem, nothing is raised for the file's content.
 
     Args:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from scraper.core.model import Problem
-from scraper.dicom.directory import ListedFile
+from scraper.dicom.directory import ListedFile, directory_rows
 from scraper.verify.instance import Checked
+from scraper.verify.workers import Inspector
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,13 @@ class DirectoryComparison:
         if self.strangers:
             found.append(Problem("dicomdir-other-patient", self.strangers, fatal=False))
         return found
+
+
+async def read_all(inspector: Inspector, paths: Mapping[str, Path]) -> tuple[dict[str, list[ListedFile]], list[str]]:
+    """The records of each DICOMDIR by its name, and the names of those that can't be read."""
+    rows = {name: await inspector.apart(directory_rows, str(path)) for name, path in paths.items()}
+    read = {name: [ListedFile(*row) for row in found] for name, found in rows.items() if found is not None}
+    return read, [name for name in rows if name not in read]
 
 
 def compare(

@@ -176,7 +176,7 @@ def _frame_stacks(unique: Sequence[tuple[Checked, Header]]) -> list[Problem]:
     return found
 
 
-def series(checked: Sequence[Checked], expected: int | None) -> tuple[Problem, ...]:
+def check_series(checked: Sequence[Checked], expected: int | None) -> tuple[Problem, ...]:
     """Find problems across the instances of one series.
 
     Args:
@@ -279,7 +279,7 @@ def _references(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:
     return [Problem("references-absent", tuple(absent), fatal=False)] if absent else []
 
 
-def study(
+def check_study(
     checked: Sequence[Checked], expected: Mapping[str, int | None], study_instance_uid: str = ""
 ) -> tuple[Problem, ...]:
     """Find problems across the files of one study (or of one folder), series by series and between them.
@@ -295,7 +295,7 @@ def study(
         by_series[header.series_instance_uid].append(item)
     found: list[Problem] = []
     for uid, members in by_series.items():
-        found += series(members, expected.get(uid))
+        found += check_series(members, expected.get(uid))
     for uid, count in expected.items():
         if count and uid not in by_series:
             found.append(Problem("missing-instances", values={"saved": 0, "expected": count}, series_instance_uid=uid))

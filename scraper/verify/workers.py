@@ -1,8 +1,7 @@
 """Check files in child processes that may crash: a hostile file ends a worker, never the run.
 
-Each worker is this interpreter running this module behind the fences of ``scraper.isolation.process``, and exchanges
-length-prefixed JSON on its standard streams: nothing of the caller's main module is loaded again, as ``multiprocessing``
-would, no thread is forked, nothing that a worker sends becomes code, and a worker ends when its parent does.
+Each worker is a ``scraper.isolation.child``: nothing of the caller's main module is loaded again, as ``multiprocessing`` would,
+no thread is forked, nothing that a worker sends becomes code, and a worker ends when its parent does.
 """
 
 from __future__ import annotations
@@ -10,11 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
-import struct
-import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -24,31 +19,20 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from types import TracebackType
-from typing import IO, ClassVar, Final, ParamSpec, Self, TypeVar, cast
+from typing import ClassVar, Final, ParamSpec, Self, TypeVar, cast
 
 from scraper.core.log import quiet_libraries
 from scraper.core.model import Origin
 from scraper.isolation import memory_budget
-from scraper.isolation.own_program import NO_CONSOLE, child_command
-from scraper.isolation.process import (
-    LONGEST_ANSWER,
-    MOST_FILE,
-    answer_of,
-    answered,
-    bare_environment,
-    confine,
-    memory_for,
-    question,
-)
-from scraper.verify.instance import CRASHED, TIMED_OUT, Checked, failed, instance
+from scraper.isolation.child import Child, ChildLate, ChildLost, Say, answer_questions
+from scraper.isolation.process import LONGEST_ANSWER, MOST_FILE, MOST_MEMORY, answer_of, answered, memory_for, question
+from scraper.verify.instance import CRASHED, TIMED_OUT, Checked, check_instance, failed
 
 P = ParamSpec("P")
 R = TypeVar("R")
 _PER_MEGABYTE_S: Final = 0.5  # added to the time limit for each megabyte of the file
 MOST_PROCESSES: Final = 4
 _PAYS: Final = 24  # files checked for each process that runs before another one starts
-_LOOK_EVERY_S: Final = 0.2  # how often what takes too long is looked for
-_LENGTH: Final = struct.Struct("<I")
 # pydicom loads requests where it finds it, for test files of its own that nobody fetches here: a tenth of a start
 NEVER_NEEDED: Final = ("requests",)
 
@@ -67,92 +51,48 @@ class _Worker:
 
     def __init__(self, writable: Sequence[Path] = ()) -> None:
         self.writable = tuple(writable)
-        self._process: subprocess.Popen[bytes] | None = None
+        self.child = Child("scraper.verify.workers", [str(path) for path in writable], without=NEVER_NEEDED)
         self._lock = Lock()  # over what it is at
         self._task: _Task | None = None
-        self._ends = 0.0
-        self._is_late = False
 
     @property
     def is_busy(self) -> bool:
         """Whether a thread waits for its answer."""
         return self._task is not None
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Return the running process; start it where necessary."""
-        if self._process is None or self._process.poll() is not None:
-            self.stop()
-            self._process = subprocess.Popen(  # noqa: S603  # this very interpreter
-                child_command(
-                    "scraper.verify.workers", "serve", *map(str, self.writable), without=NEVER_NEEDED, is_bare=True
-                ),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=bare_environment(),
-                creationflags=NO_CONSOLE,
-            )
-        return self._process
-
     def do(self, task: _Task) -> None:
         """Do a task and set its answer: TimeoutError where it took too long, None where the process crashed."""
-        with memory_budget.OF_ALL.share(memory_for([*task.work.args, *task.work.keywords.values()])):
-            process = self.start()
-            with self._lock:
-                self._task, self._ends, self._is_late = task, time.monotonic() + task.patience_s, False
-            try:
-                answer = self._asked(process, task.work)
-            finally:
-                with self._lock:
-                    self._task = None
-        if self._is_late:
+        try:
+            answer = self._asked(task)
+        except ChildLate:
             task.answer.set_exception(TimeoutError())
+        except ChildLost:
+            task.answer.set_result(None)
         else:
             task.answer.set_result(answer)
 
-    def _asked(self, process: subprocess.Popen[bytes], work: partial[object]) -> object:
-        assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101  # made with pipes
+    def _asked(self, task: _Task) -> object:
+        work = task.work
         message = question(work.func, work.args, work.keywords)
         try:
-            process.stdin.write(_LENGTH.pack(len(message)) + message)
-            process.stdin.flush()
-            (length,) = _LENGTH.unpack(_read(process.stdout, _LENGTH.size))
-            if length > LONGEST_ANSWER:
-                raise EOFError
-            return answer_of(work.func, _read(process.stdout, length))
-        # ValueError: its pipe was closed under us; or, as the others, what it says is no answer of ours
-        except (EOFError, OSError, ValueError, TypeError, RecursionError):
-            self.stop()
-            return None
-
-    def end_late(self, now: float) -> None:
-        """End the process where its task has exceeded its time."""
-        with self._lock:
-            if self._task is not None and now >= self._ends:
-                self._is_late = True
-                self._kill()
+            with memory_budget.OF_ALL.share(memory_for([*work.args, *work.keywords.values()])):
+                self.child.start()
+                with self._lock:
+                    self._task = task
+                *_, (_, answer) = self.child.ask({}, message, longest=LONGEST_ANSWER, patience_s=task.patience_s)
+            return answer_of(work.func, answer)
+        except (ValueError, TypeError, RecursionError) as err:  # whatever the process is, it no longer does our work
+            self.child.close()
+            raise ChildLost from err
+        finally:
+            with self._lock:
+                self._task = None
 
     def abandon(self, task: _Task | None = None) -> None:
         """End the process where it works on this task (or, by default, on any)."""
         with self._lock:
             if self._task is not None and task in (None, self._task):
-                self._kill()
-
-    def _kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-
-    def stop(self) -> None:
-        """End the process and wait for that; no thread may be waiting for an answer."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            with contextlib.suppress(OSError):  # what was still to be written to a dead process
-                if pipe is not None:
-                    pipe.close()
+                self.child.kill()
 
 
 class Inspector:
@@ -182,7 +122,6 @@ class Inspector:
         self._threads: list[Thread] = []
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()  # None ends a thread
         self._given = 0
-        self._watch: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Enter; starts nothing yet."""
@@ -192,8 +131,6 @@ class Inspector:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End all processes."""
-        if self._watch is not None:
-            self._watch.cancel()
         with contextlib.suppress(Empty):
             while (task := self._tasks.get_nowait()) is not None:
                 task.answer.cancel()
@@ -208,7 +145,7 @@ class Inspector:
             if self.spare is not None and worker not in busy and not worker.writable:
                 self.spare.append(worker)
             else:
-                worker.stop()
+                worker.child.close()
 
     def warm(self, processes: int = 1) -> None:
         """Start so many processes now, or as many as there may be, while the site is still being listed."""
@@ -226,7 +163,7 @@ class Inspector:
         """Check one file in a worker, waiting for a free one. A crashed or hung process becomes a problem."""
         patience_s = self._timeout_s + _size(path) / 1e6 * _PER_MEGABYTE_S
         try:
-            checked = await self._apart(patience_s, partial(instance, path, origin))
+            checked = await self._apart(patience_s, partial(check_instance, path, origin))
         except TimeoutError:
             return failed(path, origin, TIMED_OUT)
         return checked or failed(path, origin, CRASHED)
@@ -249,8 +186,6 @@ class Inspector:
         self._given += 1
         if not self._workers or self._has_too_few():
             self._hire()
-        if self._watch is None:
-            self._watch = asyncio.create_task(self._end_late_ones())
         try:
             return cast("R | None", await asyncio.wrap_future(task.answer))
         except asyncio.CancelledError:
@@ -262,17 +197,11 @@ class Inspector:
         """Whether tasks wait, and there are enough of them to make up for the cost of another process."""
         return len(self._workers) < self._count and self._given > _PAYS * len(self._workers) and not self._tasks.empty()
 
-    async def _end_late_ones(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
-            for worker in self._workers:
-                worker.end_late(time.monotonic())
-
 
 def _employ(worker: _Worker, tasks: SimpleQueue[_Task | None]) -> None:
     """Run one task after another in a thread, independent of the event loop, which may be late."""
     with contextlib.suppress(OSError):  # said to the first task
-        worker.start()
+        worker.child.start()
     while (task := tasks.get()) is not None:
         if task.answer.set_running_or_notify_cancel():
             try:
@@ -289,39 +218,13 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _read(source: IO[bytes], length: int) -> bytes:
-    data = source.read(length)
-    if len(data) < length:
-        raise EOFError
-    return data
-
-
 def serve() -> None:
-    """Run as a worker: read tasks, write answers, until the parent closes the pipe."""
-    answers = os.fdopen(os.dup(1), "wb")
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 1)  # C libraries print where they like
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.setmode(0, os.O_BINARY)
-        msvcrt.setmode(answers.fileno(), os.O_BINARY)
+    """Run as a worker: do tasks until the parent closes the pipe."""
     warnings.simplefilter("ignore")
     quiet_libraries()
-    # Ctrl-C reaches us too; when we end is for our parent to say.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     writable = [Path(folder) for folder in sys.argv[1:]]
-    confine(writable=writable, file_size=MOST_FILE if writable else 0)
-    questions = sys.stdin.buffer
-    while True:
-        try:
-            (length,) = _LENGTH.unpack(_read(questions, _LENGTH.size))
-            message = _read(questions, length)
-        except EOFError:
-            return
-        answer = answered(message)
-        try:
-            answers.write(_LENGTH.pack(len(answer)) + answer)
-            answers.flush()
-        except OSError:
-            return
+
+    def work(_: object, asked: bytes, say: Say) -> None:
+        say(answered(asked), end=True)
+
+    answer_questions(work, MOST_MEMORY, writable, MOST_FILE if writable else 0)

@@ -222,6 +222,11 @@ def test_hostile_13_a_tar_is_not_opened_here(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert found == [(tmp_path / "out", data) for data in (b"worse", b"worse", b"image")]
     assert existing.read_bytes() == b"as it was"
-    path.write_bytes(path.read_bytes()[:700])
-    with pytest.raises(CorruptInstance, match="broken-tar"):
-        list(zip_archive.tar_files(path, tmp_path / "cut"))
+    whole = path.read_bytes()
+    damaged = whole[:1024] + bytes(byte ^ 1 for byte in whole[1024:1536]) + whole[1536:]
+    for number, body in enumerate(
+        (whole[:700], whole[:1024], whole[:1100], damaged)
+    ):  # within a file, before and in a header
+        path.write_bytes(body)
+        with pytest.raises(CorruptInstance, match="broken-tar"):
+            list(zip_archive.tar_files(path, tmp_path / f"broken-{number}"))

@@ -55,11 +55,11 @@ def deflated(size: int) -> bytes:
 
 FRONT, HEAD = meta_and_head()
 LONG = {
-    "many elements": lambda: FRONT + HEAD + elements(MANY),
-    "many items": lambda: FRONT + HEAD + nested(MANY),
     "one value without pixels": lambda: (
         FRONT + HEAD + struct.pack("<HH2sHI", 0x42, 0x11, b"OB", 0, 64 * MB) + bytes(64 * MB)
     ),
+    "many elements": lambda: FRONT + HEAD + elements(MANY),
+    "many items": lambda: FRONT + HEAD + nested(MANY),
     "deflated": lambda: deflated(120 * MB),
     "without preamble": lambda: FRONT[132:] + HEAD + elements(MANY),
     "a bare data set": lambda: HEAD + elements(MANY),

@@ -14,7 +14,7 @@ from scraper.core.model import Origin
 from scraper.isolation import process
 from scraper.isolation.plain import from_plain, to_plain
 from scraper.verify import Checked, Inspector
-from scraper.verify.instance import instance
+from scraper.verify.instance import check_instance
 from tests.security import captured
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +83,7 @@ async def test_hostile_13_what_a_worker_says_never_becomes_code(tmp_path):
 def test_hostile_13_an_answer_is_held_against_the_functions_type(tmp_path):
     path = tmp_path / "good.dcm"
     path.write_bytes(chest_ct(slices=1, size=64).images[0].data)
-    checked = instance(path, Origin.ORIGINAL)
+    checked = check_instance(path, Origin.ORIGINAL)
     again = from_plain(Checked, json.loads(json.dumps(to_plain(checked))))
     assert again == checked
     plain = to_plain(checked)
@@ -96,7 +96,7 @@ def test_hostile_13_an_answer_is_held_against_the_functions_type(tmp_path):
         {"facts": {"planes": 1}},
     ):
         with pytest.raises((TypeError, ValueError)):
-            process.answer_of(instance, json.dumps({**plain, **change}).encode())
+            process.answer_of(check_instance, json.dumps({**plain, **change}).encode())
 
 
 def test_hostile_13_nothing_reads_pickles():

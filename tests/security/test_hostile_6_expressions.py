@@ -65,6 +65,7 @@ def test_hostile_6_every_expression_is_linear_on_every_pump():
     assert slow == []
 
 
+@pytest.mark.thorough
 def test_hostile_6_no_expression_escapes_the_search():
     found = pump.expressions()
     assert len(found) > 250

@@ -132,7 +132,7 @@ function doing(item) {
   const rate = item.fetching_seconds ? item.bytes / item.fetching_seconds / 1e6 : 0;
   const left = item.expected && item.arrived ? Math.ceil((item.expected - item.arrived) * item.fetching_seconds / item.arrived) : null;
   return [say("doing-fetching", { place, series: item.series.length, arrived: item.arrived, expected: item.expected ?? "?" }),
-    rate > 0.01 ? say("rate", { rate: rate.toFixed(1) }) : "", left ? say("left", { seconds: left }) : ""].filter(Boolean).join(" ");
+    rate > 0.01 ? say("rate", { rate: rate.toFixed(1) }) : "", left ? (left > 120 ? say("left-minutes", { minutes: Math.ceil(left / 60) }) : say("left", { seconds: left })) : ""].filter(Boolean).join(" ");
 }
 
 function askForm(item) {
@@ -231,7 +231,7 @@ function updateCard(item) {
   show(parts.bar, item.stage === "fetching");
   if (item.expected) parts.bar.value = item.arrived / item.expected; else parts.bar.removeAttribute("value");
   seriesRows(item, parts.series, isWorking || item.series.some((series) => series.has_thumbnail));
-  const isForPage = !isWorking && item.may_show_browser && !item.asked && item.verdict === "failed";
+  const isForPage = !isWorking && item.needs_hand;
   setText(parts.said, isForPage ? say("browser-how") : isWorking && !item.asked && !isPaused(item) && item.said.length ? both(item.said[item.said.length - 1]) : "");
   const key = JSON.stringify([item.asked && [item.asked.field, item.asked.was_refused, item.asked.has_picture], item.has_preview, item.codes.length, item.studies.length]);
   if (key !== parts.key) {
@@ -256,7 +256,8 @@ function updateCard(item) {
   show(parts.browser, isWorking ? isForEyes : item.may_show_browser);
   show(parts.help, !isWorking && item.may_retake);
   show(parts.another, !isWorking && item.may_retake);
-  parts.again.className = item.may_retake ? "" : "main";
+  parts.again.className = item.may_retake || isForPage ? "" : "main";
+  parts.browser.className = isForPage ? "main" : "";
   show(parts.crop, !isWorking && item.has_preview && !item.codes.some((code) => code.is_film) && !item.studies.length);
   show(parts.see, item.studies.length && !isWorking);
   show(parts.remove, !isWorking);

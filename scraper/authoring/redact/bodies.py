@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from typing import Any, Final
 
-from scraper.authoring.redact.markup import scripts_in
+from scraper.authoring.redact.markup import tokens
 from scraper.authoring.redact.scripts import Scripts
 from scraper.authoring.redact.texts import Texts
 from scraper.authoring.redact.vocabulary import is_field
@@ -271,7 +271,7 @@ class Bodies:
 
 def _programs_in(page: str) -> list[str]:
     """The scripts of a page, and its event handlers and script addresses as if they were scripts."""
-    found = scripts_in(page)
+    found = [token.code for token in tokens(page) if token.kind == "script"]
     handlers = re.findall(r"(?is)\son[a-z]+\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", page)
     addresses = re.findall(r"(?is)\s(?:src|href|action)\s*=\s*[\"']([^\"']*)[\"']", page)
     lower = [f'"/{" ".join(re.findall(r"(?<![^/.?&=_-])[a-z]+(?![^/.?&=_-])", address))}"' for address in addresses]

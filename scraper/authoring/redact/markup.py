@@ -104,8 +104,3 @@ def _tag(text: str, at: int) -> Token:
     if text[end : end + 1] == ">":
         return Token("tag", text[at : end + 1])
     return Token("text", text[at : max(end, at + 1)])
-
-
-def scripts_in(page: str) -> list[str]:
-    """The code of every script."""
-    return [token.code for token in tokens(page) if token.kind == "script"]

@@ -72,11 +72,11 @@ class PackageDownload:
         Args:
             never: wordings that are not pressed.
         """
-        shown = await elements.found(self._window, "words")
+        shown = await elements.find_elements(self._window, "words")
         first = _chosen(shown, (DOWNLOAD,), never)
         if first is None:
             return
-        self._lines_before = frozenset((await elements.text(self._window)).splitlines())
+        self._lines_before = frozenset((await elements.page_text(self._window)).splitlines())
         known = {(element.mark, element.words) for element in shown}
         before, traffic = self._observations.size, self._window.traffic
         if not await elements.click(self._window, first):
@@ -100,7 +100,7 @@ class PackageDownload:
 
     async def _press_next(self, known: set[tuple[str, str]], never: re.Pattern[str], first: PageElement) -> bool:
         """Press what showed only after the first press: a menu's entry, a dialog's button, the finished package's link."""
-        there = await elements.found(self._window, "words")
+        there = await elements.find_elements(self._window, "words")
         appeared = [mark for mark in there if (mark.mark, mark.words) not in known]
         item = _chosen(appeared, (FORMAT, DOWNLOAD, CONFIRM, LINK), never)
         if item is None and CHOOSE_FIRST.search("\n".join(await self._new_lines())):
@@ -117,7 +117,9 @@ class PackageDownload:
 
     async def _new_lines(self) -> list[str]:
         lines = (
-            line.strip() for line in (await elements.text(self._window)).splitlines() if line not in self._lines_before
+            line.strip()
+            for line in (await elements.page_text(self._window)).splitlines()
+            if line not in self._lines_before
         )
         return [line for line in lines if line]
 

@@ -98,7 +98,7 @@ class Driver:
 
     async def _more(self, *, is_page: bool) -> PageElement | None:
         """The button that extends a list, or, if ``is_page``, shows its next page; none of earlier examinations."""
-        shown = await elements.found(self._window, "words")
+        shown = await elements.find_elements(self._window, "words")
         fitting = (item for item in shown if MORE.search(item.words) and not _is_of_earlier(item))
         button = next((item for item in fitting if is_page or not NEXT_PAGE.search(item.words)), None)
         return None if button is None or button.is_disabled else button
@@ -136,11 +136,11 @@ class Driver:
     async def _show_chosen(self) -> Steps:
         """Show the series of a drop-down list; one whose entries show nothing new is another kind of list."""
         empty: Counter[str] = Counter()
-        for choice in await elements.choices(self._window):
+        for choice in await elements.dropdown_options(self._window):
             if empty[choice.mark] >= MAX_EMPTY_ENTRIES or time.monotonic() > self._until:
                 continue
             before = self._observations.size
-            if await elements.choose(self._window, choice):
+            if await elements.choose_option(self._window, choice):
                 self._window.traffic.touch()  # the page's silence counts from here
                 yield self._opening
             if self._observations.size == before:
@@ -154,7 +154,7 @@ class Driver:
         """Open the folders and tabs of the list, one after another, and show what is in each."""
         pressed = set[tuple[int, str]]()
         for _ in range(MAX_FOLDED):
-            found = await elements.folded(self._window)
+            found = await elements.closed_folders(self._window)
             unpressed = [item for item in found if (id(item.frame), item.mark) not in pressed]
             unpressed = [item for item in unpressed if not is_never(item.text)]
             if not unpressed or time.monotonic() > self._until:
@@ -190,7 +190,7 @@ class Driver:
         empty = 0
         while empty < MAX_EMPTY_ENTRIES and time.monotonic() < self._until:
             before = self._observations.size
-            shown = await elements.found(self._window, "words")
+            shown = await elements.find_elements(self._window, "words")
             button = next((element for element in shown if NEXT_SERIES.search(element.text.strip())), None)
             if button is None or not await self._click(button):
                 return
@@ -294,7 +294,7 @@ class Driver:
 
     async def stage(self) -> elements.Viewport | None:
         """Where the largest picture stands, in the page's coordinates."""
-        return await elements.stage(self._window)
+        return await elements.find_viewport(self._window)
 
     async def _face(self) -> tuple[str, bytes]:
         """What the page looks like about its picture: with another series shown, it looks another way."""
@@ -306,7 +306,7 @@ class Driver:
 
     async def note_entries(self) -> None:
         """Note the counts that stand with the series in the viewer's own list; those of other studies do not count."""
-        series, page = await self._series(), await elements.text(self._window)
+        series, page = await self._series(), await elements.page_text(self._window)
         rows = len({element.text for element in series if element.text and not element.navigates_away})
         self.shown.rows = max(self.shown.rows, rows)
         self.shown.entries = entries.counts(series, page) or self.shown.entries
@@ -315,7 +315,7 @@ class Driver:
 
     async def _total(self) -> int | None:
         """The viewer's own count of the series that it shows, where it says one; of several, the largest."""
-        return max(stated_counts.totals(await elements.text(self._window)), default=None)
+        return max(stated_counts.totals(await elements.page_text(self._window)), default=None)
 
 
 def _is_all(total: int | None, shown: ShownImages, came: int) -> bool:

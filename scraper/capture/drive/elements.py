@@ -236,7 +236,7 @@ class DropdownOption:
     at: int
 
 
-async def found(window: Window, mode: str, names: Collection[str] = ()) -> list[PageElement]:
+async def find_elements(window: Window, mode: str, names: Collection[str] = ()) -> list[PageElement]:
     """Everything of one kind that can be pressed now, in every frame.
 
     Args:
@@ -244,14 +244,11 @@ async def found(window: Window, mode: str, names: Collection[str] = ()) -> list[
         mode: ``series`` for the entries of a list of series, ``words`` for whatever else has a wording.
         names: what the received data calls its series.
     """
-    marks = []
-    for frame in window.page.frames:
-        with window.quietly():
-            marks += [
-                PageElement(frame, name["mark"], name["text"], name["away"], name["around"], name["who"], name["held"])
-                for name in await frame.evaluate(_LOOK, {"mode": mode, "names": list(names)})
-            ]
-    return marks
+    found = await _in_frames(window, _LOOK, {"mode": mode, "names": list(names)})
+    return [
+        PageElement(frame, item["mark"], item["text"], item["away"], item["around"], item["who"], item["held"])
+        for frame, item in found
+    ]
 
 
 async def click(window: Window, mark: PageElement, *, times: int = 1) -> bool:
@@ -288,39 +285,33 @@ async def unfold(window: Window) -> None:
             await frame.evaluate(_UNFOLD, _EARLIER)
 
 
-async def folded(window: Window) -> list[PageElement]:
+async def closed_folders(window: Window) -> list[PageElement]:
     """Closed folders and tabs that are not shown: a part of the series list may be behind each."""
-    marks = []
-    for frame in window.page.frames:
-        with window.quietly():
-            marks += [
-                PageElement(frame, item["mark"], item["text"]) for item in await frame.evaluate(_FOLDED, _EARLIER)
-            ]
-    return marks
+    found = await _in_frames(window, _FOLDED, _EARLIER)
+    return [PageElement(frame, item["mark"], item["text"]) for frame, item in found]
 
 
 async def launch_addresses(window: Window, schemes: Sequence[str]) -> list[str]:
     """The addresses of the page's links that start a program on the computer."""
-    found: list[str] = []
-    for frame in window.page.frames:
-        with window.quietly():
-            found += await frame.evaluate(_LAUNCHES, list(schemes))
-    return found
+    return [address for _, address in await _in_frames(window, _LAUNCHES, list(schemes))]
 
 
-async def choices(window: Window) -> list[DropdownOption]:
+async def dropdown_options(window: Window) -> list[DropdownOption]:
     """Every entry of the page's drop-down lists but the one that each shows now."""
-    found = []
+    found = await _in_frames(window, _CHOICES, _EARLIER)
+    return [DropdownOption(frame, item["mark"], item["at"]) for frame, item in found]
+
+
+async def _in_frames(window: Window, script: str, given: object) -> list[tuple[Any, Any]]:
+    """What a script finds in each frame of the page; one that is closed meanwhile has nothing."""
+    found: list[tuple[Any, Any]] = []
     for frame in window.page.frames:
         with window.quietly():
-            found += [
-                DropdownOption(frame, choice["mark"], choice["at"])
-                for choice in await frame.evaluate(_CHOICES, _EARLIER)
-            ]
+            found += [(frame, item) for item in await frame.evaluate(script, given)]
     return found
 
 
-async def choose(window: Window, choice: DropdownOption) -> bool:
+async def choose_option(window: Window, choice: DropdownOption) -> bool:
     """Choose an entry of a drop-down list; False where the page has it no more."""
     with window.quietly():
         selector = f'[data-cloudfilm-choice="{choice.mark}"]'
@@ -329,7 +320,7 @@ async def choose(window: Window, choice: DropdownOption) -> bool:
     return False
 
 
-async def stage(window: Window) -> Viewport | None:
+async def find_viewport(window: Window) -> Viewport | None:
     """The position of the largest picture, in the page's coordinates, or None."""
     best: Viewport | None = None
     for frame in window.page.frames:
@@ -344,7 +335,7 @@ async def stage(window: Window) -> Viewport | None:
     return best
 
 
-async def text(window: Window) -> str:
+async def page_text(window: Window) -> str:
     """What the page says, with its frames."""
     texts = list(window.dialogs)
     for frame in window.page.frames:

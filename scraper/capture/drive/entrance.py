@@ -67,7 +67,7 @@ class Entrance:
                 break
             if await self._press(NOTICE) or await self._answer_form() or await self._choose():
                 continue
-            if EXPIRED.search(await elements.text(self._window)):
+            if EXPIRED.search(await elements.page_text(self._window)):
                 return
             if not await self._is_more_coming():
                 break
@@ -76,7 +76,7 @@ class Entrance:
         elif self._session.settings.headed:
             async for step in self._beside_person():
                 yield step
-        elif BY_HAND.search(await elements.text(self._window)):
+        elif BY_HAND.search(await elements.page_text(self._window)):
             raise CaptchaRequired(CAPTCHA.name, host=self._session.link.host)
         else:
             yield loaded
@@ -95,7 +95,7 @@ class Entrance:
         """Whether the page shows what a person at the visible window is to do: nothing of it is pressed under their hands."""
         if not self._session.settings.headed:
             return False
-        return await self._form.is_left_to_person() or bool(BY_HAND.search(await elements.text(self._window)))
+        return await self._form.is_left_to_person() or bool(BY_HAND.search(await elements.page_text(self._window)))
 
     async def _is_more_coming(self) -> bool:
         """Wait for more: a large viewer's program is still being read, or the site still looks the study up.
@@ -114,7 +114,7 @@ class Entrance:
             ):
                 return True
             is_still = await stillness.lasts_s() >= self._session.settings.still_s
-            is_awaited = self._is_entry_disabled or WAITING.search(await elements.text(self._window))
+            is_awaited = self._is_entry_disabled or WAITING.search(await elements.page_text(self._window))
             if is_awaited and now < longest and not is_still:
                 give_up = now + min(self._timings.patience_s, self._session.settings.still_s)
         return False
@@ -152,7 +152,7 @@ class Entrance:
         return any(answer and answer in text for answer in self._form.given for text in texts)
 
     async def _elements(self) -> list[PageElement]:
-        return await elements.found(self._window, "words")
+        return await elements.find_elements(self._window, "words")
 
     async def _choose(self) -> bool:
         """Press what leads to the images; where a list has several such entries, that of this examination."""

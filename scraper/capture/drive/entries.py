@@ -28,7 +28,7 @@ _LENGTH: Final = range(2, 65)  # characters of a name
 
 async def of_series(window: Window, observations: Observations) -> list[PageElement]:
     """The entries of the viewer's series list, whatever their tags."""
-    found = await elements.found(window, "series", names(observations))
+    found = await elements.find_elements(window, "series", names(observations))
     return [element for element in found if not is_never(element.text)]
 
 

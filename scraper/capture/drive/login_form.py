@@ -118,7 +118,7 @@ class Form:
         if not asked:
             return None
         form = " ".join(question.name for _, question in asked)
-        page_text = await elements.text(self._window)
+        page_text = await elements.page_text(self._window)
         if form in self._sent:
             raise CredentialsRefused(
                 self._refused(asked).name, _fresh(self._sent[form], page_text), host=self._session.link.host
@@ -164,7 +164,7 @@ class Form:
         lone = fields if is_lone else []
         if len(singles) >= FEWEST_BOXES or (lone and await self._can_be_sent()):
             question = (
-                _by_words(await elements.text(self._window)) or PASSWORD
+                _by_words(await elements.page_text(self._window)) or PASSWORD
             )  # what nothing is said of is the link's password
             return [(single, question) for single in (singles if len(singles) >= FEWEST_BOXES else lone)]
         return []
@@ -181,7 +181,7 @@ class Form:
             return self._session.answer(question)
         picture = await self._picture(frame, field)
         if picture is None and not self._session.given(CAPTCHA):  # a code that was sent, or printed
-            is_sent = SENT.search(await elements.text(self._window)) is not None
+            is_sent = SENT.search(await elements.page_text(self._window)) is not None
             return self._session.answer(SMS_CODE if is_sent else ACCESS_CODE)
         spent = CAPTCHA.name in self._session.answers
         try:

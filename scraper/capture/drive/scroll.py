@@ -146,7 +146,11 @@ class StackScroller:
             tries = PROVEN if self._works else 1 if gesture in SWIPES else TRIED
             while idle < (PROVEN if moved else tries) and self._is_time():
                 seen, size = len(self._window.traffic.exchanges), self._observations.size
-                is_done = await self._step(gesture, stage, forward=forward, first=not moved and not idle)
+                if gesture in KEYS and not moved and not idle:  # keys go where one has clicked last
+                    with self._window.quietly():
+                        await self._window.page.mouse.click(x, y)
+                    face = await self.face(x, y)  # a click moves the focus, whose frame is no other image
+                is_done = await self._step(gesture, stage, forward=forward)
                 is_playing = gesture is Gesture.BUTTON and moved and idle < TRIED  # it may say "pause" by now
                 if not is_done and not is_playing:
                     break
@@ -191,7 +195,7 @@ class StackScroller:
         self._steps += 1
         return time.monotonic() < self.until and self._steps <= MAX_STEPS
 
-    async def _step(self, gesture: Gesture, stage: elements.Viewport, *, forward: bool, first: bool) -> bool:
+    async def _step(self, gesture: Gesture, stage: elements.Viewport, *, forward: bool) -> bool:
         """One image on; False where the viewer has nothing for that gesture."""
         page, done = self._window.page, False
         with self._window.quietly():
@@ -210,8 +214,6 @@ class StackScroller:
                 case _ if gesture in SWIPES:
                     done = await self._swipe(gesture, stage, forward=forward)
                 case _:
-                    if first:  # keys go where one has clicked last
-                        await page.mouse.click(stage["x"], stage["y"])
                     await page.keyboard.press(KEYS[gesture][forward])
                     done = True
         return done
@@ -265,5 +267,5 @@ class StackScroller:
             shown = await self._window.page.screenshot(
                 clip={"x": left, "y": top, "width": side, "height": side}, animations="disabled", caret="hide"
             )
-            return await elements.text(self._window), shown
+            return await elements.page_text(self._window), shown
         return "", b""

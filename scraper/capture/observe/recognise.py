@@ -23,9 +23,9 @@ from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header
 from scraper.core.reasons import Cause, Reason
 from scraper.core.schema import parse_json
-from scraper.core.sniff import BARE_DATA_SETS, Kind, sniff
+from scraper.core.sniff import BARE_DATA_SETS, Kind, is_tar, sniff
 from scraper.core.text import decode_text
-from scraper.protocols import multipart, tar_archive, zip_archive
+from scraper.protocols import multipart, zip_archive
 
 MAX_JSON: Final = 96 * 2**20
 MAX_DEPTH: Final = 4  # packings inside packings
@@ -118,7 +118,7 @@ class Recogniser:
             return
         if boundary is not None:
             yield from self._parts(body, boundary, depth)
-        elif kind in PACKAGES or tar_archive.is_tar(head):
+        elif kind in PACKAGES or is_tar(head):
             yield from self._unpacked(kind, body, depth)
         elif 0 < (at := head.find(b"DICM") - 128) <= MAX_PREFIX:
             for begin, end in _chained(body, at):

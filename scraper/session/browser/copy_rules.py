@@ -27,7 +27,7 @@ PROGRAM = re.compile(
 )
 ENDLESS = ("text/event-stream", "multipart/x-mixed-replace", "application/x-ndjson", "application/grpc-web")
 NEVER_DATA = (*ENDLESS, "application/wasm", "audio/", "video/", "font/", "text/css")
-SHOWN = ("text/", "application/json", "application/xml", "application/xhtml", "multipart/related", "image/", "")
+SHOWN = ("text/", "application/json", "application/xml", "application/xhtml", "multipart/related", "image/")
 
 
 class CopyPlan(Enum):
@@ -63,7 +63,8 @@ def _cannot_matter(kind: str, size: int | None, headers: Mapping[str, str]) -> b
     if content_type.startswith(NEVER_DATA):
         return True
     if kind == "Document":
-        return "attachment" in headers.get("content-disposition", "").lower() or not _is_shown(content_type)
+        is_shown = not content_type or content_type.startswith(SHOWN)
+        return "attachment" in headers.get("content-disposition", "").lower() or not is_shown
     is_program = kind == "Script" or "javascript" in content_type  # a worker's script is no "Script"
     return is_program and (size is None or size > SCRIPT) and not content_type.endswith("json")
 
@@ -96,7 +97,3 @@ def _may_be_a_package(headers: Mapping[str, str]) -> bool:
     content_type = headers.get("content-type", "").lower()
     named = headers.get("content-disposition", "").lower()
     return "zip" in content_type or "attachment" in named or "compressed" in content_type
-
-
-def _is_shown(content_type: str) -> bool:
-    return not content_type or any(start and content_type.startswith(start) for start in SHOWN)

@@ -241,7 +241,7 @@ class Browser:
         from playwright.async_api import Error
 
         self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.unfenced_why = "root" if _is_root() else ""
+        self.unfenced_why = "root" if hasattr(os, "geteuid") and os.geteuid() == 0 else ""
         try:
             return await self._launched(playwright, path)
         except Error as err:
@@ -362,10 +362,6 @@ def _temporary_in(folder: Path) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _is_root() -> bool:
-    return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def _user_agent(version: str) -> str:

@@ -359,7 +359,7 @@ class Window:
         page.on("requestfailed", self._ended)
         page.on("download", lambda download: self._spawn(save(download, self.traffic)))
 
-    def _on_request(self, request: Any) -> None:
+    def _on_request(self, request: Any) -> None:  # Playwright takes no built-in method for a handler
         self._asked.add(request)
 
     def _ended(self, request: Any) -> None:

@@ -392,7 +392,7 @@ class Viewer {
     filter.addEventListener("input", fill);
     fill();
     const heads = ["tag", "vr", "name", "value"].map((name) => make("th", { scope: "col" }, this.say(`tag-${name}`)));
-    this.openDialog(this.say("tags"), filter, make("div", { class: "scroll", tabindex: "0" }, make("table", {}, make("thead", {}, make("tr", {}, ...heads)), body)));
+    this.openDialog(this.say("tags"), filter, make("div", { class: "scroll", tabindex: "0" }, make("table", { class: "tags" }, make("thead", {}, make("tr", {}, ...heads)), body)));
   }
   keys() {
     const rows = this.say("key-list").split("\n").map((line) => line.split("\t"));

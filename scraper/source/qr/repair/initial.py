@@ -101,7 +101,7 @@ def anchors_of(patch: Floats, frames: list[Floats], version: int) -> Iterator[li
         return
     reach = 2.0 + 0.09 * symbol.size_of(version)
     first = np.array([middles[0][1] + 0.5, middles[0][0] + 0.5], np.float32)
-    options = _alignment(patch, _plane(frames, version), first, reach)
+    options = _alignment(patch, Flat(*known_places(frames, version), 1e-2), first, reach)
     for score, seen in options[:2]:
         anchors = [(first, seen)]
         for row, column in middles[1:]:
@@ -119,10 +119,6 @@ def anchors_of(patch: Floats, frames: list[Floats], version: int) -> Iterator[li
             return
     if not options or options[0][0] < 0.7:
         yield []
-
-
-def _plane(frames: list[Floats], version: int) -> Flat:
-    return Flat(*known_places(frames, version), 1e-2)
 
 
 def _alignment(patch: Floats, estimate: Flat, place: Floats, reach: float) -> list[tuple[float, Floats]]:

@@ -62,7 +62,7 @@ def recover_codes(grey: NDArray[np.uint8], finder_search: FinderSearch, *, scale
         return seen
     if used:
         return _completed(grey, patterns, seen, scale)
-    known = _sure(patterns)
+    known = [finder for finder in patterns if finder.weight >= _SURE][:_SUREST]
     faint = [other for finder in known for other in alike(grey, finder)]
     new = {other for k, other in enumerate(faint) if _is_new(other, known + faint[:k])}
     more = (corner for corner in corners([*known, *new]) if {corner.origin, corner.right, corner.down} & new)
@@ -104,10 +104,6 @@ def _followed(grey: NDArray[np.uint8], threes: Iterator[Corner], scale: float) -
         else:
             suspects.append(scaled(best.outline, scale))
     return EngineResult(tuple(found), tuple(suspects)), used
-
-
-def _sure(patterns: list[Finder]) -> list[Finder]:
-    return [finder for finder in patterns if finder.weight >= _SURE][:_SUREST]
 
 
 def _is_new(one: Finder, known: list[Finder]) -> bool:
