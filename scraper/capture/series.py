@@ -11,7 +11,7 @@ from typing import Final
 from scraper.capture import completeness
 from scraper.capture.by_manifest import values_of_records
 from scraper.capture.examination import Examination
-from scraper.capture.infer import siblings, templates
+from scraper.capture.infer import paging, siblings, templates
 from scraper.capture.infer.list_index import UNNAMED, KnownImage, images
 from scraper.capture.plan import SERVICES, Plan, StrategyKind
 from scraper.capture.request import wado_uri
@@ -97,7 +97,14 @@ class _Assembly:
         )
         model = self.plan.model if self.plan else None
         listed = templates.stated_total(model.rule.records.values()) if model else 0
-        return completeness.short_of(found, max(listed, self._stated_beyond(found)))
+        return [*completeness.short_of(found, max(listed, self._stated_beyond(found))), *self._on_other_pages(study)]
+
+    def _on_other_pages(self, study: str) -> list[Series]:
+        """What stands on pages of a list that did not come, as one series of an unknown size."""
+        if not paging.unlisted(self.examination.observations.manifests):
+            return []
+        lost = (Problem("missing-series"),)
+        return [Series(study, "", key="other-pages", problems=lost, evidence=Evidence.MANIFEST)]
 
     def _stated_beyond(self, found: Sequence[Series]) -> int:
         """How many images the page states, where that is more than is known of; what counts frames is left alone."""
@@ -152,7 +159,7 @@ class _Assembly:
             if not completeness.are_received([count for _, count in item.absent], item.entries, found)
         ]
         watched = [*every, *_most_absent(lost), *broken]
-        return completeness.short_of(watched, self._stated_beyond(watched))
+        return [*completeness.short_of(watched, self._stated_beyond(watched)), *self._on_other_pages(study)]
 
     def _is_in_flat_list(self, absent: Series) -> bool:
         """Whether a rule's one list of all series holds this one: an image of it came, and all of it has room in the list."""

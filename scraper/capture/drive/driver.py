@@ -90,7 +90,8 @@ class Driver:
             if came is None or time.monotonic() > self._until:
                 return
             button = await self._more(is_page=False)
-            if button is None or not await self._click(button):
+            is_done = await self._click(button) if button else await elements.scroll_lists(self._window)
+            if not is_done:
                 return
             yield self._opening
             if entries.of_pages(self._observations) == came:

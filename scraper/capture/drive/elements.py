@@ -170,6 +170,15 @@ _FOLDED: Final = (
   return inner.slice(0, 60).map(e => { if (!e.dataset.cloudfilm) e.dataset.cloudfilm = String(++window.__marks);
     return {mark: e.dataset.cloudfilm, text: words(e)}; }); }"""
 )
+_SCROLL_LISTS: Final = (
+    "() => {"
+    + DEEP
+    + """ const scrolls = e => /auto|scroll/.test(getComputedStyle(e).overflowY) && e.scrollHeight > e.clientHeight + 8;
+  const all = [...deep("*").filter(e => shown(e) && scrolls(e)), document.scrollingElement].filter(e => e);
+  let moved = false;
+  for (const e of all) { const before = e.scrollTop; e.scrollTop = e.scrollHeight; moved = moved || e.scrollTop > before; }
+  return moved; }"""
+)
 _LAUNCHES: Final = (
     "schemes => {"
     + DEEP
