@@ -181,8 +181,19 @@ class _Assembly:
         uid, observations, shown = series.series_instance_uid, self.examination.observations, self.examination.shown
         is_packed = all(item.sop_instance_uid in observations.from_package for item in series.instances)
         return completeness.judged(
-            series, lists.get(uid), shown.totals.get(uid), is_packed=is_packed, is_scrolled=uid in shown.scrolled
+            series, lists.get(uid), self._total_of(series), is_packed=is_packed, is_scrolled=uid in shown.scrolled
         )
+
+    def _total_of(self, series: Series) -> int | None:
+        """The viewer's own count of a series; where it counts the frames of multi-frame objects, of these objects."""
+        total, there = self.examination.shown.totals.get(series.series_instance_uid), len(series.instances)
+        return there if total is not None and total == self._frames(series) else total
+
+    def _frames(self, *found: Series) -> int:
+        """How many frames the objects have that came of some series."""
+        objects = self.examination.observations.objects
+        uids = (item.sop_instance_uid for series in found for item in series.instances)
+        return sum(objects[uid].header.frames or 1 for uid in uids if uid in objects)
 
     def _requested(self, series: Series, lists: Mapping[str, completeness.ListedSeries]) -> Series:
         """A series of WADO-URI addresses: those that the viewer asked for itself, one after another, are no list."""
@@ -201,6 +212,9 @@ class _Assembly:
     def _counted(self, study: str, found: list[Series]) -> list[Series]:
         """Held against the counts that the viewer shows, else against those of a list of which one is a series' that came."""
         sizes, shown = {len(series.instances) for series in found}, self.examination.shown
+        frames, images = self._frames(*found), sum(len(series.instances) for series in found)
+        if frames > images and sum(shown.entries) == frames >= shown.stated:
+            return found  # the page counts frames, and all of them came
         tallies, entries = self.examination.tallies(), Counter(shown.entries)
         shorter = [tally for tally in tallies if entries < Counter(tally)]  # a series' count was taken for the total
         for counts in (*shorter, shown.entries, *(tally for tally in tallies if sizes.intersection(tally))):

@@ -351,3 +351,13 @@ async def page_text(window: Window) -> str:
         with window.quietly():
             texts.append(await frame.evaluate(_TEXT))
     return "\n".join(texts)
+
+
+async def scroll_lists(window: Window) -> bool:
+    """Scroll every list of the page to its end: some ask for their next page then; False where none scrolls further."""
+    is_any = False
+    for frame in window.page.frames:
+        with window.quietly():
+            is_any = await frame.evaluate(_SCROLL_LISTS) is True or is_any
+    window.traffic.touch()
+    return is_any
