@@ -63,6 +63,7 @@ class Driver:
             self._until = self._scroller.until = until
         async for step in self._extend():
             yield step
+        await self.note_entries()  # of all pages
         ways = (
             self._scroll,
             self._show_listed,
