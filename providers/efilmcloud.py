@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from scraper.contract import (
+    Call,
     CheckedReply,
+    CloudfilmError,
     Deployment,
     DownloadNotPermitted,
     Field,
@@ -14,7 +16,6 @@ from scraper.contract import (
     Number,
     Provider,
     Reason,
-    Reply,
     Response,
     Series,
     SeriesRow,
@@ -22,17 +23,32 @@ from scraper.contract import (
     SessionLapsed,
     ShareLink,
     SiteChanged,
-    Study,
-    WadoUri,
-    in_order,
+    StudyRow,
     refusal_error,
+    route,
 )
 
-ENTRANCE = 8809  # port of the entrance API, whatever the link's
-SOURCE = 103  # the kind of address: a QR code's
+VIEWER_LINK = r"/\?(?=(?:[^#]*&)?token=[^&#])(?=(?:[^#]*&)?webApiUrl=[^&#]).*"
+ENTRANCE_PORT = 8809  # whatever the link's
 VALIDATE = "/CloudHospital/EntranceValidate"
-DOCUMENTS = "/CloudHospital/Study/StudyMedicaldocuments"
 STUDY = "/FrontEndData"
+ENTRANCE = Call(  # 103: the kind of address, a QR code's
+    f"https://{{host}}:{ENTRANCE_PORT}{VALIDATE}",
+    json={"urlSource": 103, "shortUrl": "{short}", "isOldVersionUrl": False},
+)
+DOCUMENTS = Call(
+    f"https://{{host}}:{ENTRANCE_PORT}/CloudHospital/Study/StudyMedicaldocuments",
+    params={
+        "accNum": "{accession}",
+        "hospitalID": "{hospital}",
+        "patientID": "{patient}",
+        "ssystemID": "{system}",
+        "isUrlForNote": "false",
+        "studyKey": "{study}",
+        "stamp": "3",
+    },
+    headers={"apikey": "{token}", "Content-Type": "application/json-patch+json"},
+)
 VIEWER_SENDS = {"Accept": "application/json", "Content-Type": "application/json"}
 PASSED_ON = ("token", "hID", "source", "accNum")  # of the viewer's link
 
@@ -51,17 +67,6 @@ class EntranceReply(EfilmReply):
     accession: str = Field("", alias="data.studyBaseInfo.accNum")
     study: str = Field("", alias="data.studyBaseInfo.studyKey")
 
-    @property
-    def query(self) -> dict[str, str]:
-        """What names the study in the next call."""
-        own = {
-            "accNum": self.accession,
-            "hospitalID": self.hospital,
-            "patientID": self.patient,
-            "ssystemID": self.system,
-        }
-        return {**own, "isUrlForNote": "false", "studyKey": self.study, "stamp": "3"}
-
 
 class DocumentsReply(EfilmReply):
     viewer: str = Field("", alias="data.dicom.dicomMedicaldocumentInfos.0.url")
@@ -70,8 +75,7 @@ class DocumentsReply(EfilmReply):
 class ImageReply(ImageRow):
     number: Number = Field(None, alias="instanceNumber")
     uid: str = Field("", alias="objestInstanceUid")  # spelt so
-    url: str = Field("", alias="wadoUrl")
-    local: str = Field("", alias="localWadoUrl")
+    url: str = Field("", alias="wadoUrl|localWadoUrl")
 
 
 class SeriesReply(SeriesRow):
@@ -81,10 +85,11 @@ class SeriesReply(SeriesRow):
     images: tuple[ImageReply, ...] = ()
 
 
-class StudyReply(Reply):
-    patient: str = Field("", alias="studyInfo.patientName")
+class StudyReply(StudyRow):
+    is_sorted = True
+    patient_name: str = Field("", alias="studyInfo.patientName")
     description: str = Field("", alias="studyInfo.studyDescription")
-    accession: str = Field("", alias="studyInfo.accessionNumber")
+    key: str = Field("", alias="studyInfo.accessionNumber")
     uid: str = Field("", alias="studyInfo.studyInstanceUid")
     date: str = Field("", alias="studyInfo.studyDate")
     series: tuple[SeriesReply, ...] = Field((), alias="studyInfo.series")
@@ -92,58 +97,40 @@ class StudyReply(Reply):
 
 class Efilmcloud(Provider):
     name = "efilmcloud"
-    route = (
-        r"/(?P<short>(?!index\.)[^/?#]+)/?(?:[?#].*)?",
-        r"/\?(?=(?:[^#]*&)?token=[^&#])(?=(?:[^#]*&)?webApiUrl=[^&#]).*",
-    )
     deployments = (Deployment("*.efilmcloud.com", "富医睿影 云胶片", "全国"),)
-    distinctive_routes = (route[1],)
+    distinctive_routes = (VIEWER_LINK,)
     behind = (r"[^/]+\.efilmcloud\.com/pages/.*",)
     study_list_call = rf"{VALIDATE}|{STUDY}\?"
     example = "https://demo.efilmcloud.com:8810/AbC123xyz"
 
-    async def discover(self, link: ShareLink, session: Session) -> list[Series]:
+    @route(r"/(?P<short>(?!index\.)[^/?#]+)/?(?:[?#].*)?")
+    async def by_short_link(self, link: ShareLink, session: Session) -> list[Series]:
         try:
-            return await _open(link, session)
-        except SessionLapsed as err:
-            if "short" not in link.named:
-                raise LinkExpired from err
-            return await _open(link, session)  # a viewer's token is over: begun again from the short link, once
+            return await _enter(link, session, await ENTRANCE.send(link, session))
+        except SessionLapsed:  # a viewer's token is over: begun again from the short link, once
+            return await _enter(link, session, await ENTRANCE.send(link, session))
+
+    @route(VIEWER_LINK)
+    async def by_viewer(self, link: ShareLink, session: Session) -> list[Series]:
+        return _series(await _ask_viewer(link, session, ""), LinkExpired)
 
     async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
-        if VALIDATE in response.url:
-            return await _enter(link, session, response.checked(EntranceReply))
-        try:
-            return _series(link, response)
-        except SessionLapsed as err:
-            raise LinkExpired from err
+        return await _enter(link, session, response) if VALIDATE in response.url else _series(response, LinkExpired)
 
 
-async def _open(link: ShareLink, session: Session) -> list[Series]:
-    if "short" not in link.named:
-        return await _ask_viewer(link, session, "")
-    asked = {"urlSource": SOURCE, "shortUrl": unquote(link["short"]), "isOldVersionUrl": False}
-    return await _enter(link, session, await session.post(_entrance(link, VALIDATE), json=asked, reply=EntranceReply))
-
-
-async def _enter(link: ShareLink, session: Session, entrance: EntranceReply) -> list[Series]:
+async def _enter(link: ShareLink, session: Session, response: Response) -> list[Series]:
     """From the entrance to the viewer that the study's documents name; where they name none, only the report is open."""
+    entrance = response.checked(EntranceReply)
     if not entrance.token:
         raise refusal_error(entrance.site_message)
-    headers = {"apikey": entrance.token, "Content-Type": "application/json-patch+json"}
-    response = await session.get(
-        _entrance(link, DOCUMENTS), params=entrance.query, headers=headers, reply=DocumentsReply
-    )
-    if not response.viewer:
-        raise DownloadNotPermitted(response.site_message)
-    return await _ask_viewer(ShareLink(urljoin(link.url, response.viewer)), session, entrance.accession)
+    documents = (await DOCUMENTS.send(link, session, entrance)).checked(DocumentsReply)
+    if not documents.viewer:
+        raise DownloadNotPermitted(documents.site_message)
+    viewer = ShareLink(urljoin(link.url, documents.viewer))
+    return _series(await _ask_viewer(viewer, session, entrance.accession), SessionLapsed)
 
 
-def _entrance(link: ShareLink, path: str) -> str:
-    return f"https://{link.host}:{ENTRANCE}{path}"
-
-
-async def _ask_viewer(viewer: ShareLink, session: Session, accession: str) -> list[Series]:
+async def _ask_viewer(viewer: ShareLink, session: Session, accession: str) -> Response:
     """The study behind a viewer's link; ``accession`` where the link itself has none."""
     params = viewer.params
     api = urlsplit(params.get("webApiUrl", ""))
@@ -153,20 +140,15 @@ async def _ask_viewer(viewer: ShareLink, session: Session, accession: str) -> li
     asked = {name: known[name] for name in PASSED_ON if known.get(name)}
     page = {"Origin": viewer.origin, "Referer": f"{viewer.origin}/"}
     headers = {**VIEWER_SENDS, **page, "Authorization": f"Bearer {params.get('token', '')}"}
-    return _series(viewer, await session.get(f"{api.scheme}://{api.netloc}{STUDY}", params=asked, headers=headers))
+    return await session.get(f"{api.scheme}://{api.netloc}{STUDY}", params=asked, headers=headers)
 
 
-def _series(viewer: ShareLink, response: Response) -> list[Series]:
-    """The series of the viewer's own data, in the order of their numbers."""
-    front = response.unwrap(StudyReply)
+def _series(response: Response, lapsed: type[CloudfilmError]) -> list[Series]:
+    """The series of the viewer's own data; without any, its token has ``lapsed``."""
+    try:
+        front = response.unwrap(StudyReply)
+    except SessionLapsed as err:
+        raise lapsed from err
     if not (front.uid or front.series):
-        raise SessionLapsed(host=viewer.host)
-    bearer = {"Authorization": f"Bearer {ShareLink(response.url).params.get('token', '')}"}
-    study = Study(front.uid, front.date, "", front.description, front.patient, front.accession)
-
-    def source(image: ImageReply) -> WadoUri | None:
-        address = image.url or image.local
-        return WadoUri(urljoin(response.url, address), bearer) if address else None
-
-    rows = enumerate(in_order(front.series))
-    return [series.described(study, place, series.images, source) for place, series in rows]
+        raise lapsed
+    return front.described(response.url, {"Authorization": f"Bearer {ShareLink(response.url).params.get('token', '')}"})

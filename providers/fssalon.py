@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-from urllib.parse import urljoin
-
 from scraper.contract import (
     ACCESS_CODE,
+    Call,
     CheckedReply,
-    CredentialsRefused,
     Deployment,
     DownloadNotPermitted,
     Field,
@@ -21,19 +18,15 @@ from scraper.contract import (
     SeriesRow,
     Session,
     ShareLink,
-    Study,
-    WadoUri,
+    StudyRow,
     refusal_error,
-    refusal_kind,
 )
 
-DETAIL = "https://efilmapi.fs-salon.cn/api/v1.0/Report/detail"
 FLAGS = {"imageType": "1", "isDcm": "1", "hasDesensitize": "0", "isInternal": "0", "isKeyImage": "0"}
 REFUSED = "fetch-failed"  # a series that the service does not list
-ASKS = ("验证码", "授权码", "提取码", "访问码", "密码", "验证身份")
 
 
-class DetailReply(CheckedReply):
+class DetailReply(CheckedReply, StudyRow):
     good = ("200",)
     is_entrance = True
     code: str = Field("", alias="statusCode")
@@ -43,20 +36,10 @@ class DetailReply(CheckedReply):
     uid: str = Field("", alias="result.studyUId")
     org: str = Field("", alias="result.orgCode")
     department: str = Field("", alias="result.departCode")
-    patient: str = Field("", alias="result.name")
-    part: str = Field("", alias="result.checkPart")
+    patient_name: str = Field("", alias="result.name")
+    description: str = Field("", alias="result.checkPart")
     modality: str = Field("", alias="result.device")
-    checked: str = Field("", alias="result.checkDate")
-    studied: str = Field("", alias="result.studyDate")
-
-    @property
-    def asks(self) -> bool:
-        """Does it ask for a code, or refuse one; a report that is over asks for nothing."""
-        return not (self.ok or refusal_kind(self.message)) and any(word in self.message for word in ASKS)
-
-    @property
-    def study(self) -> Study:
-        return Study(self.uid, self.studied or self.checked, self.modality, self.part, self.patient)
+    date: str = Field("", alias="result.studyDate|result.checkDate")
 
     @property
     def query(self) -> dict[str, str]:
@@ -91,20 +74,21 @@ class Fssalon(Provider):
     when_asked = "nothing, as a rule; access_code where the report's page asks for one"
     deployments = (Deployment("efilm.fs-salon.cn", "佛山沙龙 云胶片", "佛山"),)
     example = "https://efilm.fs-salon.cn/index?barcode=R0001&hospitalcode=H001"
-
     # The images come over plain HTTP, which a browser refuses to a page that came over HTTPS: they are asked for directly.
-    study_list_call = r"/Report/detail\?"
-
-    async def discover(self, link: ShareLink, session: Session) -> list[Series]:
-        return await self.describe(link, session, await _ask(link, session, ""))
+    entry = Call(
+        "https://efilmapi.fs-salon.cn/api/v1.0/Report/detail",
+        params={
+            "hospitalCode": "{hospitalcode}",
+            "reportNo": "{barcode|reportid}",
+            "authenCode": "{answer}",
+            "autuType": "0",
+        },
+        question=ACCESS_CODE,
+    )
 
     async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
-        detail = response.unwrap(DetailReply)
-        if detail.asks:
-            detail = (await _ask(link, session, session.answer(ACCESS_CODE))).unwrap(DetailReply)
-            if not detail.ok:
-                raise refusal_error(detail.message, or_else=partial(CredentialsRefused, ACCESS_CODE.name))
-        if not detail.ok or not detail.report:
+        detail = await self.entered(link, session, response, DetailReply)
+        if not detail.report:
             raise refusal_error(detail.message)
         if not (detail.has_film and detail.service):
             raise DownloadNotPermitted(detail.message)
@@ -117,22 +101,11 @@ class Fssalon(Provider):
         return found
 
 
-async def _ask(link: ShareLink, session: Session, code: str) -> Response:
-    given = {name.lower(): value for name, value in link.params.items()}
-    number = given.get("barcode") or given["reportid"]
-    asked = {"hospitalCode": given["hospitalcode"], "reportNo": number, "authenCode": code, "autuType": "0"}
-    return await session.get(DETAIL, params=asked)
-
-
 async def _series(session: Session, service: str, detail: DetailReply, place: int, series: SeriesReply) -> Series:
     name = series.uuid or series.uid
     asked = {**detail.query, "seriesUID": name, "uuid": name, "clientType": "0"}
     response = await session.get(f"{service}/GetSeriesMeta", params=asked)
     meta = response.unwrap(ImagesReply)
-
-    def source(image: ImageRow) -> WadoUri | None:
-        return WadoUri(urljoin(response.url, image.url)) if image.url else None
-
-    found = series.described(detail.study, place, meta.images, source)
+    found = series.described(detail.study, place, response.url, images=meta.images)
     why = {"why": meta.site_message or "no images"}
     return found if meta.ok else found.with_problem(Problem(REFUSED, (found.name,), why))

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from providers.toolkit import drive_page
+from providers.toolkit.gate import PageGate
 from scraper.contract import (
     CAPTCHA,
     Deployment,
@@ -24,7 +24,6 @@ from scraper.contract import (
     WadoUri,
 )
 
-VIEWER = ".title > small, .patientInfo, li[data-seriesuuid], a > .desc + .total"
 IMAGE = (
     r"^https?://[^/]+(?:/[^/?]+){3}/(?P<series>[^/?]+)/[^/?]+/[^/?]+\.dcm(?:\?|$)"  # six segments, the fourth a series
 )
@@ -156,11 +155,8 @@ class Ftimage(Provider):
     deployments = (Deployment("yyx.ftimage.cn", "飞图影像", "全国"), Deployment("app.ftimage.cn", "飞图影像", "全国"))
     distinctive_routes = (r"/dimage/index\.html\?(?=(?:.*&)?(?:stm|hsCode)=[^&#]+).*",)
     behind = (r"[^/]+/dimage/.*",)
+    gate = PageGate(viewer=".title > small, .patientInfo, li[data-seriesuuid], a > .desc + .total", asks=CAPTCHA)
     example = "https://yyx.ftimage.cn/dimage/index.html?stm=0a1b2c3d4e5f"
-
-    async def open_viewer(self, link: ShareLink, session: Session) -> None:
-        await session.open(link.url)
-        await drive_page.reach_viewer(session, VIEWER, CAPTCHA)
 
     async def watch(self, link: ShareLink, session: Session) -> list[Series]:
         arrived, opened = ReceivedImages(), set[int]()

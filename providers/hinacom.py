@@ -5,22 +5,21 @@ Long because four unlike doors lead to the one viewer, which itself is described
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from functools import partial
 
 from providers.products import zfp
-from providers.toolkit import choose_study
+from providers.toolkit import choose_study, envelope
 from scraper.contract import (
     ID_LAST4,
     PASSWORD,
     PHONE_LAST4,
+    Call,
     CheckedReply,
     CredentialsRefused,
     Deployment,
     Field,
-    NoSuchStudy,
     NotThereYet,
     Page,
     PageBehindLink,
@@ -45,11 +44,28 @@ STAGING = "原始影像数据资料较大"
 STAGING_EVERY_S, STAGING_UP_TO_S = 6.0, 180.0
 QUESTIONS: Mapping[str, Question] = {"Mobile": PHONE_LAST4, "IdCard": ID_LAST4}
 AT_ONCE, MOST_PAGES = 50, 20
-LIST_FORM = {"PageSize": str(AT_ONCE), "DateFrom": "2000-01-01", "DateTo": "2030-12-31"}
+SEARCH = Call(
+    "{prefix}/Study/SearchStudies",
+    form={
+        "PageIndex": "{page}",
+        "PageSize": str(AT_ONCE),
+        "DateFrom": "2000-01-01",
+        "DateTo": "2030-12-31",
+        "Keyword": "{keyword}",
+    },
+    headers={"X-Requested-With": "XMLHttpRequest", "Referer": "{url}"},
+)
 AT = r"(?P<prefix>(?:/[\w.-]+)*?)/?"  # a hospital may run it below a path of its own
 TO_IMAGES = r"(?<![\w./:-])[\w./:-]*/Study/ViewImage\?studyId=[^\"'<>\s]+"
+CHECK = Call("api/share/check/time", json={"content": "{content}", "share_id": "{share_id}"})
 ENTRY = "api/qinming_h5/api/ch/report/PacsEntry.aspx"
-PASSWORD_FIELD, CODE_FIELD = "input[type=password]", "input[name=AuthorityCode]"
+FACES = {
+    "login": "input[type=password]",
+    "check": "input[name=AuthorityCode]",
+    "viewer": "canvas",
+    "report": "a[href*=ViewImage]",
+    "cancelled": "text=/取消|失效|过期|不存在/",
+}
 
 
 class CheckReply(CheckedReply):
@@ -105,7 +121,7 @@ class Hinacom(Provider):
     async def by_password(self, link: ShareLink, session: Session) -> list[Series]:
         """The share's login page, then the report that names the study."""
         login = await session.get(link.join(re.sub("^/+", "/", link.path)))
-        if login.page().find(f"{PASSWORD_FIELD}, form") is None:
+        if login.page().find(f"{FACES['login']}, form") is None:
             raise refusal_error(login.page().words("body")[:80], or_else=ShareCancelled)
         guid = login.url.partition("?")[0].rstrip("/").rpartition("/")[2]
         form = {"id": guid, "Password": session.answer(PASSWORD)}
@@ -122,12 +138,8 @@ class Hinacom(Provider):
     async def by_commission(self, link: ShareLink, session: Session) -> list[Series]:
         """A health commission's page; large studies are staged first."""
         await session.get(link.without_fragment)
-        asked = {name: link.params.get(name, "") for name in ("content", "share_id")}
-        checked = await session.post(link.join("api/share/check/time"), json=asked, reply=CheckReply)
-        try:
-            extend = ExtendReply.model_validate(json.loads(checked.extend))
-        except ValueError:
-            raise SiteChanged(what="share/check/time, data.extend") from None
+        checked = (await CHECK.send(link, session)).checked(CheckReply)
+        extend = envelope.nested(checked.extend, ExtendReply, link.url)
         query = {"hospitalCode": extend.hospital, "studyPrimaryId": extend.study}
 
         async def staged() -> Response | None:
@@ -157,8 +169,7 @@ class Hinacom(Provider):
 
     @route(AT + r"/[\w.-]+\?(?:[^#]*&)?(?i:returnUrl)=[^&#]*/?ViewImage.*")
     async def by_way_back(self, link: ShareLink, session: Session) -> list[Series]:
-        back = next(value for name, value in link.params.items() if name.lower() == "returnurl")
-        return await _read(session, link.join(back))
+        return await _read(session, link.join(link.param("returnUrl")))
 
     @route(AT + r"/Study/ViewImage\?.+", AT + r"/ImageViewer/StudyView\?.+")
     async def by_viewer(self, link: ShareLink, session: Session) -> list[Series]:
@@ -177,47 +188,34 @@ class Hinacom(Provider):
         """A check of four digits, then the list; the studies of the link's accession number, or all."""
         page = await _pass_check(link, session)
         identifier, is_accession = link["identifier"], link["kind"].lower() == "accessionnumber"
+        here, keyword = ShareLink(page.url), identifier if is_accession else ""
         wanted: dict[str, ItemReply] = {}
         for index in range(1, MOST_PAGES + 1):
-            listed = await session.post(
-                ShareLink(page.url).join(f"{link['prefix']}/Study/SearchStudies"),
-                form={"PageIndex": str(index), **LIST_FORM, "Keyword": identifier if is_accession else ""},
-                headers={"X-Requested-With": "XMLHttpRequest", "Referer": page.url},
-                reply=ItemsReply,
-            )
+            response = await SEARCH.send(here, session, page=str(index), keyword=keyword, prefix=link["prefix"])
+            listed = response.checked(ItemsReply)
             fresh = {item.id: item for item in listed.items if item.id not in wanted}
             wanted |= {uid: item for uid, item in fresh.items() if not is_accession or item.accession == identifier}
             if len(listed.items) < AT_ONCE or not fresh:
                 break
-        if not wanted:
-            raise NoSuchStudy
         to_images = link.join(f"{link['prefix']}/Study/ViewImage?studyId=")
         listings = {item.name: partial(_read, session, to_images + item.id) for item in wanted.values()}
         return await choose_study.list_all(listings, has_documents=True)
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
-        face = await session.which(
-            login=PASSWORD_FIELD,
-            check=CODE_FIELD,
-            viewer="canvas",
-            report="a[href*=ViewImage]",
-            cancelled="text=/取消|失效|过期|不存在/",
-        )
-        screen = session.screen
+        face, screen = await session.which(timeout_s=None, **FACES), session.screen
         if face == "cancelled":
             raise ShareCancelled
-        if face == "login":
-            await screen.fill(PASSWORD_FIELD, session.answer(PASSWORD))
-            await screen.submit(PASSWORD_FIELD)
+        question = PASSWORD
         if face == "check":
-            chosen = await screen.value("input[name=AuthorityType]:checked")
-            await screen.fill(CODE_FIELD, session.answer(QUESTIONS.get(chosen, PHONE_LAST4)))
-            await screen.submit(CODE_FIELD)
+            question = QUESTIONS.get(await screen.value("input[name=AuthorityType]:checked"), PHONE_LAST4)
+        if face in ("login", "check"):
+            await screen.fill(FACES[face], session.answer(question))
+            await screen.submit(FACES[face])
         if face != "viewer":
             match = re.search(TO_IMAGES, await screen.html())
             if match is None:
-                raise CredentialsRefused(PASSWORD.name if face == "login" else PHONE_LAST4.name)
+                raise CredentialsRefused(question.name)
             await session.open(ShareLink(screen.url).join(unescape_html(match.group())))
         await session.which(viewer="canvas")
 

@@ -7,9 +7,9 @@ from functools import partial
 from providers.products import uih_archive
 from providers.toolkit import choose_study
 from scraper.contract import (
+    Call,
     Deployment,
     NeedsBrowser,
-    NoSuchStudy,
     PageBehindLink,
     Provider,
     Reason,
@@ -22,6 +22,7 @@ from scraper.contract import (
     route,
 )
 
+LIST = Call("{path}", params={"CommandType": "GetHierachy", "StudyUID": "{StudyUID}"})
 LIST_LINK = r"(?i:/(?:[^?#]*/)?Home/ImageService\?(?:[^#]*&)?StudyUID=[\d.]++.*)"
 FILM_LINK = r"/film/?(?:index\.html)?#/(?=[A-Za-z]*\d)[\w-]{4,64}/?"
 
@@ -38,9 +39,7 @@ class Imageservice(Provider):
     @route(LIST_LINK)
     async def by_list(self, link: ShareLink, session: Session) -> list[Series]:
         """The address of the service itself, as it stands in a viewer's traffic."""
-        uid = next(value for name, value in link.params.items() if name.lower() == "studyuid")
-        asked = {"CommandType": "GetHierachy", "StudyUID": uid}
-        response = await session.get(link.join(link.path), params=asked)
+        response = await LIST.send(link, session)
         if response.status in (401, 403):  # a page's own session is wanted
             raise PageBehindLink(link=link.redacted)
         return await self.describe(link, session, response)
@@ -54,7 +53,7 @@ class Imageservice(Provider):
         called = partial(session.traffic.matching, self.study_list_call)
         match await session.screen.wait_for_face(called, examinations=uih_archive.TO_IMAGES):
             case "called":
-                return _described(*uih_archive.last_list(session, self.study_list_call))
+                return uih_archive.of_response(called()[-1].response())
             case "examinations":
                 count = await session.screen.count(uih_archive.TO_IMAGES)
                 places = {str(place + 1): partial(self._examination, link, session, place) for place in range(count)}
@@ -68,15 +67,7 @@ class Imageservice(Provider):
         listed = await uih_archive.open_examination(session, self.study_list_call, place)
         if listed is None:
             raise SiteChanged(what=Reason.NO_SERIES_LIST_OF_STUDY, host=link.host)
-        return _described(*listed)
+        return uih_archive.of_response(listed)
 
     async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
-        return _described(response, {})
-
-
-def _described(response: Response, headers: dict[str, str]) -> list[Series]:
-    tree = response.checked(uih_archive.TreeReply)
-    found = uih_archive.described(tree, response.url.partition("?")[0], headers)
-    if not found:
-        raise NoSuchStudy
-    return found
+        return uih_archive.of_response(response)

@@ -11,21 +11,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from scraper.contract import (
+    Call,
     CheckedReply,
     Deployment,
     Field,
+    ImageRow,
     Instance,
     LinkExpired,
     Number,
     Provider,
-    Reply,
     Response,
     Series,
+    SeriesRow,
     Session,
     ShareLink,
-    SiteChanged,
     SiteUnreachable,
-    Study,
+    StudyRow,
     WadoUri,
     at_most,
     decode_text,
@@ -36,15 +37,19 @@ from scraper.contract import (
 from scraper.protocols import ciphers
 
 IDS = ("HospitalCode", "AccessionNo", "StudyInstanceUID")
+SENT = {"VisitorId": "{visitor}", "Authorization": "{jwt}"}
+ASKED = {name: f"{{{name}}}" for name in (*IDS, "serverAddr")}
+TOKEN = Call("/api/v2/token", ASKED, headers=SENT)
+LIST = Call("/api/v2/imageQuery", ASKED | {"DataID": "{dataid}"}, headers=SENT)
 NO_LONGER = (401, 403, 404, 410)
 
 
-class ImageReply(Reply):
+class ImageReply(ImageRow):
     path: str = Field("", alias="FilePath")
     frames: Number = Field(None, alias="NumberOfFrames")
 
 
-class SeriesReply(Reply):
+class SeriesReply(SeriesRow):
     number: Number = Field(None, alias="SeriesNumber")
     description: str = Field("", alias="SeriesDescription")
     modality: str = Field("", alias="Modality")
@@ -52,23 +57,16 @@ class SeriesReply(Reply):
     images: tuple[ImageReply, ...] = Field((), alias="ImageList")
 
 
-class StudyReply(Reply):
+class StudyReply(StudyRow):
     hospital: str = Field("", alias="HospitalCode")
     accession: str = Field("", alias="AccessionNumber")
     uid: str = Field("", alias="StudyInstanceUID")
     token: str = Field("", alias="Token")
-    names: str = Field("", alias="PatientsName")
-    name: str = Field("", alias="PatientName")
+    patient_name: str = Field("", alias="PatientsName|PatientName")
     description: str = Field("", alias="StudyDescription")
     modality: str = Field("", alias="Modality")
-    moment: str = Field("", alias="StudyDateTime")
-    date: str = Field("", alias="StudyDate")
+    date: str = Field("", alias="StudyDateTime|StudyDate")
     series: tuple[SeriesReply, ...] = Field((), alias="SeriesList")
-
-    @property
-    def study(self) -> Study:
-        date, name, key = self.moment or self.date, self.names or self.name, f"{self.hospital}/{self.accession}"
-        return Study(self.uid, date, self.modality, self.description, name, key)
 
 
 class KayiReply(CheckedReply):
@@ -81,8 +79,7 @@ class ListReply(KayiReply):
 
 
 class TokenReply(KayiReply):
-    token: str = ""
-    inner: str = Field("", alias="data.token")
+    token: str = Field("", alias="token|data.token")
 
 
 class Kayicloud(Provider):
@@ -100,22 +97,18 @@ class Kayicloud(Provider):
         self._visitor = str(uuid.uuid4())
 
     async def discover(self, link: ShareLink, session: Session) -> list[Series]:
-        asked, jwt = study_ids(link), link.params.get("Token", "")
-        headers = {"VisitorId": self._visitor, "Authorization": jwt}
-        response = await session.get(link.join("/api/v2/token"), params=asked, headers=headers)
-        headers["Authorization"] = _token(response) or jwt
-        asked["DataID"] = link.params.get("dataid", "")
-        listed = await session.get(link.join("/api/v2/imageQuery"), params=asked, headers=headers)
-        return await self._listed(link, session, listed, headers)
+        ids, jwt = study_ids(link), link.param("Token")
+        token = _token(await TOKEN.send(link, session, ids, visitor=self._visitor, jwt=jwt)) or jwt
+        return await self.describe(link, session, await LIST.send(link, session, ids, visitor=self._visitor, jwt=token))
 
     async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
-        given = {name: response.sent.get(name.lower(), "") for name in ("VisitorId", "Authorization")}
-        return await self._listed(link, session, response, given)
-
-    async def _listed(
-        self, link: ShareLink, session: Session, response: Response, headers: Mapping[str, str]
-    ) -> list[Series]:
-        return [await _without_copies(series, session) for series in _series(link, response, headers)]
+        _check_status(response)
+        reply = response.checked(ListReply)
+        if not reply.data:
+            raise LinkExpired(reply.site_message)
+        headers = {name: response.sent.get(name.lower(), "") for name in ("VisitorId", "Authorization")}
+        found = [series for study in reply.data for series in described(study, link, headers)]
+        return [await _without_copies(series, session) for series in found]
 
 
 def study_ids(link: ShareLink) -> dict[str, str]:
@@ -133,38 +126,24 @@ def _token(response: Response) -> str:
     """The token that the link's own is exchanged for; empty where the server exchanges none, and the link's own goes on."""
     if response.status != 404:
         _check_status(response)
-    try:
-        reply = response.read(TokenReply) if response.ok else TokenReply.empty()
-    except SiteChanged:
-        return ""
+    reply = response.read_or_empty(TokenReply) if response.ok else TokenReply.empty()
     if not reply.ok:
         raise reply.refusal()
-    return reply.token or reply.inner
+    return reply.token
 
 
 def _check_status(response: Response) -> None:
     """A token that is no longer taken means that the link itself has lapsed: it brings its own."""
     if response.status in NO_LONGER:
-        try:
-            message = response.read(KayiReply).site_message
-        except SiteChanged:
-            message = ""
-        raise LinkExpired(message)
+        raise LinkExpired(response.read_or_empty(KayiReply).site_message)
     if response.status >= 500:
         raise SiteUnreachable(why=f"HTTP {response.status}")
-
-
-def _series(link: ShareLink, response: Response, headers: Mapping[str, str]) -> list[Series]:
-    _check_status(response)
-    reply = response.checked(ListReply)
-    if not reply.data:
-        raise LinkExpired(reply.site_message)
-    return [series for study in reply.data for series in described(study, link, headers)]
 
 
 def described(study: StudyReply, link: ShareLink, headers: Mapping[str, str]) -> list[Series]:
     """One study's series; multi-frame objects with one instance a frame."""
     found = []
+    about = replace(study.study, key=f"{study.hospital}/{study.accession}")
     for place, series in enumerate(study.series):
         images = [image for image in series.images if image.path]
         instances = at_most(
@@ -174,19 +153,8 @@ def described(study: StudyReply, link: ShareLink, headers: Mapping[str, str]) ->
         )
         announced = series.count or 0
         count = len(images) if announced == len(instances) else max(announced, len(images))  # some count frames
-        found.append(
-            Series(
-                study_instance_uid=study.uid,
-                series_instance_uid="",
-                instances=instances,
-                expected=count,
-                number=series.number,
-                description=series.description,
-                modality=series.modality or study.modality,
-                key=f"{study.study.key}/{place}",
-                study=study.study,
-            )
-        )
+        row = series.described(about, place, link.url, images=())
+        found.append(replace(row, instances=instances, expected=count, key=f"{about.key}/{place}"))
     return found
 
 

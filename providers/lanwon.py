@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Sequence
-from functools import partial
 from itertools import product
 
-from providers.toolkit import drive_page
+from providers.toolkit.gate import PageGate
 from scraper.contract import (
     ACCESS_CODE,
     CheckedReply,
     CloudfilmError,
-    CredentialsRefused,
     Discovered,
     Field,
     ImageRow,
@@ -32,29 +30,27 @@ from scraper.contract import (
     SiteChanged,
     Study,
     StudyGone,
+    StudyRow,
     UnusableLink,
-    WadoUri,
-    refusal_error,
     route,
 )
 
 API = "/wadoOrFap/"
 UID = re.compile(r"(?<![\d.])\d+(?:\.\d+){2,}")
 TO_IMAGES = ", ".join(f"{kind}:has-text('影像')" for kind in ("a", "button", "[role=button]"))
-VERIFIED, INSPECTED = r"/api/shareCodeVerify", r"/api/inspection"
+VERIFIED, INSPECTED, LISTED = r"/api/shareCodeVerify", r"/api/inspection", r"/wadoOrFap/dicom[?/]"
+CODE_GATE = PageGate(called=VERIFIED, asks=ACCESS_CODE)
+REPORT_GATE = PageGate(called=LISTED, control=TO_IMAGES)
 
 
 class LanwonReply(CheckedReply):
     good = ("200",)
 
-    @property
-    def site_message(self) -> str:
-        return self.message or self.msg
+    msg: str = Field("", alias="message|msg")
 
 
 class VerifyReply(LanwonReply):
-    def refusal(self) -> CloudfilmError:
-        return refusal_error(self.site_message, or_else=partial(CredentialsRefused, ACCESS_CODE.name))
+    checks = ACCESS_CODE
 
 
 class InspectionReply(LanwonReply):
@@ -68,15 +64,15 @@ class ImageReply(ImageRow):
 
 
 class SeriesReply(SeriesRow):
+    address = "image/{study.uid}/{series.uid}/{image.uid}/"
     uid: str = Field("", alias="seriesInstanceUID")
     number: Number = Field(None, alias="seriesNumber")
     description: str = Field("", alias="seriesDescription")
     images: tuple[ImageReply, ...] = Field((), alias="instanceList")
 
 
-class ListReply(LanwonReply):
-    uid: str = Field("", alias="data.studyId")
-    older: str = Field("", alias="data.studyuid")
+class ListReply(LanwonReply, StudyRow):
+    uid: str = Field("", alias="data.studyId|data.studyuid")
     series: tuple[SeriesReply, ...] = Field((), alias="data.seriesList")
 
 
@@ -85,8 +81,7 @@ class VideoSeriesReply(Reply):
 
 
 class VideosReply(Reply):
-    series: tuple[VideoSeriesReply, ...] = Field((), alias="seriesVideoList")
-    inner: tuple[VideoSeriesReply, ...] = Field((), alias="data.seriesVideoList")
+    series: tuple[VideoSeriesReply, ...] = Field((), alias="seriesVideoList|data.seriesVideoList")
 
 
 class Lanwon(Provider):
@@ -100,7 +95,7 @@ class Lanwon(Provider):
         r"/quickLogin/?(?:[?#].*)?",
     )
     behind = (r"[^/]+/(?:[^?#]*/)?(?:clinicWebPacsView(?:Pc|Mobile)/|html/report\.html).*",)
-    study_list_call = r"/wadoOrFap/dicom[?/]"
+    study_list_call = LISTED
     on_any_host = True
     example = "https://film.hospital.cn/clinicWebPacsViewPc/index.html#1.2.840.1.2.3#0a1b"
 
@@ -125,14 +120,9 @@ class Lanwon(Provider):
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
         if _asks(link):
-            if not session.is_left_to_person(ACCESS_CODE):
-                await drive_page.answer(session, ACCESS_CODE)
+            await CODE_GATE.enter(session)
         elif "/html/report" in link.path:
-            called = partial(session.traffic.matching, self.study_list_call)
-            if await session.screen.wait_for_face(called, images=TO_IMAGES) == "images":
-                await session.screen.click(TO_IMAGES)
-            elif not called():
-                raise refusal_error(await session.screen.message())
+            await REPORT_GATE.enter(session)
 
     async def watch(self, link: ShareLink, session: Session) -> Sequence[Discovered]:
         if not _asks(link):
@@ -145,22 +135,15 @@ class Lanwon(Provider):
     async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
         listed = response.checked(ListReply)
         base, _, asked = response.url.partition(API)
-        uid = listed.uid or listed.older or next(iter(UID.findall(asked)), "")
-
-        def source(series: SeriesReply, image: ImageReply) -> WadoUri:
-            return WadoUri(f"{base}{API}image/{uid}/{series.uid}/{image.uid}/")
-
-        rows = [(place, series) for place, series in enumerate(listed.series) if series.images]
-        found = [row.described(Study(uid), place, row.images, partial(source, row)) for place, row in rows]
+        about = Study(listed.uid or next(iter(UID.findall(asked)), ""))
+        found = [series for series in listed.described(f"{base}{API}", about=about) if series.expected]
+        videos = VideosReply.empty()
         with contextlib.suppress(CloudfilmError):  # a version without videos
-            videos = await session.get(f"{base}{API}video/{uid}/", reply=VideosReply)
-            names = [video.uid for series in (*videos.series, *videos.inner) for video in series.videos]
-            if names and not found:
-                raise NotOriginalDicom(host=link.host)
-            found = [*found[:-1], found[-1].without(names, Reason.VIDEO)]
+            videos = await session.get(f"{base}{API}video/{about.uid}/", reply=VideosReply)
+        names = [video.uid for series in videos.series for video in series.videos]
         if not found:
-            raise NoSuchStudy(host=link.host)
-        return found
+            raise NotOriginalDicom if names else NoSuchStudy
+        return [*found[:-1], found[-1].without(names, Reason.VIDEO)]
 
     async def _listed(
         self, link: ShareLink, session: Session, uids: Iterable[str], bases: Iterable[str]
@@ -173,7 +156,7 @@ class Lanwon(Provider):
                     return await self.describe(link, session, await session.get(link.join(f"{base}{API}{path}")))
                 except (StudyGone, SiteChanged) as err:
                     errors.append(err)
-        raise min(errors, key=lambda err: not err.detail, default=NoSuchStudy(host=link.host))
+        raise min(errors, key=lambda err: not err.detail, default=NoSuchStudy())
 
 
 def _asks(link: ShareLink) -> bool:

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from providers.products import neuview
-from scraper.contract import WECHAT_PHONE, Deployment, Provider, Series, Session, ShareLink
+from scraper.contract import Deployment
 
 
-class Ljjk(Provider):
+class Ljjk(neuview.NeuView):
     name = "ljjk"
     route = r"/NeuView/mobile/?(?:index\.html)?(?:\?[^#]*)?#(?P<token>[^&=#?][^&#?]*)(?:&[^#]*)?"
     serves = "Part 10 files, one zip each, from an object store with signed addresses"
     deployments = (Deployment("mic.ljjk.org.cn", "龙江医学影像云", "黑龙江"),)
     distinctive_routes = (rf"/NeuView/mobile/[^#]*{neuview.IN_FRAGMENT}",)
-    user_agent = WECHAT_PHONE  # other browsers are refused
-    study_list_call = neuview.CALLED
-    on_any_host = True
     behind = (r"[^/]+/NeuView/.*",)
     example = "https://mic.ljjk.org.cn/NeuView/mobile/?r=1700000000000#A1_SIGN_0a1b2c_OPEN_undefined&bType=2d&title=CT"
-
-    async def discover(self, link: ShareLink, session: Session) -> list[Series]:
-        return neuview.describe(link, await session.get(neuview.call(link, link["token"])))
-
-    async def watch(self, link: ShareLink, session: Session) -> list[Series]:
-        return neuview.describe(link, await neuview.shown(session))

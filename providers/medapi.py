@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from urllib.parse import parse_qsl, urljoin, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from providers.products import imagecloud
 from providers.toolkit import envelope
 from scraper.contract import (
+    Call,
     Deployment,
     Field,
     LinkExpired,
@@ -15,7 +16,6 @@ from scraper.contract import (
     Provider,
     Reason,
     Reply,
-    Request,
     Response,
     Series,
     Session,
@@ -23,7 +23,6 @@ from scraper.contract import (
     ShareLink,
     SiteChanged,
     StudyGone,
-    WadoUri,
     refusal_error,
     with_query,
 )
@@ -35,10 +34,17 @@ VISITOR = {
     "indicator": "sharevisit",
 }
 CALLBACK = "/oidc/login-callback.html"
-REDIRECTS = (301, 302, 303, 307, 308)
-SHORT, LOGIN = "/api/api-operate/short-url/", "/oauth/connect/authorize"
-VIEW, PARAMS = "/api/api-idcas/Observations/image-web-view-url", "/api/api-imaging/Params/GetSearchParams"
-INFO, FILE = "/api/api-imaging/study/studyinfo", "/api/api-imaging/Dicom/File"
+SHARE, LOGIN = Call("/api/api-operate/short-url/{sid|short}"), "/oauth/connect/authorize"
+BEARER = {"Authorization": "Bearer {token}"}
+VIEW = Call(
+    "/api/api-idcas/Observations/image-web-view-url",
+    params={"business_id": "{exam}", "hide_download": "true", "client_kind": "5"},
+    headers=BEARER,
+)
+PARAMS = Call("/api/api-imaging/Params/GetSearchParams", {"hashId": "{view}"}, headers=BEARER, method="POST")
+INFO = Call("/api/api-imaging/study/studyinfo", {"data": "{sealed}"}, headers=BEARER, method="POST")
+FILE = "/api/api-imaging/Dicom/File"
+QUERY = {"ImagePath": "{image.path}", "DeviceID": "{device}", "TenancyID": "{tenancy}"}
 MAX_HOPS = 12
 SEALED = "10"
 
@@ -48,14 +54,7 @@ class MedapiReply(imagecloud.ServiceReply):
 
 
 class ExtrasReply(Reply):
-    observation_id: str = ""
-    observation: str = Field("", alias="observationid")
-    business_id: str = ""
-    business: str = Field("", alias="businessid")
-
-    @property
-    def exam(self) -> str:
-        return self.observation or self.observation_id or self.business or self.business_id
+    exam: str = Field("", alias="observationid|observation_id|businessid|business_id")
 
 
 class NamedReply(Reply):
@@ -75,76 +74,57 @@ class Medapi(Provider):
     deployments = (Deployment("medapi.dsrmyy.cn", "联众 数字影像"),)
     distinctive_routes = (r"/(?:sharevisit/mobile/digitalimage|redirect)/index(?:\.html)?/?\?(?:[^#]*&)?sid=[^&#]+.*",)
     behind = (r"[^/]+/(?:sharevisit/mobile|oidc)/.*",)
-    study_list_call = rf"(?i){INFO}\?"
+    study_list_call = f"(?i){INFO.pattern}"
     example = "http://medapi.dsrmyy.cn:9088/s/AbC123"
 
     async def discover(self, link: ShareLink, session: Session) -> list[Series]:
         share, exam = await _share(link, session)
         try:
-            return await _series(link, session, share, exam)
+            return await self._series(link, session, share, exam)
         except SessionLapsed:  # a token may lapse at any step: one more is fetched, once
-            return await _series(link, session, share, exam)
+            return await self._series(link, session, share, exam)
 
     async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
-        asked = imagecloud.unseal(ShareLink(response.url).params.get("data", ""))
-        return _described(link, response, asked, {"Authorization": response.sent.get("authorization", "")})
+        service = imagecloud.checked(response, MedapiReply)
+        data = imagecloud.unseal(service.data) if service.code == SEALED else service.data
+        params = dict(parse_qsl(imagecloud.unseal(ShareLink(response.url).param("data"))))
+        bearer = {"Authorization": response.sent.get("authorization", "")}
+        key = params.get("BusinessId", "") or params.get("AccessionNumber", "")
+        listed = imagecloud.studies(data, response.url)
+        return imagecloud.describe(listed, link.join(FILE), QUERY, bearer, key, tenancy=params.get("tenancy_id", ""))
+
+    async def _series(self, link: ShareLink, session: Session, share: str, exam: str) -> list[Series]:
+        token = await _log_in(link, session, share)
+        view = imagecloud.checked(await VIEW.send(link, session, token=token, exam=exam), MedapiReply).data
+        params = imagecloud.checked(await PARAMS.send(link, session, token=token, view=str(view)), MedapiReply).data
+        sealed = imagecloud.seal(imagecloud.unseal(params))
+        return await self.describe(link, session, await INFO.send(link, session, token=token, sealed=sealed))
 
 
 async def _share(link: ShareLink, session: Session) -> tuple[str, str]:
     """The share's inner number, and the examination's."""
-    sid = link.params["sid"] if "sid" in link.named else link["short"]
-    response = imagecloud.unwrap(await session.get(link.join(f"{SHORT}{sid}")))
+    response = imagecloud.unwrap(await SHARE.send(link, session))
     named = envelope.nested(response.data or {}, NamedReply, link.url)
     if not named.hash_id:
         raise refusal_error(response.site_message, or_else=StudyGone if response.site_message else LinkExpired)
-    extras = imagecloud.parse_lower(named.extras, link.url) if named.extras else {}
-    exam = named.observation_id or envelope.nested(extras, ExtrasReply, link.url).exam
+    exam = named.observation_id or envelope.nested(named.extras or {}, ExtrasReply, link.url).exam
     if not exam:
         raise NoSuchStudy
     return named.hash_id, exam
 
 
-async def _log_in(link: ShareLink, session: Session, share: str) -> dict[str, str]:
+async def _log_in(link: ShareLink, session: Session, share: str) -> str:
     """The visitor's token; it travels only in the fragment of a redirect, which no request carries."""
     once = {"state": secrets.token_hex(16), "nonce": secrets.token_hex(16)}
-    here = with_query(link.join(LOGIN), {**VISITOR, **once, "redirect_uri": f"{link.origin}{CALLBACK}", "sid": share})
-    for _ in range(MAX_HOPS):
-        response = await session.request(Request(here), hops=0)
-        location = response.headers.get("location", "")
-        if response.status not in REDIRECTS or not location:
-            if response.status >= 500 or response.status in (404, 429):
-                raise response.refusal
+    start = with_query(link.join(LOGIN), {**VISITOR, **once, "redirect_uri": f"{link.origin}{CALLBACK}", "sid": share})
+    async for response, target in session.hops(start, most=MAX_HOPS):
+        if not target and (response.status >= 500 or response.status in (404, 429)):
+            raise response.refusal
+        if not target:
             raise refusal_error(envelope.visible_message(response)[: envelope.LONGEST_MESSAGE])
-        target = urljoin(here, location)
         given = dict(parse_qsl(urlsplit(target).fragment))
         if token := given.get("access_token"):
-            return {"Authorization": f"Bearer {token}"}
+            return token
         if refusal := given.get("error_description") or given.get("error"):
             raise StudyGone(refusal)
-        await session.http.check_hop(here, target)
-        here = target
     raise SiteChanged(what=Reason.LOGIN_LEADS_NOWHERE)
-
-
-async def _series(link: ShareLink, session: Session, share: str, exam: str) -> list[Series]:
-    bearer = await _log_in(link, session, share)
-    asked = {"business_id": exam, "hide_download": "true", "client_kind": "5"}
-    view = imagecloud.checked(await session.get(link.join(VIEW), params=asked, headers=bearer), MedapiReply).data
-    params = await session.post(link.join(PARAMS), params={"hashId": str(view)}, headers=bearer)
-    text = imagecloud.unseal(imagecloud.checked(params, MedapiReply).data)
-    info = await session.post(link.join(INFO), params={"data": imagecloud.seal(text)}, headers=bearer)
-    return _described(link, info, text, bearer)
-
-
-def _described(link: ShareLink, response: Response, asked: str, bearer: dict[str, str]) -> list[Series]:
-    service = imagecloud.checked(response, MedapiReply)
-    data = imagecloud.unseal(service.data) if service.code == SEALED else service.data
-    params = dict(parse_qsl(asked))
-
-    def source(study: imagecloud.StudyReply, image: imagecloud.ImageReply) -> WadoUri:
-        tenancy = image.tenancy or study.tenancy or params.get("tenancy_id", "")
-        named = {"ImagePath": image.path, "DeviceID": image.device or study.device, "TenancyID": tenancy}
-        return WadoUri(with_query(link.join(FILE), named), bearer)
-
-    key = params.get("BusinessId", "") or params.get("AccessionNumber", "")
-    return imagecloud.describe(imagecloud.studies(data, response.url), source, key)

@@ -6,6 +6,7 @@ import re
 
 from providers.toolkit import envelope
 from scraper.contract import (
+    Call,
     Field,
     Instance,
     NoSuchStudy,
@@ -21,7 +22,7 @@ from scraper.contract import (
     WadoUri,
 )
 
-LIST = "/WS/ws.asmx/GetListImageFileInfo"
+LIST = Call("/WS/ws.asmx/GetListImageFileInfo", json={"caseStudyId": "{case}", "sToken": "{stoken}"})
 IDS = '() => ({texts: [...document.querySelectorAll("[id^=series]")].map(node => node.id)})'
 SERIES_ID = re.compile(r"series(?P<case>.+)_\d+")
 
@@ -72,7 +73,7 @@ class Mscpacs(Provider):
         return await _listed(link, session, ids)
 
     async def watch(self, link: ShareLink, session: Session) -> list[Series]:
-        if not await session.screen.has_called(LIST):  # the page says why, or is no viewer
+        if not await session.screen.has_called(LIST.pattern):  # the page says why, or is no viewer
             return await self.discover(link, session)
         return await _listed(link, session, TextsReply.model_validate(await session.screen.evaluate(IDS)).texts)
 
@@ -81,8 +82,7 @@ async def _listed(link: ShareLink, session: Session, ids: list[str]) -> list[Ser
     """The series of each case that the page's elements name."""
     found: list[Series] = []
     for case in dict.fromkeys(match["case"] for name in ids if (match := SERIES_ID.fullmatch(name))):
-        asked = {"caseStudyId": case, "sToken": next(v for k, v in link.params.items() if k.lower() == "stoken")}
-        response = await session.post(link.join(LIST), json=asked)
+        response = await LIST.send(link, session, case=case)
         listed = envelope.nested(response.checked(ServiceReply).d or {}, ListReply, response.url)
         found += [_series(link, case, place, series) for place, series in enumerate(listed.series, 1)]
     if not any(series.expected for series in found):

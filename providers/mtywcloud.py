@@ -6,28 +6,24 @@ from urllib.parse import quote
 
 from providers.products import imagecloud
 from providers.toolkit import envelope
-from scraper.contract import (
-    CloudfilmError,
-    Deployment,
-    Provider,
-    Response,
-    Series,
-    Session,
-    ShareLink,
-    StudyGone,
-    WadoUri,
-    refusal_error,
-    with_query,
-)
+from scraper.contract import Deployment, Provider, Response, Series, Session, ShareLink, StudyGone
 
+FILE = {
+    "sopInstanceUID": "{image.uid}",
+    "seriesInstanceUID": "{image.series_uid}",
+    "studyInstanceUID": "{image.study_uid}",
+    "imagePath": "{image.path}",
+    "httpPath": "null",
+    "retrieveAE": "",
+    "OrganizationID": "{organization}",
+}
 SEALED_PARAMETER = "data"  # the name that the page sends its sealed words under
 
 
 class IccReply(imagecloud.ServiceReply):
     success: bool = False
 
-    def refusal(self) -> CloudfilmError:
-        return refusal_error(self.site_message or self.code, is_sealed=True)
+    is_sealed = True
 
 
 class Mtywcloud(Provider):
@@ -41,38 +37,17 @@ class Mtywcloud(Provider):
 
     async def discover(self, link: ShareLink, session: Session) -> list[Series]:
         page = await session.get(link.without_fragment)
-        if (error := envelope.page_refusal(page)) is not None:
-            raise error
-        if page.status >= 500:
-            raise page.refusal
         message = envelope.visible_message(page)[: envelope.LONGEST_MESSAGE] or f"HTTP {page.status}"
-        if not page.ok:
-            raise refusal_error(message)
-        params = _params(link)
-        path = quote(params.get("dicomdirpath", ""), safe="")
-        data = imagecloud.seal(f"DicomDirPath={path}&OrganizationID={params.get('organizationid', '')}")
+        if error := envelope.page_error(page):
+            raise error
+        path = quote(link.param("DicomDirPath"), safe="")
+        data = imagecloud.seal(f"DicomDirPath={path}&OrganizationID={link.param('OrganizationID')}")
         response = await session.post(link.join(f"{link['app']}/api/Study/Info"), params={SEALED_PARAMETER: data})
         if response.status in (401, 403):  # no session, although the page came: what it showed was no viewer
             raise StudyGone(message)
         return await self.describe(link, session, response)
 
     async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
-        service = imagecloud.checked(response, IccReply)
-
-        def source(_: imagecloud.StudyReply, image: imagecloud.ImageReply) -> WadoUri:
-            asked = {
-                "sopInstanceUID": image.uid,
-                "seriesInstanceUID": image.series_uid,
-                "studyInstanceUID": image.study_uid,
-                "imagePath": image.path,
-                "httpPath": "null",
-                "retrieveAE": "",
-                "OrganizationID": _params(link).get("organizationid", ""),
-            }
-            return WadoUri(with_query(link.join(f"{link['app']}/api/Dicom/File"), asked))
-
-        return imagecloud.describe(imagecloud.studies(service.data, response.url), source, "")
-
-
-def _params(link: ShareLink) -> dict[str, str]:
-    return {name.lower(): value for name, value in link.params.items()}
+        listed = imagecloud.studies(imagecloud.checked(response, IccReply).data, response.url)
+        address = link.join(f"{link['app']}/api/Dicom/File")
+        return imagecloud.describe(listed, address, FILE, organization=link.param("OrganizationID"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from functools import partial
 
 from providers.products import mviewer
+from providers.toolkit import envelope
 from scraper.contract import (
+    Call,
     CheckedReply,
     Deployment,
     DownloadNotPermitted,
@@ -20,8 +22,7 @@ from scraper.contract import (
     ShareLink,
     SiteChanged,
     SiteUnreachable,
-    Study,
-    UnusableLink,
+    StudyRow,
     decode_text,
     refusal_error,
 )
@@ -29,9 +30,15 @@ from scraper.protocols import ciphers
 
 SHORT = "/short/"
 PROFILE = r"/M-Viewer/?(?:(?<=/)index\.html)?(?:\?[^#]*)?#/profile(?:sign)?/[^/?#]+/?\?(?:.*&)?sign=[^&]+.*"
-CONFIG = "/M-Viewer/assets/config/config.json"
-VALID, INFO = "/pacs-mobile/mobile_auth/tokenStatus", "/pacs-mobile/mobile/getStudyInfo"
-PACK = "/pacs-mobile/image/downloadZipImage"
+REFERER = {"Referer": "{origin}/M-Viewer/"}
+CONFIG = Call("/M-Viewer/assets/config/config.json", headers=REFERER)
+VALID = Call("/pacs-mobile/mobile_auth/tokenStatus", json={"exp": "{exp}"}, headers=REFERER)
+INFO = Call(
+    "/pacs-mobile/mobile/getStudyInfo",
+    params={"checkserialnum": "{number}"},
+    headers={"Authorization": "Bearer {sign}", **REFERER},
+)
+PACK = Call("/pacs-mobile/image/downloadZipImage", json={"checkserialnum": "{number}"}, headers=REFERER)
 TABLE_MISSING = "ORA-00942"
 
 
@@ -41,20 +48,19 @@ class Claims(Reply):
 
 
 class ConfigReply(Reply):
-    download: str | bool = True
+    download: str | bool = True  # without settings, the page offers it
 
 
 class StatusReply(CheckedReply):
     good = ("60",)
     is_entrance = True
 
-    def refusal(self) -> LinkExpired:
-        return LinkExpired(self.message)
+    otherwise = LinkExpired
 
 
-class StudyReply(Reply):
-    patient: str = Field("", alias="patient.name")
-    item: str = Field("", alias="study.check_item")
+class StudyReply(StudyRow):
+    patient_name: str = Field("", alias="patient.name")
+    description: str = Field("", alias="study.check_item")
     modality: str = Field("", alias="study.device_type")
     date: str = Field("", alias="study.date")
 
@@ -76,41 +82,25 @@ class Neusoft(Provider):
 
     async def discover(self, link: ShareLink, session: Session) -> list[Package]:
         page = await mviewer.lengthen(link, session, SHORT)
-        sign, referer = page.params.get("sign", ""), {"Referer": f"{page.origin}/M-Viewer/"}
-        claims = _claims(sign, page)
+        sign = page.param("sign")
+        # what the link's JWT says; its signature is the site's to check
+        payload = [*sign.split("."), ""][1]
+        claims = Claims.model_validate(envelope.in_link(page, lambda: ciphers.from_base64(payload)))
         number = str(claims.ext.get("checkserialnum") or mviewer.page_route(page)[1])
-        is_offered = await _offers_download(page, session)
-        await session.post(page.join(VALID), json={"exp": claims.exp}, headers=referer, reply=StatusReply)
-        asked, headers = {"checkserialnum": number}, {"Authorization": f"Bearer {sign}", **referer}
-        about = await session.get(page.join(INFO), params=asked, headers=headers, reply=StudyReply)
-        study = Study("", about.date, about.modality, about.item, about.patient, number)
+        config = await CONFIG.send(page, session)
+        is_offered = str(config.read_or_empty(ConfigReply).download).lower() != "false"
+        (await VALID.send(page, session, claims)).checked(StatusReply)
+        about = (await INFO.send(page, session, number=number)).checked(StudyReply)
+        study = replace(about.study, key=number)
         return [Package(partial(_pack, page, session, number, is_offered=is_offered), study)]
 
     async def watch(self, link: ShareLink, session: Session) -> list[Package]:
         return await self.discover(ShareLink(session.screen.url), session)
 
 
-def _claims(sign: str, page: ShareLink) -> Claims:
-    """What the link's JWT says; its signature is the site's to check."""
-    payload = [*sign.split("."), ""][1]
-    try:
-        return Claims.model_validate(json.loads(ciphers.from_base64(payload)))
-    except ValueError:
-        raise UnusableLink("sign", link=page.redacted) from None
-
-
-async def _offers_download(page: ShareLink, session: Session) -> bool:
-    response = await session.get(page.join(CONFIG), headers={"Referer": f"{page.origin}/M-Viewer/"})
-    try:
-        return str(response.read(ConfigReply).download).lower() != "false"
-    except SiteChanged:
-        return True  # no settings: the page then offers it
-
-
 async def _pack(page: ShareLink, session: Session, number: str, *, is_offered: bool) -> Request:
     """The page's own download: the hospital packs the study, then says where the zip lies."""
-    referer = {"Referer": f"{page.origin}/M-Viewer/"}
-    response = await session.post(page.join(PACK), json={"checkserialnum": number}, headers=referer)
+    response = await PACK.send(page, session, number=number)
     if TABLE_MISSING in response.text:
         raise DownloadNotPermitted(f"{TABLE_MISSING}: WEBRIS_DICOM_DOWNLOAD_RECORD", host=page.host)
     try:
@@ -124,4 +114,4 @@ async def _pack(page: ShareLink, session: Session, number: str, *, is_offered: b
     except ciphers.WrongKey as err:
         raise SiteChanged(host=page.host, what="downloadZipImage, returnResult") from err
     await session.http.check_hop(page.url, address)
-    return Request(address, headers=referer)
+    return Request(address, headers={"Referer": f"{page.origin}/M-Viewer/"})

@@ -11,17 +11,22 @@ from scraper.contract import (
     ArchiveSeries,
     AsyncIterator,
     Discovered,
-    Instance,
+    Field,
+    ImageRow,
     MalformedArchiveLink,
     NoSuchStudy,
+    Number,
     OnDemand,
     Provider,
     QueryTooWide,
     Series,
+    SeriesRow,
     Session,
     ShareLink,
     Study,
+    StudyRow,
     TooManyStudies,
+    in_order,
 )
 
 # one of them at least: an archive is never searched as a whole
@@ -49,6 +54,28 @@ OF_A_SERIES = ("SeriesInstanceUID", "Modality", "SeriesNumber", "SeriesDescripti
 OF_AN_INSTANCE = ("SOPInstanceUID", "SOPClassUID", "InstanceNumber", "AvailableTransferSyntaxUID")
 Row = Mapping[str, str]
 Fetch = Callable[[ArchiveSeries, str], Awaitable[Path]]
+
+
+class StudyMatch(StudyRow):
+    uid: str = Field(alias="StudyInstanceUID")
+    date: str = Field("", alias="StudyDate")
+    description: str = Field("", alias="StudyDescription")
+    patient_name: str = Field("", alias="PatientName")
+
+
+class SeriesMatch(SeriesRow):
+    uid: str = Field(alias="SeriesInstanceUID")
+    number: Number = Field(None, alias="SeriesNumber")
+    description: str = Field("", alias="SeriesDescription")
+    modality: str = Field("", alias="Modality")
+    count: Number = Field(None, alias="NumberOfSeriesRelatedInstances")
+
+
+class ImageMatch(ImageRow):
+    uid: str = Field(alias="SOPInstanceUID")
+    number: Number = Field(None, alias="InstanceNumber")
+    sop_class: str = Field("", alias="SOPClassUID")
+    syntaxes: str = Field("", alias="AvailableTransferSyntaxUID")
 
 
 class Pacs(Provider):
@@ -80,32 +107,22 @@ class Pacs(Provider):
         for number, row in enumerate(rows, 1):
             if len(rows) > 1:
                 session.tell("archive-study", number=number, count=len(rows))
-            uid = row["StudyInstanceUID"]
-            study = Study(uid, row["StudyDate"], "", row["StudyDescription"], row["PatientName"])
-            keys = {"StudyInstanceUID": uid, **dict.fromkeys(OF_A_SERIES, "")}
-            series = await archive.find("SERIES", keys, MOST_SERIES)
-            for found in sorted(series, key=lambda item: _number(item["SeriesNumber"]) or 0):
-                above = {"StudyInstanceUID": uid, "SeriesInstanceUID": found["SeriesInstanceUID"]}
-                keys = {**above, **dict.fromkeys(OF_AN_INSTANCE, "")}
-                yield _series(archive.instance, study, found, await archive.find("IMAGE", keys, MOST_INSTANCES))
+            above = {"StudyInstanceUID": row["StudyInstanceUID"]}
+            listed = await archive.find("SERIES", above | dict.fromkeys(OF_A_SERIES, ""), MOST_SERIES)
+            for place, series in enumerate(in_order(map(SeriesMatch.model_validate, listed))):
+                keys = above | {"SeriesInstanceUID": series.uid} | dict.fromkeys(OF_AN_INSTANCE, "")
+                found = await archive.find("IMAGE", keys, MOST_INSTANCES)
+                yield _series(archive.instance, StudyMatch.model_validate(row).study, place, series, found)
 
 
-def _series(fetch: Fetch, study: Study, row: Row, images: Sequence[Row]) -> Series:
+def _series(fetch: Fetch, study: Study, place: int, series: SeriesMatch, found: Sequence[Row]) -> Series:
     """One series; an archive that lists fewer instances than it counts has not listed them all."""
-    images = sorted(images, key=lambda item: _number(item["InstanceNumber"]) or 0)
-    classes = {image["SOPInstanceUID"]: image["SOPClassUID"] for image in images}
-    syntaxes = {name for image in images for name in image["AvailableTransferSyntaxUID"].split("\\") if name}
-    held = ArchiveSeries(study.uid, row["SeriesInstanceUID"], classes, tuple(sorted(syntaxes)), row["Modality"])
-    return Series(
-        study_instance_uid=study.uid,
-        series_instance_uid=held.series_instance_uid,
-        number=_number(row["SeriesNumber"]),
-        description=row["SeriesDescription"],
-        modality=row["Modality"],
-        expected=max(len(classes), _number(row["NumberOfSeriesRelatedInstances"]) or 0),
-        instances=tuple(Instance(uid, OnDemand(partial(fetch, held, uid))) for uid in classes),
-        study=study,
-    )
+    images = in_order(map(ImageMatch.model_validate, found))
+    classes = {image.uid: image.sop_class for image in images}
+    syntaxes = {name for image in images for name in image.syntaxes.split("\\") if name}
+    held = ArchiveSeries(study.uid, series.uid, classes, tuple(sorted(syntaxes)), series.modality)
+    each = {image.uid: image for image in images}.values()
+    return series.described(study, place, images=each, source=lambda image: OnDemand(partial(fetch, held, image.uid)))
 
 
 def _asked(link: ShareLink) -> dict[str, str]:
@@ -131,7 +148,3 @@ def _fits(row: Row, asked: Row) -> bool:
     first, dash, last = asked.get("StudyDate", "").partition("-")
     on_time = (first or "0") <= row["StudyDate"] <= ((last or "9") if dash else (first or "9"))
     return (not row["StudyDate"] or on_time) and (not modalities or not modality or modality in modalities.split("\\"))
-
-
-def _number(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"[+-]?\d{1,12}", text) else None

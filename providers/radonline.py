@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from providers.products import active_image, active_image_entry
-from scraper.contract import ID_LAST4, NAME, PHONE, Deployment, Provider, Series, Session, ShareLink
+from providers.products.active_image import ActiveImage
+from scraper.contract import ID_LAST4, NAME, PHONE, Deployment
 
 
-class Radonline(Provider):
+class Radonline(ActiveImage):
     name = "radonline"
     route = (
         r"/web/fore-end/(?:index\.html)?(?:\?[^#]*)?#/(?P<page>check-[\w-]+)\?(?P<share>.*(?:shareId|xeguId|unitId)=.+)"
@@ -25,9 +25,3 @@ class Radonline(Provider):
     on_any_host = True
     behind = (r"[^/]+/(?:web/fore-end/|web\w*/activeImage\.html).*",)
     example = "https://film.radonline.cn/web/fore-end/index.html#/check-detail-share?shareId=S001&xeguId=20260101010101&unitId=U001"
-
-    async def open_viewer(self, link: ShareLink, session: Session) -> None:
-        await active_image_entry.enter(link, session)
-
-    async def watch(self, link: ShareLink, session: Session) -> list[Series]:
-        return await active_image.describe(link, session)

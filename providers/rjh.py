@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from providers.products import active_image, active_image_entry
-from scraper.contract import Deployment, Provider, Series, Session, ShareLink
+from providers.products.active_image import ActiveImage
+from scraper.contract import Deployment
 
 
-class Rjh(Provider):
+class Rjh(ActiveImage):
     name = "rjh"
     route = (
         r"/web/fore-end/(?:index\.html)?(?:\?[^#]*)?#/check-[\w-]+\?(?P<share>.*(?:shareId|xeguId|unitId)=.+)"
@@ -15,9 +15,3 @@ class Rjh(Provider):
     serves = "Part 10 files, one call of the page's own function each"
     deployments = (Deployment("lk-pacsview.rjh.com.cn", "上海交通大学医学院附属瑞金医院", "上海"),)
     example = "https://lk-pacsview.rjh.com.cn/web/fore-end/index.html#/check-detail-share?shareId=S001&xeguId=X001&unitId=rjzy"
-
-    async def open_viewer(self, link: ShareLink, session: Session) -> None:
-        await active_image_entry.enter(link, session)
-
-    async def watch(self, link: ShareLink, session: Session) -> list[Series]:
-        return await active_image.describe(link, session)

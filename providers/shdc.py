@@ -6,31 +6,30 @@ import hashlib
 import secrets
 import string
 import time
+from dataclasses import replace
 from functools import partial
 from urllib.parse import quote_plus
 
+from providers.toolkit.gate import PageGate
 from scraper.contract import (
     ACCESS_CODE,
     CheckedReply,
-    CloudfilmError,
-    CredentialsRefused,
     Deployment,
     Field,
-    Instance,
+    ImageRow,
     LinkExpired,
     Number,
     Provider,
     Reason,
-    Reply,
+    Repaired,
     Series,
+    SeriesRow,
     Session,
     ShareLink,
     SiteChanged,
-    Study,
+    StudyRow,
     UnusableLink,
     WadoUri,
-    fix_mojibake,
-    refusal_error,
     route,
 )
 
@@ -39,39 +38,32 @@ FOLDER = "rawdata/indata"  # in all reports
 BASE62 = string.digits + string.ascii_letters
 EXPIRED = "1005"
 SITE = "https://ylyyx.shdc.org.cn/"
-CODE_FIELD = "input:not([type=hidden]):visible"
-REFUSED = "text=/错误|不正确|过期|失效|无权/"
 DETAIL_CALL, LIST_CALL = r"/api001/study/detail\?", r"/api001/series/list\?"
 
 
 class ShdcReply(CheckedReply):  # of HTTP 200 always
     good = ("0",)
-
-    def refusal(self) -> CloudfilmError:
-        message = fix_mojibake(self.msg)
-        if self.code == EXPIRED or "过期" in message:
-            return LinkExpired(message)
-        return refusal_error(message or self.code, is_sealed=True)
+    means = {EXPIRED: LinkExpired}
+    is_sealed = True
+    msg: Repaired = ""
 
 
 class VerifyReply(ShdcReply):
     url_link: str = ""
 
 
-class DetailReply(ShdcReply):
-    id: str = Field("", alias="study.study_id")
-    patient_name: str = Field("", alias="study.patient_name")
-    name: str = Field("", alias="study.patient.name")
-    description: str = Field("", alias="study.description")
+class DetailReply(ShdcReply, StudyRow):
+    key: str = Field("", alias="study.study_id")
+    patient_name: Repaired = Field("", alias="study.patient_name|study.patient.name")
+    description: Repaired = Field("", alias="study.description")
     modality: str = Field("", alias="study.modality_type")
-    date: str = Field("", alias="study.study_date")
-    moment: str = Field("", alias="study.study_datetime")
+    date: str = Field("", alias="study.study_date|study.study_datetime")
 
 
-class SeriesReply(Reply):
-    series_id: str
-    series_number: Number = None
-    description: str = ""
+class SeriesReply(SeriesRow):
+    key: str = Field(alias="series_id")
+    number: Number = Field(None, alias="series_number")
+    description: Repaired = ""
     source_folder: str = ""
     names: str = ""
 
@@ -86,6 +78,12 @@ class Shdc(Provider):
     asks = (ACCESS_CODE,)
     when_asked = "nothing, as a rule; access_code where the share carries a 安全码"
     deployments = (Deployment("ylyyx.shdc.org.cn", "上海申康 医联影像", "上海"),)
+    gate = PageGate(
+        viewer="canvas",
+        asks=ACCESS_CODE,
+        field="input:not([type=hidden]):visible",
+        refused="text=/错误|不正确|过期|失效|无权/",
+    )
     example = "https://ylyyx.shdc.org.cn/#/home?sid=10001&token=0a1b2c"
 
     @route(r"/(?:\?[^#]*)?#/\w+\?.*sid=[^&]+.*")
@@ -99,24 +97,12 @@ class Shdc(Provider):
         """The report's share id is exchanged for the viewer's link."""
         form = {"appid": link.params.get("appid", ""), "share_id": link.params["share_id"]}
         verified = (await session.post(_signed(link, "share_verify", ""), form=form)).unwrap(VerifyReply)
-        message = fix_mojibake(verified.msg)
-        if verified.code not in ("0", EXPIRED) and "安全码" in message:
+        if verified.code != EXPIRED and verified.asks:
             session.answer(ACCESS_CODE)  # asked for before a browser is started for it
-            raise SiteChanged(message, what=Reason.SECURITY_CODE_OF_ITS_PAGE)
+            raise SiteChanged(verified.msg, what=Reason.SECURITY_CODE_OF_ITS_PAGE)
         if not verified.ok:
             raise verified.refusal()
         return await _list(link, session, ShareLink(verified.url_link).params)
-
-    async def open_viewer(self, link: ShareLink, session: Session) -> None:
-        await session.open(link.url)
-        face = await session.which(code=CODE_FIELD, viewer="canvas", refused=REFUSED)
-        if face == "refused":
-            await session.seen(r"/api001/", ShdcReply, timeout_s=2)
-        if face == "code":
-            await session.screen.fill(CODE_FIELD, session.answer(ACCESS_CODE))
-            await session.screen.press("Enter", CODE_FIELD)
-            if await session.which(viewer="canvas", refused=REFUSED) == "refused":
-                raise CredentialsRefused(ACCESS_CODE.name, await session.screen.text(REFUSED))
 
     async def watch(self, link: ShareLink, session: Session) -> list[Series]:
         detail = await session.seen(DETAIL_CALL, DetailReply)
@@ -135,26 +121,18 @@ async def _list(link: ShareLink, session: Session, given: dict[str, str]) -> lis
 def _described(link: ShareLink, given: dict[str, str], detail: DetailReply, listed: ListReply) -> list[Series]:
     """The series as the two replies list them; the site gives no DICOM UID, so its own ids are the keys."""
     sid, token = given.get("sid", ""), given.get("token", "")
-    description, name = fix_mojibake(detail.description), fix_mojibake(detail.patient_name or detail.name)
-    study = Study("", detail.date or detail.moment, detail.modality, description, name, detail.id or sid)
+    study = detail.study if detail.key else replace(detail.study, key=sid)
     found = []
     for series in listed.result:
         names = [name for part in series.names.split(",") if (name := part.strip())]
         folder = link.join(f"/{listed.folder_pre.strip('/')}/{series.source_folder.strip('/')}/")
-        sources = {name: WadoUri(folder + name, {"Referer": SITE}, partial(_sign, sid, token, name)) for name in names}
-        described = Series(
-            study_instance_uid="",
-            series_instance_uid="",
-            key=series.series_id,
-            number=series.series_number,
-            description=fix_mojibake(series.description),
-            modality=detail.modality,
-            expected=len(sources),
-            study=study,
-            instances=tuple(Instance("", source, key=name) for name, source in sources.items()),
-        )
-        found.append(described)
+        rows = [ImageRow(key=name) for name in names]
+        found.append(series.described(study, 0, images=rows, source=partial(_file, folder, sid, token)))
     return found
+
+
+def _file(folder: str, sid: str, token: str, image: ImageRow) -> WadoUri:
+    return WadoUri(folder + image.key, {"Referer": SITE}, partial(_sign, sid, token, image.key))
 
 
 def _signed(link: ShareLink, call: str, token: str, **params: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
 from scraper.contract import (
     TOKEN,
     CheckedReply,
@@ -13,16 +16,20 @@ from scraper.contract import (
     Package,
     Provider,
     Request,
+    Response,
     Session,
     SessionLapsed,
     ShareLink,
-    SiteChanged,
     Study,
     UnusableLink,
-    read,
 )
 
 ACCEPT = "application/zip, application/dicom, */*"
+REFUSALS: Mapping[int, Callable[..., CloudfilmError]] = {
+    400: NotOriginalDicom,
+    **dict.fromkeys((401, 403), partial(CredentialsRefused, TOKEN.name)),
+    **dict.fromkeys((404, 410), NoSuchStudy),
+}
 
 
 class TokenApi(Provider):
@@ -35,9 +42,9 @@ class TokenApi(Provider):
     example = "https://api.hospital.test/v1/studies/download?studyId=ST123456&format=dicom"
 
     async def discover(self, link: ShareLink, session: Session) -> list[Package]:
-        given = session.given(TOKEN) or link.params.get("access_token") or link.params.get("token")
+        given = session.given(TOKEN) or link.param("access_token") or link.param("token")
         download = _Download(link, session, given or session.answer(TOKEN))
-        return [Package(download.request, Study(key=link.params.get("studyId", "")), refused=download.refused)]
+        return [Package(download.request, Study(key=link.param("studyId")), refused=download.refused)]
 
 
 class _Download:
@@ -74,17 +81,7 @@ def address(link: ShareLink) -> str:
 
 def _refusal(link: ShareLink, status: int, body: bytes) -> CloudfilmError | None:
     """What a refusal means here; None: what it means everywhere (busy, too many requests)."""
-    try:
-        reply = read(body, CheckedReply, link.url)
-    except SiteChanged:
-        reply = CheckedReply.empty()
-    match status:
-        case 400 if reply.code == "UNSUPPORTED_FORMAT":
-            return NotOriginalDicom(reply.message, host=link.host)
-        case 400:
-            return UnusableLink(reply.message, link=link.redacted)
-        case 401 | 403:
-            return CredentialsRefused(TOKEN.name, reply.message, host=link.host)
-        case 404 | 410:
-            return NoSuchStudy(reply.message, host=link.host)
-    return None
+    reply = Response(status, {}, body, link.url).read_or_empty(CheckedReply)
+    if status == 400 and reply.code != "UNSUPPORTED_FORMAT":
+        return UnusableLink(reply.message, link=link.redacted)
+    return REFUSALS[status](reply.message, host=link.host) if status in REFUSALS else None

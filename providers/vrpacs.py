@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import urljoin
 
+from providers.toolkit import envelope
 from scraper.contract import (
+    CheckedReply,
     Field,
     Instance,
     Number,
@@ -18,10 +21,8 @@ from scraper.contract import (
     Session,
     ShareLink,
     SiteChanged,
-    Study,
-    UnusableLink,
+    StudyRow,
     WadoUri,
-    parse_json,
     refusal_error,
 )
 from scraper.protocols import ciphers
@@ -35,17 +36,15 @@ class SeriesReply(Reply):
     images: tuple[str, ...] = Field((), alias="imageIds")
 
 
-class StudyReply(Reply):
+class StudyReply(StudyRow):
     uid: str = Field("", alias="studyUID")
     date: str = Field("", alias="studyDate")
-    series: tuple[SeriesReply, ...] = Field((), alias="seriesList")
+    listed: tuple[SeriesReply, ...] = Field((), alias="seriesList")
 
 
-class ListReply(Reply):
+class ListReply(CheckedReply):
     patient: str = Field("", alias="data.pName")
     studies: tuple[StudyReply, ...] = Field((), alias="data.studyList")
-    msg: str = ""
-    message: str = ""
 
 
 class Vrpacs(Provider):
@@ -58,7 +57,7 @@ class Vrpacs(Provider):
 
     async def discover(self, link: ShareLink, session: Session) -> list[Series]:
         """The list lies on the viewer's origin, or on that of the address which the parameter holds."""
-        asked = _asked(link)
+        asked = envelope.in_link(link, lambda: ciphers.from_base64(link.params["params"]), "link")
         named = ShareLink(urljoin(link.origin, str(asked["link"])))
         if named.origin != link.origin:
             with contextlib.suppress(SiteChanged):  # a service on another port answers 200 and nothing
@@ -68,13 +67,13 @@ class Vrpacs(Provider):
     async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
         found = response.checked(ListReply)
         if not found.studies:
-            raise refusal_error(found.message or found.msg, host=link.host)
+            raise refusal_error(found.site_message)
         return [
-            Series("", "", instances, len(instances), series.number, key=f"{study.uid}/{place}", study=known)
+            Series(key=f"{study.uid}/{place}", number=series.number, instances=files, expected=len(files), study=about)
             for study in found.studies
-            for known in [Study(study.uid, study.date, patient_name=found.patient)]
-            for place, series in enumerate(study.series, 1)
-            if (instances := tuple(_instances(link, response.url, series)))
+            for about in [replace(study.study, patient_name=found.patient)]
+            for place, series in enumerate(study.listed, 1)
+            if (files := tuple(_instances(link, response.url, series)))
         ]
 
 
@@ -84,14 +83,3 @@ def _instances(link: ShareLink, listed_at: str, series: SeriesReply) -> Iterator
     for path in dict.fromkeys(paths):
         base = link.origin if path.startswith(AT_VIEWER) else ShareLink(listed_at).origin
         yield Instance("", WadoUri(urljoin(base + "/", path)), key=path)
-
-
-def _asked(link: ShareLink) -> dict[str, object]:
-    """The JSON object of the link's parameter."""
-    try:
-        asked = parse_json(ciphers.from_base64(link.params["params"]))
-    except (ValueError, RecursionError, ciphers.WrongKey):
-        asked = None
-    if not isinstance(asked, dict) or not asked.get("link"):
-        raise UnusableLink(link=link.redacted)
-    return asked

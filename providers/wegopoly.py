@@ -2,52 +2,55 @@
 
 from __future__ import annotations
 
-import json
-import re
-from urllib.parse import urljoin
-
+from providers.toolkit import envelope
 from scraper.contract import (
+    Call,
     CheckedReply,
     Deployment,
     Field,
-    Instance,
+    ImageRow,
     NoSuchStudy,
     Number,
     Provider,
-    Reply,
     Response,
     Series,
+    SeriesRow,
     Session,
     ShareLink,
     Study,
-    UnusableLink,
-    WadoUri,
+    StudyRow,
 )
 from scraper.protocols import ciphers
 
 KEY = b"f9c3a7e8d2b64f1a9e0c5b7d3a8f6c21"  # of the site's script; last seen to work 2026-06
 FIRST_BLOCK = b"8a3f9c2e6b1d7a04"  # the 128-bit counter's first value, same month
-REPORT, IMAGES = "/saas/image/h5/api/get/report/info", "/saas/image/h5/api/image/json/infoH5"
+SENT = {"hid": "{hid}", "verifyToken": "{acc}", "version": "undefined", "x-cf-biz": ""}
+REPORT = Call("/saas/image/h5/api/get/report/info", headers=SENT, method="POST")
+IMAGES = Call("/saas/image/h5/api/image/json/infoH5", headers=SENT, method="POST")
 
 
-class ImageReply(Reply):
-    name: str = Field("", alias="imageId")
+class ImageReply(ImageRow):
+    key: str = Field("", alias="imageId")
+
+    @property
+    def path(self) -> str:
+        return self.key.lstrip("/")
 
 
-class SeriesReply(Reply):
+class SeriesReply(SeriesRow):
+    address = "{image.path}"
     number: Number = Field(None, alias="seriesNumber")
     description: str = Field("", alias="seriesDescription")
     images: tuple[ImageReply, ...] = Field((), alias="instanceList")
 
 
-class StudyReply(CheckedReply):  # the report's and the images' answers each hold a part of it
+class StudyReply(CheckedReply, StudyRow):  # the report's and the images' answers each hold a part of it
     good = ("1",)
     is_entrance = True
-    exam: str = Field("", alias="data.examName")
-    index: str = Field("", alias="data.studyIndex")
+    description: str = Field("", alias="data.examName")
+    key: str = Field("", alias="data.studyIndex")
     modality: str = Field("", alias="data.modality")
-    chinese_name: str = Field("", alias="data.patientCnName")
-    name: str = Field("", alias="data.patientName")
+    patient_name: str = Field("", alias="data.patientCnName|data.patientName")
     date: str = Field("", alias="data.studyDate")
     host: str = Field("", alias="data.serverhost")
     folder: str = Field("", alias="data.dicomfile")
@@ -65,55 +68,40 @@ class Wegopoly(Provider):
         r"/image/?\?(?=[^#]*\bstudyIndex=)(?=[^#]*\bacc=)[^#]*(?:#.*)?",
     )
     behind = (r"cfsaas\.wegopoly\.com/image.*",)
-    study_list_call = re.escape(REPORT)
+    study_list_call = REPORT.pattern
     example = "https://cfsaas.wegopoly.com/image/?q=0a1b2c"
 
     async def discover(self, link: ShareLink, session: Session) -> list[Series]:
-        hospital, key, token = study_ids(link)
-        sent = {"hid": hospital, "verifyToken": token, "version": "undefined", "x-cf-biz": ""}
-        report = (await session.post(link.join(REPORT), headers=sent)).unwrap(StudyReply)
-        images = await session.post(link.join(IMAGES), headers=sent, reply=StudyReply)
-        return _described(key, report, images)
+        ids = study_ids(link)
+        report = (await REPORT.send(link, session, ids)).unwrap(StudyReply)
+        images = (await IMAGES.send(link, session, ids)).checked(StudyReply)
+        return _described(ids["studyIndex"], report, images)
 
     async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
         report = response.checked(StudyReply)
-        images = await session.captured_reply(re.escape(IMAGES))
+        images = await session.captured_reply(IMAGES.pattern)
         if images is None:
             return await self.discover(link, session)
-        return _described(study_ids(link)[1], report, images.checked(StudyReply))
+        return _described(study_ids(link)["studyIndex"], report, images.checked(StudyReply))
 
 
-def study_ids(link: ShareLink) -> tuple[str, str, str]:
-    """Hospital, study and token, as the link's ``q`` holds them under cipher, or as they stand in the link in clear.
-
-    Raises:
-        UnusableLink: the link is damaged, or of a version that is not known.
-    """
-    plain: object = link.params
-    if sealed := link.params.get("q"):
-        try:
-            plain = json.loads(ciphers.ctr_opened(ciphers.from_base64(sealed), KEY, FIRST_BLOCK))
-        except ValueError:
-            plain = None
-    if not isinstance(plain, dict) or not (plain.get("hid") and plain.get("acc")):
-        raise UnusableLink(link=link.redacted)
-    return str(plain["hid"]), str(plain.get("studyIndex") or ""), str(plain["acc"])
+def study_ids(link: ShareLink) -> dict[str, str]:
+    """Hospital, study and token, as the link's ``q`` holds them under cipher, or as they stand in the link in clear."""
+    sealed = link.param("q")
+    plain = envelope.in_link(
+        link,
+        lambda: ciphers.ctr_opened(ciphers.from_base64(sealed), KEY, FIRST_BLOCK) if sealed else link.params,
+        "hid",
+        "acc",
+    )
+    return {name: str(plain.get(name) or "") for name in ("hid", "studyIndex", "acc")}
 
 
 def _described(key: str, report: StudyReply, images: StudyReply) -> list[Series]:
     """The series as the two answers list them; the site names no DICOM UID, so its file names are the keys."""
     if not any(series.images for series in images.series):
         raise NoSuchStudy(images.message)
-    name = images.chinese_name or images.name
-    study = Study("", images.date, report.modality, report.exam, name, key or report.index)
     parts = (part.strip("/") for part in (images.host, images.folder, images.directory))
     base = "/".join(part for part in parts if part)
-    found = []
-    for place, series in enumerate(images.series):
-        names = dict.fromkeys(image.name.lstrip("/") for image in series.images if image.name)
-        instances = tuple(Instance("", WadoUri(urljoin(f"{base}/", name)), name) for name in names)
-        key = f"{place}/{'' if series.number is None else series.number}"
-        found.append(
-            Series("", "", instances, len(names), series.number, series.description, report.modality, key, study)
-        )
-    return found
+    about = Study("", images.date, report.modality, report.description, images.patient_name, key or report.key)
+    return images.described(f"{base}/", about=about)

@@ -7,10 +7,11 @@ import math
 import time
 from dataclasses import replace
 from functools import partial
-from urllib.parse import quote, urljoin
+from urllib.parse import urljoin
 
 from providers.products import radinfo
 from scraper.contract import (
+    Call,
     CheckedReply,
     Deployment,
     DownloadNotPermitted,
@@ -31,8 +32,19 @@ from scraper.contract import (
 PREFIX = "image_down$"
 API_PORT, SOCKET_PORT = 9005, 9004
 PACKING_S = 1800.0  # packing takes minutes
-ASKED = {"resultsIndex": "rid", "phoneNum": "tel", "patientsId": "pid"}  # → the link's own name
-PASSED_ON = ("download", "forward", "Expires", "Signature")
+REPORT = Call(
+    "{api}/api/OAuth/User/StudyReport",
+    params={
+        "resultsIndex": "{rid}",
+        "phoneNum": "{tel}",
+        "patientsId": "{pid}",
+        "download": "{download}",
+        "forward": "{forward}",
+        "Expires": "{expires}",
+        "Signature": "{signature}",
+    },
+    headers={"Referer": "{origin}/", "Origin": "{origin}"},
+)
 
 
 class PackedReply(CheckedReply):
@@ -52,10 +64,9 @@ class Wehzsy(Provider):
     example = "http://cloud.wehzsy.com:9003/PC/#/share_report?tel=T1&pid=P1&rid=R1&download=1&forward=1&Expires=1900000000&Signature=abc%3D"
 
     async def discover(self, link: ShareLink, session: Session) -> list[Package]:
-        given, named = radinfo.params(link), ASKED | {name: name.lower() for name in PASSED_ON}
-        asked = "&".join(f"{name}={quote(given.get(own, ''), safe='')}" for name, own in named.items())
-        url = f"{_at(_plain(link), API_PORT)}{radinfo.REPORT}?{asked}"
-        return await self.describe(link, session, await session.get(url, headers=radinfo.site(_plain(link))))
+        page = _plain(link)
+        response = await REPORT.send(page, session, radinfo.params(link), api=_at(page, API_PORT))
+        return await self.describe(link, session, response)
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(_plain(link).url)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from functools import partial
-
 from providers.products import neuview
-from providers.toolkit import drive_page
+from providers.toolkit.gate import PageGate
 from scraper.contract import (
     ACCESS_CODE,
     CAPTCHA,
@@ -17,12 +14,8 @@ from scraper.contract import (
     PHONE,
     PHONE_LAST4,
     SMS_CODE,
-    WECHAT_PHONE,
     CaptchaRequired,
-    CredentialsRefused,
     Deployment,
-    Provider,
-    Question,
     Reason,
     Series,
     Session,
@@ -31,7 +24,6 @@ from scraper.contract import (
     StudyGone,
 )
 
-TO_IMAGES = "text=/^\\s*查看(影像)?\\s*$/"
 # What its page may ask is not known: fields are recognised by their words, and others are left to a person in the window.
 CHECKS = {
     SMS_CODE: "短信",
@@ -46,7 +38,7 @@ CHECKS = {
 }
 
 
-class XaData(Provider):
+class XaData(neuview.NeuView):
     name = "xa_data"
     route = (r".*[?&#]title=.*", r".*_SIGN_.*")
     when_asked = (
@@ -54,40 +46,17 @@ class XaData(Provider):
     )
     serves = "Part 10 files, one zip each"
     deployments = (Deployment("yxy.xa-data.cn", "西安市影像云", "陕西"),)
-    user_agent = WECHAT_PHONE  # the page's mobile template is the one that works
-    study_list_call = neuview.CALLED
-    on_any_host = True
+    gate = PageGate(called=neuview.is_listed, asks=CHECKS, control="text=/^\\s*查看(影像)?\\s*$/")
     example = "https://yxy.xa-data.cn/NeuView/mobile/?title=CT&r=1700000000000#A1_SIGN_0a1b2c_OPEN_undefined&bType=2d"
 
     async def discover(self, link: ShareLink, session: Session) -> list[Series]:
-        token = re.search(neuview.IN_FRAGMENT, link.target)
-        if token is None:
+        named = link.matched(f"[^#]*{neuview.IN_FRAGMENT}.*")
+        if named is None:
             raise SiteChanged(what=Reason.NO_TOKEN_IN_LINK)
         await session.get(link.without_fragment)  # the call goes with the page's cookies
         try:
-            return neuview.describe(link, await session.get(neuview.call(link, token["token"])))
+            return neuview.describe(link, await neuview.LIST.send(named, session))
         except (StudyGone, CaptchaRequired) as err:
             if type(err) not in (StudyGone, CaptchaRequired):  # expired or cancelled: the page knows no more
                 raise
             raise session.only_in_page(Reason.REFUSAL, err) from None
-
-    async def open_viewer(self, link: ShareLink, session: Session) -> None:
-        await session.open(link.url)
-        faces = {"images": TO_IMAGES} if session.settings.headed else {"check": drive_page.FIELD, "images": TO_IMAGES}
-        asked: tuple[Question, ...] = ()
-        while face := await session.screen.wait_for_face(partial(neuview.is_listed, session), **faces):
-            if face == "called":
-                return
-            faces.pop(face)
-            if face == "images":
-                await session.screen.click(TO_IMAGES)
-                continue
-            asked = await drive_page.fill_fields(session, CHECKS, also_unnamed=False)
-            if not asked:
-                raise CaptchaRequired(CAPTCHA.name, await session.screen.message())
-            await drive_page.press_button(session)
-        if asked:
-            raise CredentialsRefused(asked[0].name, await session.screen.message())
-
-    async def watch(self, link: ShareLink, session: Session) -> list[Series]:
-        return neuview.describe(link, await neuview.shown(session))

@@ -2,46 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import urljoin
 
+from providers.toolkit.gate import PageGate
 from scraper.contract import (
     WECHAT_PHONE,
+    Call,
     Deployment,
     Field,
-    Instance,
+    ImageRow,
     LinkExpired,
     NoSuchStudy,
     NotOriginalDicom,
     Number,
     Provider,
     Reason,
-    Reply,
     Response,
     Series,
+    SeriesRow,
     Session,
     ShareLink,
     SiteChanged,
-    Study,
-    WadoUri,
+    StudyRow,
     route,
 )
 
-VIEWER = "/w_viewer_2/index.php/home/index/ajax_get_patient_study"
+VIEWER = Call(
+    "/w_viewer_2/index.php/home/index/ajax_get_patient_study",
+    params={"study_instance_uid": "{study_instance_uid}", "org_id": "{org_id}"},
+)
 LANDING = "/dicom_2020/index.php/home/index/ajax_get_study"
 TO_VIEWER = "a[href*='dicom_2020'][href*='org_id=']"
 
 
-class SeriesReply(Reply):
+class SeriesReply(SeriesRow):
+    is_sorted = False
     name: str = Field("", alias="series_number")
     number: Number = Field(None, alias="series_number")
     description: str = Field("", alias="series_description")
     ids: str = Field("", alias="instance_ids")
 
 
-class StudyReply(Reply):
+class StudyReply(StudyRow):
     patient_name: str = ""
-    checkitems: str = ""
-    study_date: str = ""
+    description: str = Field("", alias="checkitems")
+    date: str = Field("", alias="study_date")
     storage: str = ""
     series: tuple[SeriesReply, ...] = ()
 
@@ -53,12 +59,12 @@ class Yzhcloud(Provider):
     distinctive_routes = (r"/w_viewer_2/.*study_instance_uid=.*", r"/pocketfilm/.*\ba=itemdetails.*")
     user_agent = WECHAT_PHONE  # a desktop browser is given another template, without the patient's name
     study_list_call = r"/home/index/ajax_get_(?:patient_)?study\?"
+    gate = PageGate(viewer="canvas", control=TO_VIEWER)
     example = "https://m.yzhcloud.com/w_viewer_2/?study_instance_uid=1.2.3&org_id=719"
 
     @route(r"/w_viewer_2/?(?:index\.php)?\?(?=[^#]*study_instance_uid=[\d.]+)[^#]*(?:#.*)?")
     async def by_viewer(self, link: ShareLink, session: Session) -> list[Series]:
-        asked = {"study_instance_uid": link.params["study_instance_uid"], "org_id": link.params.get("org_id", "")}
-        return _described(await session.get(link.join(VIEWER), params=asked), "")
+        return _described(await VIEWER.send(link, session), "")
 
     @route(r"(?P<landing>/pocketfilm/(?:index\.php)?\?(?=[^#]*\ba=itemdetails)[^#]*token=[^#]*)(?:#.*)?")
     async def by_landing_page(self, link: ShareLink, session: Session) -> list[Series]:
@@ -73,12 +79,6 @@ class Yzhcloud(Provider):
         asked = {"study_instance_uid": uid, "org_id": viewer.params["org_id"]}
         return _described(await session.get(link.join(LANDING), params=asked), page.words("title"))
 
-    async def open_viewer(self, link: ShareLink, session: Session) -> None:
-        await session.open(link.url)
-        if await session.which(link=TO_VIEWER, viewer="canvas") == "link":
-            await session.screen.click(TO_VIEWER)
-            await session.which(viewer="canvas")
-
     async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
         return _described(response, await session.screen.title())
 
@@ -89,14 +89,12 @@ def _described(response: Response, title: str) -> list[Series]:
     reply = response.read(StudyReply) if is_list else StudyReply.empty()
     uid, (name, slash, _) = ShareLink(response.url).params.get("study_instance_uid", ""), title.partition("/")
     base = f"https://{reply.storage.split('//', 1)[-1].strip('/')}/{uid}"
-    study = Study(uid, reply.study_date, "", reply.checkitems, reply.patient_name or (name if slash else ""))
+    about = replace(reply.study, uid=uid, patient_name=reply.patient_name or (name if slash else ""))
     found = []
     for place, series in enumerate(reply.series):
         listed = dict.fromkeys(part.strip() for part in series.ids.split(",") if part.strip())
-        sources = {part: WadoUri(f"{base}/{series.name}.{part}.dcm") for part in listed if "|" not in part}
-        instances = tuple(Instance("", source, part) for part, source in sources.items())
-        key, count = f"{place}/{series.name}", len(instances)
-        described = Series(uid, "", instances, count, series.number, series.description, key=key, study=study)
+        files = [ImageRow(key=part, url=f"{base}/{series.name}.{part}.dcm") for part in listed if "|" not in part]
+        described = series.described(about, place, base, images=files)
         found.append(described.without((part for part in listed if "|" in part), "pictures, no DICOM"))
     if any(series.instances for series in found):
         return found

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from functools import partial
 
-from providers.products.zfp_sockets import GROUPS, GroupReply, HeadReply, ShownImages, SopReply, groups_of
+from providers.products.zfp_sockets import GROUPS, GroupReply, ShownImages, SopReply, groups_of
+from providers.toolkit.tags import read_tags
 from scraper.contract import (
     Instance,
     OnDemand,
@@ -19,6 +18,34 @@ from scraper.contract import (
     Study,
     refusal_error,
 )
+
+TAGS = {
+    "SOPClassUID": "head.sop_class",
+    "SOPInstanceUID": "sop.uid",
+    "SeriesInstanceUID": "sop.series",
+    "StudyInstanceUID": "group.study",
+    "Modality": "group.modality",
+    "SeriesDescription": "group.description",
+    "InstanceNumber": "sop.number",
+    "Rows": "head.rows",
+    "Columns": "head.columns",
+    "BitsAllocated": "head.allocated",
+    "BitsStored": "head.stored",
+    "HighBit": "head.high",
+    "PixelRepresentation": "head.signed",
+    "SamplesPerPixel": "head.samples",
+    "PhotometricInterpretation": "head.photometric",
+    "WindowWidth": "head.window",
+    "WindowCenter": "head.level",
+    "RescaleSlope": "head.slope",
+    "RescaleIntercept": "head.intercept",
+    "ContentDate": "head.date",
+    "ContentTime": "head.time",
+    "ImagePositionPatient": "sop.position.x sop.position.y sop.position.z",
+    "ImageOrientationPatient": "sop.orientation.rowX sop.orientation.rowY sop.orientation.rowZ "
+    "sop.orientation.columnX sop.orientation.columnY sop.orientation.columnZ",
+    "PixelSpacing": "sop.spacing.physicalDeltaY sop.spacing.physicalDeltaX",  # rows apart first (PS3.3 10.7.1.3)
+}
 
 
 class ZfpImageProvider(Provider):
@@ -43,7 +70,7 @@ class ZfpImageProvider(Provider):
 
 async def _image(shown: ShownImages, group: GroupReply, sop: SopReply) -> PixelParts:
     head, pixels = await shown.image(group, sop)
-    return PixelParts(_tags(group, sop, head), (pixels,))
+    return PixelParts(read_tags(TAGS, group=group, sop=sop, head=head), (pixels,))
 
 
 def _series(shown: ShownImages, uid: str, members: list[tuple[GroupReply, SopReply]]) -> Series:
@@ -59,42 +86,3 @@ def _series(shown: ShownImages, uid: str, members: list[tuple[GroupReply, SopRep
             for group, sop in members
         ),
     )
-
-
-def _tags(group: GroupReply, sop: SopReply, head: HeadReply) -> dict[str, str]:
-    """What head and group say; the rest is left out."""
-    day, moment = (re.sub(r"[-:/.]", "", text.strip()) for text in (head.date, head.time.partition(".")[0]))
-    window = head.window and head.level
-    scale = head.slope and head.intercept
-    tags = {
-        "SOPClassUID": head.sop_class,
-        "SOPInstanceUID": sop.uid,
-        "SeriesInstanceUID": sop.series,
-        "StudyInstanceUID": group.study,
-        "Modality": group.modality,
-        "SeriesDescription": group.description.strip(),
-        "InstanceNumber": "" if sop.number is None else str(sop.number),
-        "Rows": str(head.rows),
-        "Columns": str(head.columns),
-        "BitsAllocated": str(head.allocated),
-        "BitsStored": str(head.stored),
-        "HighBit": str(head.high),
-        "PixelRepresentation": str(head.signed),
-        "SamplesPerPixel": str(head.samples),
-        "PhotometricInterpretation": head.photometric,
-        "WindowWidth": head.window if window else "",
-        "WindowCenter": head.level if window else "",
-        "RescaleSlope": head.slope if scale else "",
-        "RescaleIntercept": head.intercept if scale else "",
-        "ContentDate": day if re.fullmatch(r"\d{8}", day) else "",
-        "ContentTime": moment if re.fullmatch(r"\d{6}", moment) else "",
-        "ImagePositionPatient": _joined(sop.position, "x", "y", "z"),
-        "ImageOrientationPatient": _joined(sop.orientation, "rowX", "rowY", "rowZ", "columnX", "columnY", "columnZ"),
-        "PixelSpacing": _joined(sop.spacing, "physicalDeltaY", "physicalDeltaX"),  # rows apart first (PS3.3 10.7.1.3)
-    }
-    return {keyword: value for keyword, value in tags.items() if value}
-
-
-def _joined(values: Mapping[str, float], *names: str) -> str:
-    """The values of a multi-valued tag; empty where one is not given."""
-    return "\\".join(f"{values[name]:.10g}" for name in names) if all(name in values for name in names) else ""

@@ -15,6 +15,7 @@ from providers.toolkit import drive_page
 from scraper.contract import (
     CAPTCHA,
     ID_LAST6,
+    Call,
     CaptchaRequired,
     CredentialsRefused,
     Deployment,
@@ -38,13 +39,16 @@ ASKED = {
     CAPTCHA: r"验证码|图形|校验码|captcha|verif|code",
 }
 REFUSED = "text=/错误|不正确|有误|不匹配|不一致/"
-SENT = {
-    "accessionNumber": "sid",
-    "phoneNum": "tel",
-    "patientsId": "pid",
-    "Expires": "expires",
-    "Signature": "signature",
-}
+REPORT = Call(
+    API + radinfo.REPORT,
+    params={
+        "accessionNumber": "{sid}",
+        "phoneNum": "{tel}",
+        "patientsId": "{pid}",
+        "Expires": "{expires}",
+        "Signature": "{signature}",
+    },
+)
 CHECKED = r"验证码|校验码|身份证|证件|后六位"
 OVERLAY_S = 1.5  # for a check to be laid over a report that has come already
 
@@ -105,8 +109,7 @@ class Zy91(Provider):
         given, headers = radinfo.params(link), radinfo.site(link)
         answers = _good(session) or _reports(session)
         if not answers and CAPTCHA.name in session.answers:  # passed, and shown in another way: go on from that session
-            asked = {name: given.get(own, "") for name, own in SENT.items()}
-            answers = [await session.get(API + radinfo.REPORT, params=asked, headers=headers)]
+            answers = [await REPORT.send(link, session, given)]
         if not answers:
             raise refusal_error(await session.screen.message())
         report, here = radinfo.report(answers[-1]), answers[-1].url

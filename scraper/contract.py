@@ -1,11 +1,15 @@
-"""All that a provider may touch: its base class, the Session it speaks through, the nouns it gives, the errors it raises."""
+"""All that a provider may touch: its base class, the Session it speaks through, the nouns it gives, the errors it raises.
+
+Over 400 lines because half is the list of the names that providers import from here, and from where.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
+from scraper.core.bounded_json import parse_json
 from scraper.core.discovered import DiscoveredItems, iterate
 from scraper.core.errors import (
     CaptchaRequired,
@@ -73,18 +77,17 @@ from scraper.core.questions import (
 )
 from scraper.core.reasons import Reason
 from scraper.core.refusals import refusal_error, refusal_kind
-from scraper.core.rows import ImageRow, SeriesRow, in_order
+from scraper.core.rows import ImageRow, SeriesRow, StudyRow, in_order
 from scraper.core.schema import (
     CheckedReply,
     Field,
     Number,
+    Repaired,
     Reply,
     at_most,
-    fix_mojibake,
     frame_count,
     none_last,
     parse_int,
-    parse_json,
     read,
 )
 from scraper.core.settings import LOOK_S, PERSON_S, QUIET_S
@@ -92,6 +95,7 @@ from scraper.core.shape import Shape
 from scraper.core.text import GB, codec_of, decode_text
 from scraper.protocols import j2k_json
 from scraper.session import Cookie, Response, Session, encode_query, with_query
+from scraper.session.call import Call
 from scraper.session.websocket import Socket
 
 WECHAT_PHONE = (
@@ -102,6 +106,7 @@ WECHAT_PHONE = (
 
 
 P = TypeVar("P", bound="Provider")
+C = TypeVar("C", bound=CheckedReply)
 Way = Callable[[P, ShareLink, Session], Awaitable[Sequence[Discovered]]]
 
 
@@ -117,6 +122,13 @@ def route(*patterns: str) -> Callable[[Way[P]], Way[P]]:
         return method
 
     return mark
+
+
+class Gate(Protocol):
+    """What stands between a link's page and its viewer; ``providers.toolkit.gate`` has the usual one."""
+
+    async def enter(self, session: Session) -> None:
+        """Pass it on the open page."""
 
 
 class Provider:
@@ -142,8 +154,11 @@ class Provider:
         example: an invented link, for the table of platforms.
         saved_page: an expression found in this platform's viewer page; such a page, saved by hand, is a source too, and
             reaches ``discover`` as ``link.saved`` of the link ``saved_from``, which ``route`` matches.
-        study_list_call: an expression found in the address of the call by which its viewer lists a study; ``watch`` hands
+        entry: the call that everything begins with: ``discover`` sends it, ``watch`` waits for the page's own, and both hand
             the response to ``describe``.
+        gate: what stands between the link's page and its viewer; ``open_viewer`` passes it.
+        study_list_call: an expression found in the address of the call by which its viewer lists a study; ``watch`` hands
+            the response to ``describe``. By default the entry's.
         on_any_host: a viewer on any host that makes such a call is read by ``watch``, which then looks at the link for
             nothing but its host.
     """
@@ -166,6 +181,8 @@ class Provider:
     example: ClassVar[str] = ""
     saved_page: ClassVar[str] = ""
     saved_from: ClassVar[str] = ""
+    entry: ClassVar[Call | None] = None
+    gate: ClassVar[Gate | None] = None
     study_list_call: ClassVar[str] = ""
     on_any_host: ClassVar[bool] = False
     _ways: ClassVar[tuple[tuple[str, str], ...]] = ()  # pattern, name of the method
@@ -179,6 +196,8 @@ class Provider:
         ]
         cls._ways = tuple(ways) or cls._ways
         cls.mobile = cls.mobile or cls.user_agent == WECHAT_PHONE
+        if cls.entry is not None and not cls.study_list_call:
+            cls.study_list_call = cls.entry.pattern
 
     @classmethod
     def shape(cls) -> Shape:
@@ -220,11 +239,24 @@ class Provider:
             if link.matched(_expression(pattern)) is not None:
                 found: DiscoveredItems = getattr(self, name)(link, session)
                 return found
-        raise NotImplementedError(self.name)
+        return self._enter(link, session)
+
+    async def _enter(self, link: ShareLink, session: Session) -> Sequence[Discovered]:
+        if self.entry is None:
+            raise NotImplementedError(self.name)
+        return await self.describe(link, session, await self.entry.send(link, session))
+
+    async def entered(self, link: ShareLink, session: Session, response: Response, reply: type[C]) -> C:
+        """What the response to ``entry`` gives; the code or password that it asks for is given once. See ``Call.entered``."""
+        if self.entry is None:
+            raise NotImplementedError(self.name)
+        return await self.entry.entered(link, session, response, reply)
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
-        """Open the viewer in the browser: by default, open the link."""
+        """Open the viewer in the browser: by default, open the link, and pass the gate."""
         await session.open(link.url)
+        if self.gate is not None:
+            await self.gate.enter(session)
 
     def watch(self, link: ShareLink, session: Session) -> DiscoveredItems:
         """Describe the study that the open viewer shows: by default, what ``describe`` makes of its ``study_list_call``.
@@ -246,7 +278,7 @@ class Provider:
     @classmethod
     def speaks_directly(cls) -> bool:
         """Can it discover without a browser."""
-        return cls.discover is not Provider.discover or bool(cls._ways)
+        return cls.discover is not Provider.discover or bool(cls._ways) or cls.entry is not None
 
     @classmethod
     def is_web(cls) -> bool:
@@ -266,7 +298,7 @@ class Provider:
     @classmethod
     def has_viewer(cls) -> bool:
         """Does it bring the viewer up itself; else the universal capture opens the link."""
-        return cls.open_viewer is not Provider.open_viewer or cls.watches()
+        return cls.open_viewer is not Provider.open_viewer or cls.gate is not None or cls.watches()
 
 
 def _expression(pattern: str) -> str:
@@ -290,6 +322,7 @@ __all__ = [
     "SMS_CODE",
     "TOKEN",
     "WECHAT_PHONE",
+    "Call",
     "CheckedReply",
     "OnDemand",
     "AsyncIterator",
@@ -305,6 +338,7 @@ __all__ = [
     "DownloadNotPermitted",
     "Field",
     "Discovered",
+    "Gate",
     "DiscoveredItems",
     "ArchiveSeries",
     "Instance",
@@ -328,6 +362,7 @@ __all__ = [
     "QueryTooWide",
     "Question",
     "Reason",
+    "Repaired",
     "Reply",
     "Request",
     "Response",
@@ -355,10 +390,10 @@ __all__ = [
     "GB",
     "ImageRow",
     "SeriesRow",
+    "StudyRow",
     "in_order",
     "encode_query",
     "iterate",
-    "fix_mojibake",
     "frame_count",
     "refusal_error",
     "refusal_kind",

@@ -11,12 +11,14 @@ import pytest
 import providers.medapi
 import providers.mtywcloud
 import providers.shdc
+import providers.sugh
 from fixtures.sites.mtywcloud import site as mtywcloud
 from fixtures.sites.shdc import site as shdc
 from fixtures.sites.whuh import site as whuh
 from fixtures.sites.zscloud import site as zscloud
 from fixtures.world import World
 from providers.products import imagecloud
+from providers.sugh import Sugh
 from scraper.authoring.heal import Healed, heal_link
 from scraper.authoring.page_constants import Page, hypotheses
 from scraper.authoring.trace import NotLearnt
@@ -28,7 +30,7 @@ from scraper.core.messages import describe
 from scraper.core.model import Status, Via
 from scraper.core.settings import BrowserUse, Language, Settings
 from scraper.pipeline.run import Run
-from scraper.registry import catalogue, overrides
+from scraper.registry import catalogue, constants, overrides
 from scraper.session.browser import find_browser
 from scraper.testing import Silent, nobody, settings_in
 from scraper.ui.doctor import examine
@@ -274,3 +276,14 @@ def test_bytes_are_found_in_every_notation():
     packed = base64.b64encode(new).decode()
     for text in (f'"{packed}"', f"'{new.hex()}'", f"[{','.join(map(str, new))}]", f"({', '.join(map(hex, new))})"):
         assert hypotheses({"KEY": old}, page(text), "") == [{"KEY": new}], text
+
+
+def test_the_path_of_a_call_is_a_constant_too():
+    index, share = constants.constants(Sugh)["INDEX"], constants.constants(Sugh)["entry"]
+    assert (index, share) == (
+        "/api/cloudfilm-mgt/api/v1/study/json/index",
+        "/api/cloudfilm/api/studyInfo/getClinicalByShareCode",
+    )
+    with constants.tried(Sugh, {"INDEX": "/v2/index", "entry": "/v2/share"}, {}):
+        assert (providers.sugh.INDEX.url, Sugh.entry.url) == ("/v2/index", "/v2/share")
+    assert (providers.sugh.INDEX.url, Sugh.entry.url) == (index, share)

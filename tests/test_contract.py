@@ -1,22 +1,30 @@
 """What the contract does for every provider: defaults of replies, refusals, links by several patterns, dates."""
 
 import json
+import re
 
 import pytest
 
 from scraper.contract import (
+    ACCESS_CODE,
+    Call,
     CheckedReply,
     CloudfilmError,
+    CredentialsRefused,
     DownloadNotPermitted,
     Field,
+    ImageRow,
     LinkExpired,
     NoSuchStudy,
     Number,
     Problem,
     Provider,
+    Repaired,
     Reply,
+    Request,
     Response,
     Series,
+    SeriesRow,
     SessionLapsed,
     ShareCancelled,
     ShareLink,
@@ -24,6 +32,8 @@ from scraper.contract import (
     SiteChanged,
     Study,
     StudyGone,
+    StudyRow,
+    WadoUri,
     iterate,
     refusal_error,
     route,
@@ -205,3 +215,159 @@ def test_a_page_is_named_in_ascii():
     assert page_headers("https://a.test/?title=影", "https://a.test/x", "GET") == {
         "Referer": "https://a.test/?title=%E5%BD%B1"
     }
+
+
+class ListedReply(SeriesRow):
+    uid: str = Field("", alias="seriesUid")
+
+
+class DatedReply(CheckedReply, StudyRow):
+    uid: str = Field("", alias="study.uid|study.other")
+    date: str = Field("", alias="study.date|study.datetime")
+    description: Repaired = ""
+    series: tuple[ListedReply, ...] = ()
+
+
+def test_of_several_names_the_first_that_holds_something_counts():
+    reply = response({"study": {"uid": "", "other": 7, "datetime": "2026-01-12 08:30"}, "description": "æµ\x8b"})
+    study = reply.read(DatedReply).study
+    assert (study.uid, study.date, study.description) == ("7", "20260112", "测")
+
+
+LISTS = {
+    "a list": [{"seriesUid": "2", "number": 2, "images": [{"number": 2, "url": "/b"}, {"number": 1, "url": "a"}]}],
+    "an object of rows": {
+        "2": {"number": 2, "images": {"x": {"number": 2, "url": "/b"}, "y": {"number": 1, "url": "a"}}}
+    },
+    "an image listed once more": [
+        {
+            "seriesUid": "2",
+            "number": 2,
+            "images": [{"number": 1, "url": "a"}, {"number": 2, "url": "/b"}, {"number": 1, "url": "a"}],
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize("series", LISTS.values(), ids=LISTS)
+def test_rows_describe_themselves(series):
+    study = response({"study": {"uid": "1"}, "series": series}).read(DatedReply)
+    (found,) = study.described("https://store.test/film/", {"token": "t"})
+    assert (found.study_instance_uid, found.name, found.number, found.expected) == ("1", "2", 2, 2)
+    sources = [instance.source for instance in found.instances]
+    assert sources == [WadoUri(f"https://store.test/{path}", {"token": "t"}) for path in ("film/a", "b")]
+
+
+def test_an_image_without_an_address_is_named_and_counted():
+    row = SeriesRow(images=(ImageRow(uid="7"), ImageRow(), ImageRow()))
+    found = row.described(Study("1"), 3)
+    assert (found.instances, found.expected, found.key) == ((), 3, "3")
+    assert found.problems[0].instances == ("7", "3/1", "3/2")
+
+
+def test_addresses_follow_a_pattern():
+    class PatternReply(SeriesRow):
+        address = "{study.uid}/{series.uid}/{image.uid}"
+
+    found = PatternReply(uid="2", images=(ImageRow(uid="3"),)).described(Study("1"), 0, "https://a.test/dicom/")
+    assert found.instances[0].source == WadoUri("https://a.test/dicom/1/2/3")
+
+
+class CodedReply(CheckedReply):
+    good = ("0",)
+    means = {"E1": LinkExpired}  # noqa: RUF012  # as a provider writes it
+    otherwise = DownloadNotPermitted
+
+
+class AnswerReply(CheckedReply):
+    success: bool = False
+    checks = ACCESS_CODE
+
+
+class SealedReply(CheckedReply):
+    success: bool = False
+    is_sealed = True
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "error"),
+    [
+        (CodedReply, {"code": "E1", "msg": "no"}, LinkExpired),
+        (CodedReply, {"code": "E2", "msg": "no"}, DownloadNotPermitted),
+        (CodedReply, {"code": "E2", "msg": "查无此检查"}, NoSuchStudy),
+        (AnswerReply, {"message": "安全码错误"}, CredentialsRefused),
+        (AnswerReply, {"message": "链接已过期"}, LinkExpired),
+        (SealedReply, {"message": "验签失败"}, SiteChanged),
+        (SealedReply, {"message": "无权"}, StudyGone),
+    ],
+)
+def test_a_refusal_means_what_its_attributes_say(kind, answer, error):
+    assert type(response(answer).read(kind).refusal()) is error
+
+
+@pytest.mark.parametrize(
+    ("answer", "asks"),
+    [
+        ({"message": "请输入安全码"}, True),
+        ({"message": "Wrong access code"}, True),
+        ({"message": "安全码已过期"}, False),
+        ({"message": "无权"}, False),
+        ({"success": True, "message": "密码"}, False),
+    ],
+)
+def test_whether_a_site_asks_for_a_code_is_read_from_its_words(answer, asks):
+    assert response(answer).read(AnswerReply).asks is asks
+
+
+LINK = ShareLink("https://film.aurora.test/s/Ab%2B1?Token=a%2Fb#/list?kind=ct", {"share": "Ab%2B1"})
+
+
+@pytest.mark.parametrize(
+    ("call", "method", "url", "body"),
+    [
+        (Call("/api/{share}/{none}"), "GET", "https://film.aurora.test/api/Ab%2B1/", None),
+        (
+            Call("https://{host}:8443/x", {"token": "{token}", "kind": "{type|kind|=mr}", "size": "{size|=9}"}),
+            "GET",
+            "https://film.aurora.test:8443/x?token=a%2Fb&kind=ct&size=9",
+            None,
+        ),
+        (Call("{root}list", method="POST"), "POST", "https://api.test/v1/list", None),
+        (
+            Call("/in", json={"share": "{share}", "code": "{answer}", "page": 1}),
+            "POST",
+            "https://film.aurora.test/in",
+            b'{"share":"Ab+1","code":"{x}","page":1}',
+        ),
+        (Call("/in", form={"uid": "{uid}"}), "POST", "https://film.aurora.test/in", b"uid=1.2"),
+    ],
+)
+def test_a_call_is_filled_from_the_link_from_a_reply_and_from_what_is_given(call, method, url, body):
+    request = call.request(LINK, RowReply(uid="1.2"), root="https://api.test/v1/", answer="{x}")
+    assert (request.method, request.url, request.body) == (method, url, body)
+
+
+def test_a_call_of_the_pages_own_is_found_by_its_address():
+    assert re.search(Call("/api/{share}/list").pattern, "https://film.aurora.test/api/Ab1/list?x=1")
+    assert not re.search(Call("/api/list").pattern, "https://film.aurora.test/api/listing")
+
+
+class EntryProvider(Provider):
+    name = "entry"
+    entry = Call("/api/study/{code}")
+
+    async def describe(self, link: ShareLink, session: object, response: Response) -> list[Series]:
+        return [Series(key=response.text)]
+
+
+async def test_a_provider_by_its_entry_sends_it_and_waits_for_the_pages_own():
+    class Sent:
+        async def send(self, request: Request) -> Response:
+            return Response(200, {}, request.url.encode(), request.url)
+
+    link = ShareLink("https://film.aurora.test/s?code=7")
+    found = [series async for series in iterate(EntryProvider().discover(link, Sent()))]
+    assert [series.key for series in found] == ["https://film.aurora.test/api/study/7"]
+    assert EntryProvider.speaks_directly()
+    assert EntryProvider.watches()
+    assert EntryProvider.study_list_call == EntryProvider.entry.pattern

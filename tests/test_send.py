@@ -463,8 +463,9 @@ def instances(orthanc: Orthanc) -> list[str]:
 class StowService(ThreadingHTTPServer):
     """A small STOW-RS service; ``plan`` has what it answers next, before it works as it should."""
 
-    def __init__(self, plan=(), *, authorization="", most_bytes=1 << 30, refuses=frozenset()):
+    def __init__(self, plan=(), *, authorization="", most_bytes=1 << 30, refuses=frozenset(), pause_s=0.0):
         super().__init__(("127.0.0.1", 0), StowHandler)
+        self.pause_s = pause_s  # before it answers
         self.plan, self.authorization, self.most_bytes = list(plan), authorization, most_bytes
         self.refuses = refuses
         self.stored: list[str] = []
@@ -507,6 +508,7 @@ class StowHandler(BaseHTTPRequestHandler):
             uid = str(dcmread(BytesIO(part.get_payload(decode=True)), stop_before_pixels=True).SOPInstanceUID)
             (failed if uid in service.refuses else taken).append(uid)
         service.stored += taken
+        time.sleep(service.pause_s)
         row = lambda uid: {"00081155": {"vr": "UI", "Value": [uid]}}  # noqa: E731
         answer = {"00081199": {"vr": "SQ", "Value": [row(uid) for uid in taken]}}
         if failed:
@@ -583,9 +585,11 @@ async def test_stow_over_tls_with_a_client_certificate(folder, tmp_path):
 
 @contextmanager
 def storescp(folder: Path, *options: str):
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     port = free_port()
-    with subprocess.Popen([str(STORESCP), "-od", str(folder), *options, str(port)]) as process:
+    with subprocess.Popen(
+        [str(STORESCP), "-od", str(folder), *options, str(port)], stderr=subprocess.DEVNULL
+    ) as process:
         try:
             end = time.monotonic() + 30
             while time.monotonic() < end:

@@ -52,7 +52,7 @@ def test_a_slider_is_dragged_in_the_hospitals_page(tmp_path, display):
     with World(hospital) as world, window(tmp_path, world) as started, browser_page(started.address) as page:
         paste(page, site.SLIDE)
         says(page, ".verdict", "未取到")
-        says(page, ".doing", "需要人工完成验证")
+        says(page, ".doing", "需要手动拖动的滑块")
         assert faults(page) == []
         page.click(".card button:has-text('打开医院网页')")
         says(page, ".doing", "之后会自动继续")

@@ -90,11 +90,27 @@ def _providers_in(path: Path) -> frozenset[str]:
     return frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.bases)
 
 
+@cache
+def _named_in_calls() -> frozenset[str]:
+    """The names in braces in the texts of the providers: a call is filled with the fields of a reply by their names."""
+    texts = (path.read_text(encoding="utf-8") for path in (ROOT / "providers").rglob("*.py"))
+    nodes = (node for text in texts for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant))
+    return frozenset(
+        name
+        for node in nodes
+        if isinstance(node.value, str)
+        for names in re.findall(r"\{([\w|.]+)", node.value)
+        for name in re.split(r"[|.]", names)
+    )
+
+
 def _is_used(item: Item) -> bool:
     """Whether something uses it that vulture can't see."""
     name = Path(item.filename).resolve().relative_to(ROOT).as_posix()
     if item.typ == "class" and name.startswith("providers/"):
         return item.name in _providers_in(Path(item.filename))
+    if name.startswith("providers/") and item.name in _named_in_calls():
+        return True
     if item.typ == "attribute" and tag_for_keyword(item.name) is not None:
         return True  # an element of a data set
     return name.startswith(PUBLIC) or item.name in ALLOWED

@@ -86,10 +86,17 @@ def _is_model(base: ast.expr) -> bool:
 
 
 def is_provider(path: Path) -> bool:
-    """Does a module hold a provider's class."""
+    """Does a module hold a provider: a class with a ``name``, whatever it inherits from."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    bases = (base for node in tree.body if isinstance(node, ast.ClassDef) for base in node.bases)
-    return any(isinstance(base, ast.Name) and base.id == "Provider" for base in bases)
+    return any(isinstance(node, ast.ClassDef) and any(map(_is_name, node.body)) for node in tree.body)
+
+
+def _is_name(item: ast.stmt) -> bool:
+    return (
+        isinstance(item, ast.Assign)
+        and isinstance(item.value, ast.Constant)
+        and any(isinstance(target, ast.Name) and target.id == "name" for target in item.targets)
+    )
 
 
 def percentile(values: list[int], share: float) -> int:

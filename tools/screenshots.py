@@ -48,6 +48,7 @@ PAINTED = """() => [...document.querySelectorAll(".list .series")].filter((entry
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
     return data.some((value, at) => at % 4 < 3 && value); })
   && !document.querySelector(".viewer .notice").textContent"""
+MEANS = 4  # rounds in which the palette's colours move to the middle of what they stand for: a ground keeps its own
 COLOURS = 96  # of a picture's palette: enough for text, greys and the few small things in green or red
 
 
@@ -62,7 +63,9 @@ class Camera:
         """Save what is seen now."""
         self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         with Image.open(io.BytesIO(self.page.screenshot())) as picture:
-            small = picture.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+            small = picture.convert("RGB").quantize(
+                COLOURS, Image.Quantize.MAXCOVERAGE, MEANS, dither=Image.Dither.NONE
+            )
         small.save(SCREENS / f"{name}-{self._suffix}.png", optimize=True)
 
 
@@ -209,6 +212,7 @@ def main() -> int:
     """Take all pictures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", choices=("zh", "en"), help="one language")
+    parser.add_argument("--width", choices=tuple(WIDTHS), help="one width")
     chosen = parser.parse_args()
     listed = subprocess.run(["fc-list", ":lang=zh-cn"], capture_output=True, text=True, check=False)
     if not listed.stdout:
@@ -221,7 +225,7 @@ def main() -> int:
         for number, instance in enumerate(study.instances):
             (files / f"{number:04}.dcm").write_bytes(instance.data)
         pages = {lang: asyncio.run(view(files, Path(place) / f"{lang.value}.html", lang)).path for lang in Language}
-        take_all(Path(place), site.ShdcSite(study), pages, chosen.only)
+        take_all(Path(place), site.ShdcSite(study), pages, chosen.only, chosen.width)
     total = sum(path.stat().st_size for path in SCREENS.glob("*.png"))
     print(f"{total / 1e6:.1f} MB in {SCREENS.relative_to(ROOT)}")
     return 0
@@ -231,18 +235,24 @@ def launched(playwright: Playwright, language: Language) -> Browser:
     """A browser whose own words, as those of a button that chooses a file, are in a language."""
     words = {Language.ZH: "zh_CN", Language.EN: "en_US"}[language]
     return playwright.chromium.launch(
-        executable_path=str(find_browser()), args=["--no-sandbox"], env={**os.environ, "LANGUAGE": words}
+        executable_path=str(find_browser()),
+        args=["--no-sandbox", f"--lang={words}"],
+        env={**os.environ, "LANGUAGE": words},
     )
 
 
-def take_all(place: Path, hospital: site.ShdcSite, pages: Mapping[Language, Path], only: str | None) -> None:
-    """Take the pictures of all languages and widths."""
+def take_all(
+    place: Path, hospital: site.ShdcSite, pages: Mapping[Language, Path], only: str | None, only_width: str | None
+) -> None:
+    """Take the pictures of all languages and widths, or of one."""
     with World(hospital, PersonSite()) as world, sync_playwright() as playwright:
         for language in Language:
             if only not in (None, language.value):
                 continue
             browser = launched(playwright, language)
             for name, (width, height) in WIDTHS.items():
+                if only_width not in (None, name):
+                    continue
                 page = browser.new_page(viewport={"width": width, "height": height})
                 page.set_default_timeout(300_000)
                 camera = Camera(page, f"{language.value}-{name}")

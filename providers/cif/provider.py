@@ -7,32 +7,33 @@ from urllib.parse import parse_qsl
 from providers.cif import socket, viewer
 from scraper.contract import (
     ACCESS_CODE,
+    Call,
     CheckedReply,
-    CloudfilmError,
-    CredentialsRefused,
     Deployment,
     Field,
     NoSuchStudy,
     Provider,
     Reason,
-    Response,
     Series,
     Session,
     ShareLink,
     SiteChanged,
-    refusal_error,
 )
 
 API = "/cloudFilmDataLogicApi"
-IDS = ("patientId", "orderId", "examId")
+OPEN = Call(f"{API}/filmInfo/getAESDecrypt", form={"decryptContent": "{urlParam}"})
+EXAM = {"patientId": "{patientId}", "orderId": "{orderId}", "examId": "{examId}"}
+LOGIN = Call(f"{API}/user/accCodeLogin", form={"accessCode": "{answer}", "urlAccessCode": "{accessCode}", **EXAM})
+REPORT = Call(
+    f"{API}/filmInfo/getReportInfo",
+    form={**EXAM, "visitorDbkey": "0"},
+    headers={"authorization": "{authorization}", "user": "{user}"},
+)
 
 
 class CifReply(CheckedReply):
     good = ("200",)
     code: str = Field(alias="status")
-
-    def refusal(self) -> CloudfilmError:
-        return refusal_error(self.msg)
 
 
 class OpenedReply(CifReply):
@@ -40,8 +41,7 @@ class OpenedReply(CifReply):
 
 
 class LoginReply(CifReply):
-    def refusal(self) -> CloudfilmError:
-        return CredentialsRefused(ACCESS_CODE.name, self.msg)
+    checks = ACCESS_CODE
 
 
 class ReportReply(CifReply):
@@ -69,25 +69,16 @@ class Cif(Provider):
 
 async def _viewer(link: ShareLink, session: Session) -> str:
     """The address of the viewer, by way of the code that is printed on the report."""
-    opened = await _call(link, session, "/filmInfo/getAESDecrypt", {"decryptContent": link.params["urlParam"]})
+    opened = await OPEN.send(link, session)
     ids = dict(parse_qsl(opened.checked(OpenedReply).ids, keep_blank_values=True))
     if not ids:
         raise SiteChanged(what=Reason.AES_DECRYPT_DATA)
-    exam = {name: ids.get(name, "") for name in IDS}
-    code = {"accessCode": session.answer(ACCESS_CODE), "urlAccessCode": ids.get("accessCode", "")}
-    entered = await _call(link, session, "/user/accCodeLogin", {**code, **exam})
+    entered = await LOGIN.send(link, session, ids, answer=session.answer(ACCESS_CODE))
     entered.checked(LoginReply)
     pass_on = {name: entered.headers[name] for name in ("authorization", "user") if name in entered.headers}
     if len(pass_on) < 2:
         raise SiteChanged(what=Reason.LOGIN_LEADS_NOWHERE)
-    report = await _call(link, session, "/filmInfo/getReportInfo", {**exam, "visitorDbkey": "0"}, pass_on)
-    url = report.checked(ReportReply).viewer
-    if not url:
+    report = (await REPORT.send(link, session, ids, pass_on)).checked(ReportReply)
+    if not report.viewer:
         raise NoSuchStudy
-    return link.join(url)
-
-
-async def _call(
-    link: ShareLink, session: Session, path: str, form: dict[str, str], headers: dict[str, str] | None = None
-) -> Response:
-    return await session.post(link.join(API + path), form=form, headers=headers)
+    return link.join(report.viewer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from providers.gjwlyy import images, tags, viewer
+from providers.toolkit.gate import PageGate
 from scraper.contract import (
     Deployment,
     LinkExpired,
@@ -12,13 +13,11 @@ from scraper.contract import (
     Session,
     SessionLapsed,
     ShareLink,
-    SiteChanged,
     SiteUnreachable,
-    refusal_error,
     with_query,
 )
 
-CONTROL = "text=影像浏览"
+CONTROL = PageGate(control="text=影像浏览")
 REPORT = r"/queryShareReport\.htm"
 VIEWER = r"^(?>.*?/e/viewer\?).*\bformat=1upSeriesBox\b"
 SEVERAL_UP = r"^[^?#]*/e/viewer\?(?!.*\bformat=1upSeriesBox\b)"
@@ -49,13 +48,8 @@ class Gjwlyy(Provider):
         except SiteUnreachable:  # a refusal may come without a page
             if not _is_spent(session):
                 raise
-        if "viewer" in link.named:
-            return
-        try:
-            await session.which(control=CONTROL)
-        except SiteChanged:
-            raise refusal_error(await session.screen.message()) from None
-        await session.screen.click(CONTROL)
+        if "viewer" not in link.named:
+            await CONTROL.enter(session)
 
     async def watch(self, link: ShareLink, session: Session) -> list[Series]:
         await session.traffic.wait_for(VIEWER, timeout_s=session.settings.timeout_s)

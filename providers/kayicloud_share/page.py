@@ -9,7 +9,7 @@ import asyncio
 import re
 import time
 
-from providers.kayicloud_share.server import InfoReply
+from providers.kayicloud_share.server import OtherInfoReply
 from providers.toolkit import drive_page
 from scraper.contract import LOOK_S, PASSWORD, QUIET_S, Session, SiteChanged
 
@@ -56,7 +56,7 @@ async def _is_sent(session: Session, known: int) -> bool:
         await asyncio.sleep(0.05)
 
 
-def share_reply(session: Session) -> InfoReply | None:
+def share_reply(session: Session, kind: type[OtherInfoReply]) -> OtherInfoReply | None:
     """The newest answer to the page's own question for the share; it may have asked without a password first."""
     asked = [call for call in session.traffic.exchanges if re.search(INFO, call.url) and call.method == "GET"]
-    return asked[-1].response().unwrap(InfoReply) if asked else None
+    return asked[-1].response().unwrap(kind) if asked else None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from providers.kayicloud_share import page
-from providers.kayicloud_share.server import Info, InfoReply, SeriesSource, Server, StudiesReply, base64_of
+from providers.kayicloud_share.server import Info, InfoReply, OtherInfoReply, SeriesSource, Server, StudiesReply
 from scraper.contract import (
     PASSWORD,
-    CredentialsRefused,
+    Call,
     Deployment,
     NoSuchStudy,
     Provider,
@@ -15,12 +17,28 @@ from scraper.contract import (
     Session,
     ShareLink,
     SiteChanged,
-    refusal_error,
-    refusal_kind,
 )
 
-KAYI_PORT, PAGE_PORT, OTHER_PORT = 11136, 7198, 7194
-ALWAYS = {"studyKeys": "", "seriesKeys": "", "getImageInfo": "false", "token": ""}  # of step two
+INFO = Call("{root}StudyData/GetShareInfo", params={"shareId": "{ids|id}", "password": "{answer}"})
+OTHER_INFO = Call("{root}StudyData/GetShareInfo", params={"shareId": "{ids|id}"})
+STUDIES = Call(
+    "{root}StudyData/GetStudies",
+    params={
+        "studyKeys": "",
+        "seriesKeys": "",
+        "getImageInfo": "false",
+        "token": "",
+        "dataids": "{dataids}",
+        "cloudImage": "{cloud}",
+        "dataSource": "{ds}",
+        "signature": "{signature}",
+        "vendorCode": "{vendor}",
+        "isAnony": "{is_anonymous}",
+        "serverAddr": "{sealed_address}",
+        "expires": "{expires}",
+    },
+)
+OTHER_STUDIES = replace(STUDIES, params={**STUDIES.params, "dataSource": "rest", "vendorCode": "link"})
 
 
 class KayicloudShare(Provider):
@@ -39,9 +57,11 @@ class KayicloudShare(Provider):
         self._lapsed: set[str] = set()  # images that were refused once: a second time is no matter of age
 
     async def discover(self, link: ShareLink, session: Session) -> list[Series]:
-        info = await _info(link, session)
-        response = await session.get(f"{_server(link)}StudyData/GetStudies", params=_query(info, link))
-        return self._described(link, session, response, info.vendor)
+        server = Server.of(link)
+        info = await _info(link, session, server)
+        calls = OTHER_STUDIES if server.is_other else STUDIES
+        response = await calls.send(link, session, info, root=server.root)
+        return self._described(replace(server, vendor=info.vendor), session, response)
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
@@ -49,99 +69,47 @@ class KayicloudShare(Provider):
             await page.enter_password(session)
 
     async def watch(self, link: ShareLink, session: Session) -> list[Series]:
-        share = None
+        share, server = None, Server.of(link)
         if "signature" not in link.params:
             await session.screen.has_called(rf"{page.STUDIES}|{page.TYPED}")
-            share = page.share_reply(session)
+            share = page.share_reply(session, OtherInfoReply if server.is_other else InfoReply)
             if share is not None:
-                _checked(share, link)
+                _checked(share)
         response = await session.captured_reply(page.STUDIES)
         if response is None:
             return await self.discover(link, session)
-        vendor = share.data.vendor if share and share.data else link.params.get("vendorCode", "")
-        return self._described(link, session, response, vendor)
+        vendor = share.data.vendor if share and share.data else link.param("vendorCode")
+        return self._described(replace(server, vendor=vendor), session, response)
 
-    def _described(self, link: ShareLink, session: Session, response: Response, vendor: str) -> list[Series]:
+    def _described(self, server: Server, session: Session, response: Response) -> list[Series]:
         listed = response.checked(StudiesReply)
         if not listed.data:
             raise NoSuchStudy(listed.message)
-        server = Server(_server(link), vendor, _is_other(link))
-        found = []
-        for study in listed.data:
-            for place, series in enumerate(study.series):
-                frames = sum(image.frames or 1 for image in series.images)
-                count = 0 if series.count == frames else series.count or 0
-                number = series.number if series.number is not None else series.index or place
-                found.append(
-                    Series(
-                        study_instance_uid=study.uid,
-                        series_instance_uid=series.uid,
-                        instances=SeriesSource(session, server, study, series, self._lapsed).instances(),
-                        expected=max(count, len(series.images)),
-                        number=number,
-                        description=series.description,
-                        modality=series.modality,
-                        study=study.study,
-                    )
-                )
-        return found
+        return [
+            SeriesSource(session, server, study, series, self._lapsed).described(place)
+            for study in listed.data
+            for place, series in enumerate(study.series)
+        ]
 
 
-async def _info(link: ShareLink, session: Session) -> Info:
+async def _info(link: ShareLink, session: Session, server: Server) -> Info:
     """What step one gives, or an old link carries itself."""
     params = link.params
     if "signature" in params:
-        renamed = {"serverSignature": params["signature"], "dataids": params.get("dataid", "")}
-        return Info.model_validate({**params, **renamed})
-    asked = {"shareId": params.get("ids") or params["id"]}
-    address = f"{_server(link)}StudyData/GetShareInfo"
-    if not _is_other(link):
-        asked["password"] = session.given(PASSWORD)
-    response = (await session.get(address, params=asked)).unwrap(InfoReply)
-    if not response.ok and asked.get("password") == "" and not _is_gone(response):
-        asked["password"] = session.answer(PASSWORD)
-        response = (await session.get(address, params=asked)).unwrap(InfoReply)
-    return _checked(response, link)
+        return Info.model_validate({**params, "serverSignature": params["signature"], "dataids": link.param("dataid")})
+    if server.is_other:
+        return _checked((await OTHER_INFO.send(link, session, root=server.root)).checked(OtherInfoReply))
+    given = session.given(PASSWORD)
+    reply = (await INFO.send(link, session, root=server.root, answer=given)).unwrap(InfoReply)
+    if reply.asks and not given:
+        answer = session.answer(PASSWORD)
+        reply = (await INFO.send(link, session, root=server.root, answer=answer)).unwrap(InfoReply)
+    return _checked(reply)
 
 
-def _checked(response: InfoReply, link: ShareLink) -> Info:
-    if not response.ok:
-        if _is_other(link) or _is_gone(response):
-            raise refusal_error(response.message)
-        raise CredentialsRefused(PASSWORD.name, response.message)
-    if response.data is None:
+def _checked(reply: OtherInfoReply) -> Info:
+    if not reply.ok:
+        raise reply.refusal()
+    if reply.data is None:
         raise SiteChanged(what="GetShareInfo, data")
-    return response.data
-
-
-def _is_gone(response: InfoReply) -> bool:
-    """Does the message speak of the share (expired, cancelled), and not of its password."""
-    return "密码" not in response.message and refusal_kind(response.message) is not None
-
-
-def _query(info: Info, link: ShareLink) -> dict[str, str]:
-    """Step two."""
-    return {
-        **ALWAYS,
-        "dataids": info.dataids,
-        "cloudImage": info.cloud,
-        "dataSource": "rest" if _is_other(link) else info.ds,
-        "signature": info.signature,
-        "vendorCode": "link" if _is_other(link) else info.vendor,
-        "isAnony": "true" if info.anonymous else "false",
-        "serverAddr": base64_of(info.address),
-        "expires": info.expires,
-    }
-
-
-def _is_other(link: ShareLink) -> bool:
-    """Is it a server under another name ("VRAD"): its links say ``id``, no password is asked, and it words calls otherwise."""
-    return "id" in link.params and "ids" not in link.params
-
-
-def _server(link: ShareLink) -> str:
-    """The image server: on Kayi's own port, else on the page's host at the port next to the page's."""
-    if link.host.endswith("kayicloud.com"):
-        return f"https://{link.host}:{KAYI_PORT}/imageserver/"
-    port = OTHER_PORT if link.parts.port in (None, PAGE_PORT) else link.port
-    return f"{link.scheme}://{link.host}:{port}/imageserver/"
+    return reply.data

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from scraper.contract import (
+    PASSWORD,
     CheckedReply,
     CloudfilmError,
     CorruptInstance,
+    CredentialsRefused,
     Field,
+    ImageRow,
     Instance,
     MissingInstances,
     Number,
@@ -23,15 +26,19 @@ from scraper.contract import (
     Reason,
     Reply,
     Request,
+    Series,
+    SeriesRow,
     Session,
     SessionLapsed,
     ShareLink,
     SiteBusy,
     SiteUnreachable,
-    Study,
+    StudyRow,
+    refusal_kind,
     with_query,
 )
 
+KAYI_PORT, PAGE_PORT, OTHER_PORT = 11136, 7198, 7194
 PATIENCE = 3  # answers 5xx to one image, before its signature is taken for lapsed
 TEXT = (b"{", b"<")  # of a refusal, whatever its length
 SMALLEST = 100  # bytes; less is an error's text, not a file
@@ -59,13 +66,33 @@ class Info(Reply):
     anonymous: bool = Field(default=False, alias="isAnony")
     dataids: str = ""
 
+    @property
+    def is_anonymous(self) -> str:
+        """As the list is asked with."""
+        return "true" if self.anonymous else "false"
 
-class InfoReply(KayiReply):
+    @property
+    def sealed_address(self) -> str:
+        """The same."""
+        return base64_of(self.address)
+
+
+class OtherInfoReply(KayiReply):
     is_entrance = True
     data: Info | None = None
 
 
-class ImageReply(Reply):
+class InfoReply(OtherInfoReply):
+    @property
+    def asks(self) -> bool:
+        """Does it ask for the password, or refuse one; else its words speak of the share."""
+        return not self.ok and ("密码" in self.message or refusal_kind(self.message) is None)
+
+    def refusal(self) -> CloudfilmError:
+        return CredentialsRefused(PASSWORD.name, self.message) if self.asks else super().refusal()
+
+
+class ImageReply(ImageRow):
     object_key: str = Field("", alias="ObjectKey")
     signature: str = Field("", alias="Signature")
     uid: str = Field("", alias="SOPInstanceUID")
@@ -75,10 +102,9 @@ class ImageReply(Reply):
     frames: Number = Field(None, alias="NumberOfFrames")
 
 
-class SeriesReply(Reply):
+class SeriesReply(SeriesRow):
     uid: str = Field(alias="SeriesInsUID")
-    number: Number = Field(None, alias="SeriesNumber")
-    index: Number = Field(None, alias="Index")
+    number: Number = Field(None, alias="SeriesNumber|Index")
     description: str = Field("", alias="SeriesDescription")
     modality: str = Field("", alias="Modality")
     count: Number = Field(None, alias="ImageCount")
@@ -87,20 +113,14 @@ class SeriesReply(Reply):
     images: tuple[ImageReply, ...] = Field((), alias="ImageList")
 
 
-class StudyReply(Reply):
+class StudyReply(StudyRow):
     uid: str = Field("", alias="StuInsUID")
-    name: str = Field("", alias="PatientName")
-    patient_id: str = Field("", alias="PatientId")
-    pat_name: str = Field("", alias="PatName")
-    pat_id: str = Field("", alias="PatID")
+    patient_name: str = Field("", alias="PatientName|PatName")
+    patient_id: str = Field("", alias="PatientId|PatID")
     date: str = Field("", alias="StuDate")
     description: str = Field("", alias="StuDescription")
     modality: str = Field("", alias="Modality")
     series: tuple[SeriesReply, ...] = Field((), alias="SeriesList")
-
-    @property
-    def study(self) -> Study:
-        return Study(self.uid, self.date, self.modality, self.description, self.name or self.pat_name)
 
 
 class StudiesReply(KayiReply):
@@ -113,13 +133,25 @@ class Server:
 
     Attributes:
         root: its address, up to the calls' names.
-        vendor: ``vendorCode`` of the share; the server's signatures count only with it.
         is_other: it goes by another name ("VRAD") and words its calls otherwise.
+        vendor: ``vendorCode`` of the share; the server's signatures count only with it.
     """
 
     root: str
-    vendor: str
     is_other: bool
+    vendor: str = ""
+
+    @classmethod
+    def of(cls, link: ShareLink) -> Server:
+        """Of a share's link: on Kayi's own port, else on the page's host at the port next to the page's.
+
+        A server under another name has links that say ``id``, and asks no password.
+        """
+        is_other = "id" in link.params and "ids" not in link.params
+        if link.host.endswith("kayicloud.com"):
+            return cls(f"https://{link.host}:{KAYI_PORT}/imageserver/", is_other)
+        port = OTHER_PORT if link.parts.port in (None, PAGE_PORT) else link.port
+        return cls(f"{link.scheme}://{link.host}:{port}/imageserver/", is_other)
 
 
 class SeriesSource:
@@ -130,21 +162,33 @@ class SeriesSource:
     ) -> None:
         self._session, self._server, self._study, self._series = session, server.root, study, series
         self._lapsed, self._is_other, self._vendor = lapsed, server.is_other, server.vendor
-        self._patient = base64_of(study.patient_id or study.pat_id)
+        self._patient = base64_of(study.patient_id)
         self._waking = asyncio.Lock()
         self._failed = Counter[str]()
         self._is_awake = False
 
-    def instances(self) -> tuple[Instance, ...]:
-        """Its images, each had by a request of its own."""
-        return tuple(
+    def described(self, place: int) -> Series:
+        """The series, each image had by a request of its own; some servers count frames."""
+        series = self._series
+        frames = sum(image.frames or 1 for image in series.images)
+        count = 0 if series.count == frames else series.count or 0
+        instances = tuple(
             Instance(
                 image.uid,
-                OnDemand(partial(self._image, image, place)),
-                f"{self._series.uid}/{image.object_key or place}",
+                OnDemand(partial(self._image, image, at)),
+                f"{series.uid}/{image.object_key or at}",
                 image.number,
             )
-            for place, image in enumerate(self._series.images)
+            for at, image in enumerate(series.images)
+        )
+        return Series(
+            series_instance_uid=series.uid,
+            instances=instances,
+            expected=max(count, len(instances)),
+            number=place if series.number is None else series.number,
+            description=series.description,
+            modality=series.modality,
+            study=self._study.study,
         )
 
     async def _image(self, image: ImageReply, place: int) -> bytes:

@@ -45,14 +45,18 @@ AT_ONCE = 2  # requests that the store was asked in the field
 class Stack:
     """One viewer's images: stepped through once, then fetched one by one."""
 
-    def __init__(self, messages: Messages) -> None:
-        self._messages = messages
+    def __init__(self) -> None:
+        self._messages = Messages()
         self._driving = asyncio.Lock()
         self._fetching = asyncio.Semaphore(AT_ONCE)
 
     async def describe(self, link: ShareLink, session: Session) -> list[Series]:
         """Every series that the messages name; the one on the screen is stepped through first."""
-        messages, count = self._messages, await self._step_through(session)
+        messages = self._messages
+        messages.take(session)
+        while not messages.images and session.traffic.idle_s < QUIET_S:
+            await messages.wait(session, LOOK_S)
+        count = await self._step_through(session)
         if not messages.images:
             raise SiteChanged(what=Reason.VIEWER_LISTS_NO_IMAGE)
         return [self._series(link, session, uid, count if uid == messages.shown else None) for uid in messages.series]

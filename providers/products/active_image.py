@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from providers.products.active_image_entry import LOOK_S, RECALL_S, VIEWER
+from providers.products.active_image_entry import LOOK_S, RECALL_S, VIEWER, enter
 from providers.toolkit import envelope
 from scraper.contract import (
     CorruptInstance,
@@ -22,6 +22,7 @@ from scraper.contract import (
     NoSuchStudy,
     Number,
     OnDemand,
+    Provider,
     Reason,
     Reply,
     Series,
@@ -118,6 +119,18 @@ class State(Reply):
 
 
 # ---- the study
+
+
+class ActiveImage(Provider):
+    """Every hospital's."""
+
+    async def open_viewer(self, link: ShareLink, session: Session) -> None:
+        """Go by way of the share's page."""
+        await enter(link, session)
+
+    async def watch(self, link: ShareLink, session: Session) -> list[Series]:
+        """List what the viewer holds."""
+        return await describe(link, session)
 
 
 async def describe(link: ShareLink, session: Session) -> list[Series]:

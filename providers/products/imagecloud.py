@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
 
 from scraper.contract import (
@@ -25,6 +25,7 @@ from scraper.contract import (
     WadoUri,
     none_last,
     read,
+    with_query,
 )
 from scraper.protocols import ciphers
 
@@ -164,14 +165,33 @@ def parse_lower(data: object, url: str) -> object:
     return _lower_keys(Response(200, {}, data.encode(), url).json() if isinstance(data, str) else data)
 
 
-def describe(listed: list[StudyReply], source: Callable[[StudyReply, ImageReply], WadoUri], key: str) -> list[Series]:
+def describe(
+    listed: list[StudyReply],
+    address: str,
+    query: Mapping[str, str],
+    headers: Mapping[str, str] | None = None,
+    key: str = "",
+    **own: str,
+) -> list[Series]:
     """The series in order of their numbers; an object that is listed once a frame is one instance.
 
     Args:
         listed: the studies.
-        source: where an image is had.
+        address: where an image is had.
+        query: of its address, with ``{image.uid}``, ``{device}``, ``{tenancy}`` … in its values.
+        headers: of its request.
         key: stands in for the Study Instance UID where none is given.
+        own: the link's own words for the query; its ``tenancy`` counts where neither image nor study names one.
     """
+
+    def source(study: StudyReply, image: ImageReply) -> WadoUri:
+        known = {
+            "device": image.device or study.device,
+            "tenancy": image.tenancy or study.tenancy or own.get("tenancy", ""),
+        }
+        asked = {name: value.format(image=image, **{**own, **known}) for name, value in query.items()}
+        return WadoUri(with_query(address, asked), headers or {})
+
     found = []
     for place, study in enumerate(listed):
         for at, series in enumerate(sorted(study.series, key=lambda item: none_last(item.order))):

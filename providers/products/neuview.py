@@ -13,12 +13,15 @@ from urllib.parse import urljoin, urlsplit
 
 from scraper.contract import (
     CAPTCHA,
+    WECHAT_PHONE,
+    Call,
     CaptchaRequired,
     CheckedReply,
     CloudfilmError,
     Field,
     Instance,
     NoSuchStudy,
+    Provider,
     Reply,
     Response,
     Series,
@@ -31,7 +34,7 @@ from scraper.contract import (
     refusal_error,
 )
 
-CALL = "/nwservice/rispacsresp/"
+LIST = Call("/nwservice/rispacsresp/{token}?bType={bType|=2d}")
 CALLED = r"/nwservice/rispacsresp/[^/?#]+"
 IN_FRAGMENT = r"#(?P<token>[^&=#?/]*_SIGN_[^&#?]+)(?:&[^#]*)?"
 OBJECT_KEYS = ("ossKey", "file", "fileHash")
@@ -71,9 +74,20 @@ class ListReply(CheckedReply):
         return CaptchaRequired(CAPTCHA.name, message) if CHECK.search(message) else refusal_error(message)
 
 
-def call(link: ShareLink, token: str) -> str:
-    """The address that lists the study."""
-    return link.join(f"{CALL}{token}?bType={link.params.get('bType') or '2d'}")
+class NeuView(Provider):
+    """Every hospital's; its link has the token in its fragment."""
+
+    user_agent = WECHAT_PHONE  # the page's mobile template is the one that works; other browsers are refused
+    on_any_host = True
+    entry = LIST
+
+    async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
+        """As the site lists them; see ``describe``."""
+        return describe(link, response)
+
+    async def watch(self, link: ShareLink, session: Session) -> list[Series]:
+        """List it from the page's own call."""
+        return describe(link, await shown(session))
 
 
 async def shown(session: Session) -> Response:

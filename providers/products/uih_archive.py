@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from scraper.contract import (
     Field,
-    Instance,
+    ImageRow,
     Number,
     Reason,
     Reply,
     Response,
     Series,
+    SeriesRow,
     Session,
     SiteChanged,
     Study,
+    StudyRow,
     WadoUri,
     refusal_error,
     with_query,
@@ -29,11 +32,12 @@ IMAGE = {"CommandType": "GetImage", "ContentType": "application/dicom", "include
 TO_IMAGES = ", ".join(f"{kind}:has-text('查看影像')" for kind in ("button", "a", "[role=button]"))
 
 
-class ImageReply(Reply):
+class ImageReply(ImageRow):
     uid: str = Field(alias="UID")
 
 
-class SeriesReply(Reply):
+class SeriesReply(SeriesRow):
+    is_sorted = False
     uid: str = Field(alias="UID")
     description: str = Field("", alias="SeriesDes")
     number: Number = Field(None, alias="SeriesNum")
@@ -41,7 +45,7 @@ class SeriesReply(Reply):
     images: tuple[ImageReply, ...] = Field((), alias="ImageList")
 
 
-class StudyReply(Reply):
+class StudyReply(StudyRow):
     uid: str = Field(alias="UID")
     series: tuple[SeriesReply, ...] = Field((), alias="SeriesList")
 
@@ -69,27 +73,26 @@ def described(
 ) -> list[Series]:
     """Every series of a tree, its images at the address of the service."""
 
-    def instance(study: StudyReply, series: SeriesReply, uid: str) -> Instance:
-        asked = {**IMAGE, "ObjectUID": uid, "StudyUID": study.uid, "SeriesUID": series.uid, "randnum": number_once()}
-        return Instance(uid, WadoUri(with_query(service, asked), headers))
+    def source(study: StudyReply, series: SeriesReply, image: ImageReply) -> WadoUri:
+        named = {"ObjectUID": image.uid, "StudyUID": study.uid, "SeriesUID": series.uid, "randnum": number_once()}
+        return WadoUri(with_query(service, IMAGE | named), headers)
 
     return [
-        Series(
-            series_instance_uid=series.uid,
-            number=series.number,
-            description=series.description,
-            modality=series.modality,
-            expected=len(series.images),
-            study=study_of(study.uid),
-            instances=tuple(instance(study, series, image.uid) for image in series.images),
-        )
+        series.described(study_of(study.uid), place, images=series.images, source=partial(source, study, series))
         for study in tree.studies
-        for series in study.series
+        for place, series in enumerate(study.series)
     ]
 
 
-async def open_examination(session: Session, pattern: str, place: int = 0) -> tuple[Response, dict[str, str]] | None:
-    """Press an examination's button on a film page; the list that the viewer then asks for, and the token it is asked with.
+def of_response(response: Response) -> list[Series]:
+    """The same of the service's own answer, with the token that it was asked with."""
+    token = response.sent.get("authorization", "")
+    headers = {"Authorization": token} if token else {}
+    return described(response.checked(TreeReply), response.url.partition("?")[0], headers)
+
+
+async def open_examination(session: Session, pattern: str, place: int = 0) -> Response | None:
+    """Press an examination's button on a film page; the list that the viewer then asks for.
 
     The viewer opens in a new tab, and sometimes mounts nothing until it is loaded once more. None where it asks for nothing.
     """
@@ -97,17 +100,10 @@ async def open_examination(session: Session, pattern: str, place: int = 0) -> tu
     await session.screen.click_at(TO_IMAGES, place)
     for is_last in (False, True):
         if await session.screen.wait_for_face(lambda: session.traffic.matching(pattern)[before:]) == "called":
-            return last_list(session, pattern)
+            return session.traffic.matching(pattern)[-1].response()
         if not is_last:
             await session.screen.reload()
     return None
-
-
-def last_list(session: Session, pattern: str) -> tuple[Response, dict[str, str]]:
-    """The newest list that the page received, and the token that it was asked with."""
-    exchange = session.traffic.matching(pattern)[-1]
-    token = exchange.request_headers.get("authorization", "")
-    return exchange.response(), {"Authorization": token} if token else {}
 
 
 def number_once() -> str:

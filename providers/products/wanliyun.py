@@ -7,12 +7,60 @@ from __future__ import annotations
 
 import re
 
+from providers.toolkit.tags import read_tags
 from scraper.contract import Study, parse_int
 
 CLASSES = {"CT": "2", "MR": "4", "CR": "1", "DX": "1.1", "MG": "1.2", "PT": "128", "US": "6.1"}
 SEXES = {"男": "M", "女": "F"}
-DECIMAL = re.compile(r"[-+]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d+)?")
 Json = dict[str, object]
+TAGS = {
+    "SpecificCharacterSet": "own.charset",
+    "ImageType": "own.type",
+    "SOPInstanceUID": "image.uid",
+    "SeriesInstanceUID": "series.srsuid",
+    "StudyInstanceUID": "own.study",
+    "SOPClassUID": "own.class",
+    "PatientName": "study.name",
+    "PatientID": "study.patid",
+    "PatientSex": "own.sex",
+    "PatientAge": "study.age",
+    "PatientBirthDate": "study.birthday",
+    "StudyDate": "study.date",
+    "StudyTime": "study.time",
+    "AccessionNumber": "study.access",
+    "StudyDescription": "study.des",
+    "Modality": "series.modality",
+    "SeriesNumber": "series.num",
+    "SeriesDescription": "series.des",
+    "SeriesDate": "series.date",
+    "SeriesTime": "series.time",
+    "Laterality": "series.laterality",
+    "BodyPartExamined": "series.bodypart",
+    "PatientPosition": "series.pos",
+    "InstanceNumber": "image.num",
+    "AcquisitionDate": "own.day",
+    "AcquisitionTime": "own.time",
+    "NumberOfFrames": "own.frames",
+    "PatientOrientation": "image.patOrientation",
+    "Rows": "own.rows",
+    "Columns": "own.columns",
+    "BitsAllocated": "own.allocated",
+    "BitsStored": "own.stored",
+    "HighBit": "own.high",
+    "SamplesPerPixel": "own.samples",
+    "PixelRepresentation": "own.signed",
+    "PlanarConfiguration": "own.planar",
+    "PhotometricInterpretation": "own.photometric",
+    "PixelSpacing": "image.rowPixelSpacing image.columnPixelSpacing",
+    "ImagePositionPatient": "image.posX image.posY image.posZ",
+    "ImageOrientationPatient": "image.oXx image.oXy image.oXz image.oYx image.oYy image.oYz",
+    "SliceLocation": "image.sliceLoc",
+    "SliceThickness": "image.slicethickness",
+    "WindowCenter": "image.windowCenter",
+    "WindowWidth": "image.windowWidth",
+    "RescaleSlope": "image.slope",
+    "RescaleIntercept": "image.intercept",
+}
 
 
 def rows(record: Json, key: str) -> list[Json]:
@@ -72,83 +120,26 @@ def tags(study: Json, series: Json, image: Json, frames: int) -> dict[str, str]:
     # Where the viewer is silent, its own page reads CT as signed (protocol page nyfy).
     signed = text(image, "pixel_pre") or ("1" if modality == "CT" and item == 2 else "0")
     sex, acquired = text(study, "sex"), re.split("[ T]", text(image, "date"))
-    found = {
-        "SpecificCharacterSet": "ISO_IR 192",
-        "ImageType": "DERIVED\\SECONDARY",
-        "SOPInstanceUID": text(image, "uid"),
-        "SeriesInstanceUID": text(series, "srsuid"),
-        "StudyInstanceUID": study_uid(study),
-        "SOPClassUID": "1.2.840.10008.5.1.4.1.1." + CLASSES.get(modality, "7"),
-        "PatientName": text(study, "name"),
-        "PatientID": text(study, "patid"),
-        "PatientSex": SEXES.get(sex, sex),
-        "PatientAge": text(study, "age"),
-        "PatientBirthDate": _date(text(study, "birthday")),
-        "StudyDate": _date(text(study, "date")),
-        "StudyTime": _time(text(study, "time")),
-        "AccessionNumber": text(study, "access"),
-        "StudyDescription": text(study, "des"),
-        "Modality": modality,
-        "SeriesNumber": text(series, "num"),
-        "SeriesDescription": text(series, "des"),
-        "SeriesDate": _date(text(series, "date")),
-        "SeriesTime": _time(text(series, "time")),
-        "Laterality": text(series, "laterality"),
-        "BodyPartExamined": text(series, "bodypart"),
-        "PatientPosition": text(series, "pos"),
-        "InstanceNumber": text(image, "num"),
-        "AcquisitionDate": _date(acquired[0]),
-        "AcquisitionTime": _time(acquired[-1]),
-        "NumberOfFrames": str(frames) if frames > 1 else "",
-        "PatientOrientation": text(image, "patOrientation"),
-        "Rows": str(rows or ""),
-        "Columns": str(columns or ""),
-        "BitsAllocated": str(8 * item),
-        "BitsStored": str(stored),
-        "HighBit": str(stored - 1),
-        "SamplesPerPixel": str(samples),
-        "PixelRepresentation": signed,
-        "PlanarConfiguration": "0" if samples == 3 else "",
-        "PhotometricInterpretation": "RGB" if samples == 3 else "MONOCHROME1" if inverted else "MONOCHROME2",
-        "PixelSpacing": _joined(image, "rowPixelSpacing", "columnPixelSpacing", positive=True),
-        "ImagePositionPatient": _joined(image, "posX", "posY", "posZ"),
-        "ImageOrientationPatient": _orientation(image),
-        "SliceLocation": _decimal(image, "sliceLoc"),
-        "SliceThickness": _decimal(image, "slicethickness", positive=True),
-        "WindowCenter": _decimal(image, "windowCenter"),
-        "WindowWidth": _decimal(image, "windowWidth", positive=True),
-        "RescaleSlope": _decimal(image, "slope"),
-        "RescaleIntercept": _decimal(image, "intercept"),
+    own: dict[str, str | int] = {
+        "charset": "ISO_IR 192",
+        "type": "DERIVED\\SECONDARY",
+        "study": study_uid(study),
+        "class": "1.2.840.10008.5.1.4.1.1." + CLASSES.get(modality, "7"),
+        "sex": SEXES.get(sex, sex),
+        "day": acquired[0],
+        "time": acquired[-1],
+        "frames": frames if frames > 1 else "",
+        "rows": rows or "",
+        "columns": columns or "",
+        "allocated": 8 * item,
+        "stored": stored,
+        "high": stored - 1,
+        "samples": samples,
+        "signed": signed,
+        "planar": 0 if samples == 3 else "",
+        "photometric": "RGB" if samples == 3 else "MONOCHROME1" if inverted else "MONOCHROME2",
     }
-    if not (found["RescaleSlope"] and found["RescaleIntercept"]):
-        found["RescaleSlope"] = found["RescaleIntercept"] = ""
-    if not found["ImageOrientationPatient"]:
-        found["ImagePositionPatient"] = ""  # a plane without a direction is no place (PS3.3 C.7.6.2.1.1)
-    return {name: value for name, value in found.items() if value}
-
-
-def _decimal(record: Json, key: str, *, positive: bool = False) -> str:
-    value = text(record, key)
-    return value if DECIMAL.fullmatch(value) and (not positive or float(value) > 0) else ""
-
-
-def _joined(image: Json, *keys: str, positive: bool = False) -> str:
-    values = [_decimal(image, key, positive=positive) for key in keys]
-    return "\\".join(values) if all(values) else ""
-
-
-def _orientation(image: Json) -> str:
-    joined = _joined(image, "oXx", "oXy", "oXz", "oYx", "oYy", "oYz")
-    return joined if any(float(text) for text in joined.split("\\") if text) else ""
-
-
-def _date(value: str) -> str:
-    digits = re.sub(r"[-/.]", "", value)
-    sound = len(digits) == 8 and digits.isdigit() and "01" <= digits[4:6] <= "12" and "01" <= digits[6:] <= "31"
-    return digits if sound else ""
-
-
-def _time(value: str) -> str:
-    digits, _, fraction = value.replace(":", "").partition(".")
-    sound = len(digits) == 6 and digits.isdigit() and digits < "240000" and digits[2] < "6" and digits[4] < "6"
-    return (digits + (f".{fraction[:6]}" if fraction.isdigit() else "")) if sound else ""
+    found = read_tags(TAGS, study=study, series=series, image=image, own=own)
+    if "ImageOrientationPatient" not in found:
+        found.pop("ImagePositionPatient", None)  # a plane without a direction is no place (PS3.3 C.7.6.2.1.1)
+    return found

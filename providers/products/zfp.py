@@ -24,6 +24,7 @@ from scraper.contract import (
     Series,
     Session,
     SessionLapsed,
+    SiteBusy,
     SiteChanged,
     Study,
     TagsAndPixels,
@@ -114,6 +115,17 @@ async def cache_key(session: Session) -> str:
     key = str(await session.screen.evaluate(KEY))
     sent = re.search(SHOWN, next((exchange.url for exchange in session.traffic.matching(SHOWN)), ""))
     return key or (unquote(sent.group(1)) if sent else "")
+
+
+async def wait_for_cache_key(session: Session, up_to_s: float) -> str:
+    """The same, once there is one; a key that stays empty is none: the images will say whether it is needed."""
+
+    async def key() -> str | None:
+        return await cache_key(session) or None
+
+    with contextlib.suppress(SiteBusy):
+        return await session.poll(key, every_s=0.5, up_to_s=up_to_s)
+    return ""
 
 
 def variables(viewer: Response) -> dict[str, str]:

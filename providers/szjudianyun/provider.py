@@ -76,15 +76,13 @@ def _described(opened: StudyReply, connections: Connections) -> list[Series]:
     study = Study(key=opened.ids.replace(GLUE, "/"))
     found = []
     for name in opened.series:
-        if name.startswith(FILM):
-            film = Series("", "", expected=0, key=name, study=study)
-            found.append(film.without([name], "film picture"))
-            continue
-        count = parse_int(opened.counts.get(name))
+        is_film = name.startswith(FILM)
+        count = 0 if is_film else parse_int(opened.counts.get(name))
         instances = at_most(
             Instance("", OnDemand(partial(connections.image, name, place)), f"{name}/{place}")
             for place in range(1, (count or 0) + 1)
         )
-        series = Series("", "", instances, count, key=name, study=study)
+        series = Series(key=name, study=study, instances=instances, expected=count)
+        series = series.without([name] if is_film else [], "film picture")
         found.append(series if count is not None else series.with_problem(Problem("count-unknown")))
     return found

@@ -7,7 +7,7 @@ import re
 import time
 
 from providers.tjmucih.arrived import IMAGE, ReceivedImages
-from providers.toolkit import drive_page
+from providers.toolkit.gate import PageGate
 from scraper.contract import (
     PASSWORD,
     Deployment,
@@ -76,12 +76,12 @@ class Tjmucih(Provider):
     study_list_call = IMAGE
     on_any_host = True
     behind = (r"[^/]+/yunyingxiang/.*",)
+    gate = PageGate(viewer=f"{DESKTOP}, {PHONE_BAR}", asks=PASSWORD)
     example = "https://zlyy.tjmucih.cn/yunyingxiang/?dignosis=0123456789abcdef0123456789abcdef"
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.screen.size(WIDTH, HEIGHT)
-        await session.open(link.url)
-        await drive_page.reach_viewer(session, f"{DESKTOP}, {PHONE_BAR}", PASSWORD)
+        await super().open_viewer(link, session)
 
     async def watch(self, link: ShareLink, session: Session) -> list[Series]:
         arrived = ReceivedImages()

@@ -7,25 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from scraper.contract import (
-    CAPTCHA,
-    LOOK_S,
-    PERSON_S,
-    QUIET_S,
-    SMS_CODE,
-    CaptchaRequired,
-    CredentialsRefused,
-    CredentialsRequired,
-    Question,
-    Reply,
-    Session,
-    SiteChanged,
-    refusal_error,
-)
+from scraper.contract import CAPTCHA, QUIET_S, SMS_CODE, CaptchaRequired, CredentialsRequired, Question, Reply, Session
 
 FIELD = "input:not([type]), input[type=text], input[type=tel], input[type=number], input[type=password]"
 WORDS_OF = """selector => ({fields: [...document.querySelectorAll(selector)].map(field => {
@@ -48,24 +33,6 @@ class FieldWords(Reply):
     """What tells a person, and a program, what each field is for: its own words, and those around it."""
 
     fields: list[tuple[str, str]]
-
-
-async def reach_viewer(session: Session, viewer: str, question: Question) -> None:
-    """Wait until the page shows ``viewer``; a check on the way is passed with the user's answer, or by a person at the window.
-
-    Raises:
-        CredentialsRequired, CaptchaRequired: the page asks, and nobody answers. CredentialsRefused: it asks again.
-        StudyGone: neither viewer nor check; carries the words that the page shows instead.
-    """
-    face = await _first_face(session, viewer)
-    if face == "message":
-        raise refusal_error(await session.screen.message())
-    if face == "check" and session.settings.headed:
-        session.tell("person")
-        await _wait_for_viewer(session, viewer, PERSON_S, question)
-    elif face == "check":
-        await answer(session, question)
-        await _wait_for_viewer(session, viewer, session.settings.timeout_s, question)
 
 
 async def answer(session: Session, question: Question) -> None:
@@ -144,29 +111,4 @@ async def _answer_to(session: Session, question: Question) -> str:
         raise
 
 
-async def _first_face(session: Session, viewer: str) -> str:
-    """``viewer``, ``check``, or ``message`` where neither has shown and the page has come to rest."""
-    give_up = time.monotonic() + session.settings.timeout_s
-    while True:
-        try:
-            return await session.which(viewer=viewer, check=FIELD, timeout_s=LOOK_S)
-        except SiteChanged:
-            if await session.screen.is_idle() or time.monotonic() > give_up:
-                return "message"
-
-
-async def _wait_for_viewer(session: Session, viewer: str, up_to_s: float, question: Question) -> None:
-    """Wait for the viewer; a field that stays there while nothing more comes means that the answer was refused."""
-    give_up = time.monotonic() + up_to_s
-    while time.monotonic() < give_up:
-        try:
-            await session.which(viewer=viewer, timeout_s=LOOK_S)
-        except SiteChanged:
-            if not session.settings.headed and await session.screen.is_idle():
-                break
-        else:
-            return
-    raise CredentialsRefused(question.name, await session.screen.message())
-
-
-__all__ = ["FIELD", "QUIET_S", "answer", "fill_answer", "fill_fields", "press_button", "reach_viewer", "submit"]
+__all__ = ["FIELD", "QUIET_S", "answer", "fill_answer", "fill_fields", "press_button", "submit"]

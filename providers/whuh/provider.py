@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 from functools import partial
 
-from providers.toolkit import drive_page, envelope
+from providers.toolkit import envelope
+from providers.toolkit.gate import PageGate
 from providers.whuh.packing import ReportReply, pack
 from providers.whuh.service import SERVICE, call, check_time, read_result
 from scraper.contract import (
     ACCESS_CODE,
     WECHAT_PHONE,
-    CredentialsRefused,
     CredentialsRequired,
     Deployment,
     DownloadNotPermitted,
@@ -48,6 +48,15 @@ class ReportsReply(Reply):
     reports: list[ReportReply]
 
 
+def _is_report_seen(session: Session) -> bool:
+    """Has the page's own call been answered; what was asked before the code was there does not count."""
+    for exchange in session.traffic.matching(SERVICE + REPORTS):
+        with contextlib.suppress(CredentialsRequired):
+            read_result(session.link, exchange.read())
+            return True
+    return False
+
+
 class Whuh(Provider):
     name = "whuh"
     route = r"(?=.*[?&]h=)(?=.*[?&]key=)/(?:index\.html)?(?:\?[^#]*)?(?:#/reportView.*)?"
@@ -57,6 +66,7 @@ class Whuh(Provider):
     deployments = (Deployment("xhbi.whuh.com", "武汉大学中南医院", "湖北"),)
     distinctive_routes = (r"/(?:[\w-]+/)*index\.html.*#/reportView\?(?=.*\bh=)(?=.*\bkey=).*",)
     user_agent = WECHAT_PHONE
+    gate = PageGate(called=_is_report_seen, asks=ACCESS_CODE)
     example = "https://xhbi.whuh.com/index.html#/reportView?h=HOSP1&e=EXAM1&p=PAT1&r=REP1&t=1&key=BASE64&dateTime=HEX"
 
     async def discover(self, link: ShareLink, session: Session) -> list[Package]:
@@ -73,14 +83,7 @@ class Whuh(Provider):
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         check_time(link)
-        await session.open(link.url)
-        is_seen = partial(_is_report_seen, link, session)
-        if await session.screen.wait_for_face(is_seen, code=drive_page.FIELD) != "code":
-            return
-        if not session.is_left_to_person(ACCESS_CODE):
-            await drive_page.answer(session, ACCESS_CODE)
-        if not await session.screen.wait_for_face(is_seen):
-            raise CredentialsRefused(ACCESS_CODE.name, await session.screen.message())
+        await super().open_viewer(link, session)
 
     async def watch(self, link: ShareLink, session: Session) -> list[Package]:
         calls = session.traffic.matching(SERVICE + REPORTS)
@@ -89,15 +92,6 @@ class Whuh(Provider):
         reports = read_result(link, calls[-1].read())
         await _check_offer(link, session)
         return _packages(link, session, reports)
-
-
-def _is_report_seen(link: ShareLink, session: Session) -> bool:
-    """Has the page's own call been answered; what was asked before the code was there does not count."""
-    for exchange in session.traffic.matching(SERVICE + REPORTS):
-        with contextlib.suppress(CredentialsRequired):
-            read_result(link, exchange.read())
-            return True
-    return False
 
 
 async def _check_offer(link: ShareLink, session: Session) -> None:

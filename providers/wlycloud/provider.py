@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote
-
 from providers.wlycloud import study
 from scraper.contract import (
+    Call,
     CheckedReply,
     Deployment,
     Field,
@@ -19,6 +18,9 @@ from scraper.contract import (
 )
 
 PAGE = "https://cinv.wlycloud.com"
+REPORT = Call(
+    f"{PAGE}/cfilm/getReportDetail", form={"uid": "{share}"}, headers={"Origin": PAGE, "Referer": "{link_url}"}
+)
 
 
 class ReportReply(CheckedReply):
@@ -44,8 +46,7 @@ class Wlycloud(Provider):
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         viewer = link.url
         if "share" in link.named:
-            form, headers = {"uid": unquote(link["share"])}, {"Origin": PAGE, "Referer": link.url}
-            report = await session.post(f"{PAGE}/cfilm/getReportDetail", form=form, headers=headers, reply=ReportReply)
+            report = (await REPORT.send(link, session, link_url=link.url)).checked(ReportReply)
             if not report.path:
                 raise NoSuchStudy(report.site_message)
             viewer = (

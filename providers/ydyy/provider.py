@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-import json
-
 from providers.products import mviewer
 from providers.ydyy import listing
 from scraper.contract import (
     ID_LAST4,
     WECHAT_PHONE,
+    Call,
     CheckedReply,
     CredentialsRefused,
     Deployment,
     LinkExpired,
     Provider,
     Request,
-    Response,
     Series,
     Session,
     ShareLink,
-    SiteBusy,
-    SiteChanged,
-    SiteUnreachable,
     UnusableLink,
     refusal_kind,
-    with_query,
 )
 
 SHORT = "/M-Viewer/shortserver/"
-CHECK = "/M-Viewer/mobilebackend/qrcode/checkIdNum"
-LIST = "/M-Viewer/m/NeuVnaimage/getxmltowebpacs.action"
-FIREWALL_UP_TO_S = 45.0
-REFUSALS = 5  # answers 400 of the page behind the firewall, before it is taken at its word
-JSON = "application/json;charset=UTF-8"
+PAGE = r"/M-Viewer/?(?:(?<=/)index\.html)?(?:\?[^#]*)?#/(?:phone-visible|redirect|info)/(?P<number>[^/?#]+)/?(?:\?.*)?"
+CHECK = Call(
+    "/M-Viewer/mobilebackend/qrcode/checkIdNum",
+    json={
+        "idNum": "{answer}",
+        "bussId": "{number}",
+        "hideQrcode": "{hideQrcode|=1}",
+        "forward": "{forward|=phone-visible}",
+        "shortUrl": "{shortUrl}",
+        "idType": "{idType}",
+        "sign": "{sign}",
+    },
+)
+LIST = Call(
+    "/M-Viewer/m/NeuVnaimage/getxmltowebpacs.action", params={"checkserialnum": "{checkserialnum|number}", "mo": "true"}
+)
 
 
 class CheckReply(CheckedReply):
@@ -51,11 +56,7 @@ class CheckReply(CheckedReply):
 
 class Ydyy(Provider):
     name = "ydyy"
-    route = (
-        r"/M-Viewer/shortserver/[\w-]+/?(?:\?[^#]*)?",
-        r"/M-Viewer/?(?:(?<=/)index\.html)?(?:\?[^#]*)?#/(?:phone-visible|redirect|info)/[^/?#]+/?(?:\?.*)?",
-        r"/M-Viewer/m/2D/?\?(?=.*\bcheckserialnum=[^&#]+).*",
-    )
+    route = (r"/M-Viewer/shortserver/[\w-]+/?(?:\?[^#]*)?", PAGE, r"/M-Viewer/m/2D/?\?(?=.*\bcheckserialnum=[^&#]+).*")
     asks = (ID_LAST4,)
     when_asked = "id_last4 (links phone-visible, and short links that lead there); nothing elsewhere"
     deployments = (
@@ -67,11 +68,11 @@ class Ydyy(Provider):
     user_agent = WECHAT_PHONE
 
     async def discover(self, link: ShareLink, session: Session) -> list[Series]:
-        referer = {"Referer": link.url}
-        page = await mviewer.lengthen(link, session, SHORT)
+        referer, page = {"Referer": link.url}, await mviewer.lengthen(link, session, SHORT)
+        page = page.matched(PAGE) or page
         if asked := _check(page, session):
-            await session.post(page.join(CHECK), json=asked, headers=referer, reply=CheckReply)
-        return listing.read(await session.get(_list_address(page), headers=referer), page, referer)
+            (await session.send(asked)).checked(CheckReply)
+        return listing.read(await LIST.send(page, session), page, referer)
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
@@ -85,66 +86,23 @@ class Ydyy(Provider):
             return None  # the firewall's script comes before the redirect
 
         if SHORT in link.path:
-            await session.poll(arrived, every_s=0.5, up_to_s=FIREWALL_UP_TO_S)
+            await session.poll(arrived, every_s=0.5, up_to_s=mviewer.FIREWALL_UP_TO_S)
 
     async def watch(self, link: ShareLink, session: Session) -> list[Series]:
         page = ShareLink(session.screen.url)
+        page = page.matched(PAGE) or page
         if asked := _check(page, session):
-            body = json.dumps(asked, ensure_ascii=False).encode()
-            checked = await _in_page(session, Request(page.join(CHECK), "POST", {"Content-Type": JSON}, body))
-            checked.checked(CheckReply)
-        listed = await _in_page(session, Request(_list_address(page)))
+            (await mviewer.in_page(session, asked)).checked(CheckReply)
+        listed = await mviewer.in_page(session, LIST.request(page))
         agent = str(await session.screen.evaluate("() => navigator.userAgent"))
         return listing.read(listed, page, {"Referer": link.url, "User-Agent": agent})
 
 
-async def _in_page(session: Session, request: Request) -> Response:
-    """Have the page send ``request``; patient while its firewall still sets the cookies that it wants to see.
-
-    Raises:
-        UnusableLink: the firewall takes this browser for none.
-    """
-    window, refused = await session.window(), 0
-
-    async def ask() -> Response | None:
-        nonlocal refused
-        try:
-            response = await window.fetch(request)
-        except (SiteChanged, SiteUnreachable):
-            return None  # the firewall's script reloads the page meanwhile
-        refused += response.status == 400
-        return (
-            None if response.status == mviewer.FIREWALL or (response.status == 400 and refused < REFUSALS) else response
-        )
-
-    try:
-        response = await session.poll(ask, every_s=1.0, up_to_s=FIREWALL_UP_TO_S)
-    except SiteBusy:
-        response = None
-    if response is None or response.status == 400:
-        raise UnusableLink("只能在手机浏览器中打开 (opens in a phone's browser only)", link=session.link.redacted)
-    return response
-
-
-def _check(page: ShareLink, session: Session) -> dict[str, str] | None:
+def _check(page: ShareLink, session: Session) -> Request | None:
     """What the check's page sends, or None where the link leads past it."""
-    shown, number = mviewer.page_route(page)
-    params = page.params
-    if "phone-visible" not in (shown, params.get("forward", "") if shown == "redirect" else ""):
+    shown, _ = mviewer.page_route(page)
+    if "phone-visible" not in (shown, page.param("forward") if shown == "redirect" else ""):
         return None
-    if not (params.get("shortUrl") and params.get("idType") and params.get("sign")):
+    if not (page.param("shortUrl") and page.param("idType") and page.param("sign")):
         raise UnusableLink("链接不完整，请重新复制 (the link is incomplete)", link=page.redacted)
-    return {
-        "idNum": session.answer(ID_LAST4).upper(),  # its last character may be an X
-        "bussId": number,
-        "hideQrcode": params.get("hideQrcode") or "1",
-        "forward": params.get("forward") or "phone-visible",
-        "shortUrl": params["shortUrl"],
-        "idType": params["idType"],
-        "sign": params["sign"],
-    }
-
-
-def _list_address(page: ShareLink) -> str:
-    number = page.params.get("checkserialnum") or mviewer.page_route(page)[1]
-    return with_query(page.join(LIST), {"checkserialnum": number, "mo": "true"})
+    return CHECK.request(page, answer=session.answer(ID_LAST4).upper())  # its last character may be an X

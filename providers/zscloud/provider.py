@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from providers.zscloud.share import EnterReply, Share, film_headers
+from providers.zscloud.share import EnterReply, Share
 from scraper.contract import (
+    Call,
     Deployment,
     Provider,
     Response,
@@ -15,7 +16,11 @@ from scraper.contract import (
     SiteUnreachable,
 )
 
-ENTER = "/film/api/m/doctor/getStudyByShareCodeWithToken"
+ENTER = Call(
+    "/film/api/m/doctor/getStudyByShareCodeWithToken",
+    json={"code": "{code}"},
+    headers={"Origin": "{origin}", "Referer": "{origin}/film/"},
+)
 
 
 class Zscloud(Provider):
@@ -29,12 +34,11 @@ class Zscloud(Provider):
         r"[^/]+/viewer/2d/.*",
         r"[^/]+/viewer/(?:[\w.-]+/)+Viewer/Index.*",
     )
-    study_list_call = ENTER
+    study_list_call = ENTER.pattern
     example = "https://zscloud.zs-hospital.sh.cn/film/#/shared?code=AbC123xyz"
 
     async def discover(self, link: ShareLink, session: Session) -> list[Series]:
-        asked = {"code": link.params["code"]}
-        response = await session.post(link.join(ENTER), json=asked, headers=film_headers(link))
+        response = await ENTER.send(link, session)
         return await Share(link, session).series(response.checked(EnterReply))
 
     async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:

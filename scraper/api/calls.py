@@ -243,14 +243,14 @@ async def send_async(
     Raises:
         UsageError: the target or a change can't be. NoSuchFile, NoDicomHere: nothing to send.
     """
-    from scraper.dicom.outgoing import keyword_of
+    from scraper.dicom.outgoing import keyword_of, value_of
     from scraper.send import send as run
     from scraper.send import target_of
     from scraper.send.run import SendOptions
 
     settings = settings_of(None, options)
     paths = [Path(folders)] if isinstance(folders, (str, Path)) else [Path(folder) for folder in folders]
-    named = {keyword_of(name): value for name, value in (changes or {}).items()}
+    named = {(keyword := keyword_of(name)): value_of(keyword, value) for name, value in (changes or {}).items()}
     archive = target_of(target, insecure=settings.insecure)
     made = await run(paths, archive, settings, SendOptions(named, may_convert, again))
     logger.info("sent: %d of %d instances, %d before", made.sent, made.total, made.before)

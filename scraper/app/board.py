@@ -46,7 +46,7 @@ class SeriesProgress:
 
 
 @dataclass(slots=True)
-class Asked:
+class OpenQuestion:
     """What a site asks. ``was_refused``: an earlier answer was wrong."""
 
     field: str
@@ -96,7 +96,7 @@ class Item:
     hospital: str = ""
     host: str = ""
     messages: list[Words] = field(default_factory=list)
-    asked: Asked | None = None
+    asked: OpenQuestion | None = None
     series: dict[str, SeriesProgress] = field(default_factory=dict)
     size: int = 0
     since: float = field(default_factory=time.time)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import subprocess
 import sys
@@ -11,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from scraper.core.bounded_json import json_file
 from scraper.core.errors import NotWritable
 
 REPORT: Final = "study.json"
 MOST_LISTED: Final = 500
-_MOST_REPORT: Final = 64 << 20  # bytes of a report that is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +87,7 @@ def _facts(report: Path) -> dict[str, Any]:
     """What a report says, as far as it is shown; a report that can't be read is a folder without words."""
     empty: dict[str, Any] = {"patient": "", "date": "", "modality": "", "description": "", "images": 0, "status": ""}
     try:
-        if report.stat().st_size > _MOST_REPORT:
-            return empty
-        report_json = json.loads(report.read_text(encoding="utf-8"))
+        report_json = json_file(report)
         study = report_json.get("study") or {}
         return {
             "patient": str(study.get("patient_name") or ""),

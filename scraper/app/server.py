@@ -18,11 +18,11 @@ from starlette.responses import JSONResponse as _JSONResponse
 from starlette.routing import Route
 
 from scraper.app.board import Board, SeriesProgress, in_both
-from scraper.app.errand import Errand
-from scraper.app.handing import HandOn, access_of
+from scraper.app.item_job import ItemJob
 from scraper.app.library import Library, StoredStudy, show_folder
 from scraper.app.pages import asset, window_words
 from scraper.app.studies import OpenStudies
+from scraper.app.study_jobs import StudyJobs, access_of
 from scraper.app.uploads import Uploads
 from scraper.core.errors import CloudfilmError
 from scraper.core.messages import describe, say
@@ -57,26 +57,26 @@ class Window:
         self.settings = settings
         self.board = Board()
         self.library = Library(settings.output)
-        self.errands: dict[int, Errand] = {}
+        self.jobs: dict[int, ItemJob] = {}
         self.pages = 0  # that are connected now
         self.was_seen = False
         self.is_ending = False  # the pages' streams end, so that the server may
         self.left_at = time.monotonic()
         self._scratch = scratch
         self._studies = studies
-        self._handing = HandOn(self.board, settings, scratch)
+        self._study_jobs = StudyJobs(self.board, settings, scratch)
         self._uploads = Uploads(scratch)
         self._drawing: set[asyncio.Task[None]] = set()
 
     @property
     def is_busy(self) -> bool:
         """Whether any source is being worked on."""
-        return any(errand.is_running for errand in self.errands.values())
+        return any(job.is_running for job in self.jobs.values())
 
     def stop(self) -> None:
         """Stop all work; what arrived stays on the disk."""
-        for errand in self.errands.values():
-            errand.stop()
+        for job in self.jobs.values():
+            job.stop()
 
     def application(self) -> Starlette:
         """The routes, without the guard."""
@@ -162,16 +162,16 @@ class Window:
         return self._begin(name[:120], str(self._uploads.whole(request.path_params["folder"])))
 
     def _begin(self, name: str, given: str) -> Response:
-        if len(self.errands) >= MOST_ITEMS:
+        if len(self.jobs) >= MOST_ITEMS:
             raise HTTPException(429)
         item = self.board.add(name, given)
         scratch = self._scratch / f"item-{item.number}"
         scratch.mkdir()
-        errand = Errand(item, self.settings, self.board, self.library, scratch)
-        errand.on_study = lambda study: self.board.call(partial(self._prepare, study))
-        errand.on_picture = lambda series, path: self.board.call(partial(self._picture, series, path))
-        self.errands[item.number] = errand
-        errand.start()
+        job = ItemJob(item, self.settings, self.board, self.library, scratch)
+        job.on_study = lambda study: self.board.call(partial(self._prepare, study))
+        job.on_picture = lambda series, path: self.board.call(partial(self._picture, series, path))
+        self.jobs[item.number] = job
+        job.start()
         return JSONResponse({"number": item.number})
 
     def _prepare(self, number: str) -> None:
@@ -194,51 +194,51 @@ class Window:
         self.board.changed()
 
     async def _thumbnail(self, request: Request) -> Response:
-        rows = list(self._errand(request).item.series.values())
+        rows = list(self._job(request).item.series.values())
         place = request.path_params["place"]
         if place >= len(rows) or not rows[place].thumbnail:
             raise HTTPException(404)
         return Response(rows[place].thumbnail, media_type="image/jpeg")
 
-    def _errand(self, request: Request) -> Errand:
-        errand = self.errands.get(request.path_params["number"])
-        if errand is None:
+    def _job(self, request: Request) -> ItemJob:
+        job = self.jobs.get(request.path_params["number"])
+        if job is None:
             raise HTTPException(404)
-        return errand
+        return job
 
     async def _act(self, request: Request) -> Response:
-        errand, sent = self._errand(request), await _sent(request)
+        job, sent = self._job(request), await _sent(request)
         match request.path_params["action"]:
             case "answer":
-                errand.answer(str(sent.get("value", ""))[:1000])
+                job.answer(str(sent.get("value", ""))[:1000])
             case "choose":
                 place = sent.get("place")
-                if not isinstance(place, int) or not 0 <= place < len(errand.item.codes):
+                if not isinstance(place, int) or not 0 <= place < len(job.item.codes):
                     raise HTTPException(400)
-                await asyncio.to_thread(errand.choose, place)
+                await asyncio.to_thread(job.choose, place)
             case "pause":
-                errand.pause()
+                job.pause()
             case "stop":
-                await asyncio.to_thread(errand.stop)
+                await asyncio.to_thread(job.stop)
             case "again":
-                errand.start()
+                job.start()
             case "browser":
-                await asyncio.to_thread(errand.stop)  # the question that waits is answered in the site's page
-                errand.start(with_browser=True)
+                await asyncio.to_thread(job.stop)  # the question that waits is answered in the site's page
+                job.start(with_browser=True)
             case "remove":
-                await asyncio.to_thread(errand.stop)
-                self.errands.pop(errand.item.number, None)
-                self.board.remove(errand.item.number)
+                await asyncio.to_thread(job.stop)
+                self.jobs.pop(job.item.number, None)
+                self.board.remove(job.item.number)
             case _:
                 raise HTTPException(404)
         self.board.changed()
         return JSONResponse({})
 
     async def _preview(self, request: Request) -> Response:
-        return _file(self._errand(request).item.preview)
+        return _file(self._job(request).item.preview)
 
     async def _asked_picture(self, request: Request) -> Response:
-        asked = self._errand(request).item.asked
+        asked = self._job(request).item.asked
         return _file(asked.picture if asked else None)
 
     # ---- studies
@@ -274,11 +274,11 @@ class Window:
                     self._studies.forget(study.number)
                     await asyncio.to_thread(self.library.delete, study)
                 case "export":
-                    self._handing.start(study, str(sent.get("to", "")), self.settings.language)
+                    self._study_jobs.start(study, str(sent.get("to", "")), self.settings.language)
                 case "send":
-                    await self._handing.send(study, access_of(sent))
+                    await self._study_jobs.send(study, access_of(sent))
                 case "show-export":
-                    show_folder(self._handing.folder)
+                    show_folder(self._study_jobs.folder)
                 case _:
                     raise HTTPException(404)
         except CloudfilmError as err:

@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from scraper.core import link
 from scraper.core.errors import UnusableLink
+from scraper.core.safe_text import without_surrogates
 from scraper.source.kinds import IMAGES, TEXTS
 from scraper.source.picture_kind import MAX_BYTES
 
@@ -58,10 +59,11 @@ class Uploads:
 
     def text(self, text: str) -> tuple[str, Path]:
         """Take a text. One that names a file on this computer is a text: paths never come from the page."""
+        text = without_surrogates(text)
         path = self._next("text", ".txt")
         path.write_text(text, encoding="utf-8")
         hosts = dict.fromkeys(link.parse_url(address).host for address in link.links_in(text) if _is_link(address))
-        return ", ".join(hosts)[:_NAME] or text.splitlines()[0][:_SHOWN], path
+        return ", ".join(hosts)[:_NAME] or next(iter(text.split()), "…")[:_SHOWN], path
 
     def folder(self) -> int:
         """Begin a folder.

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from scraper.authoring import platform_texts as templates
 from scraper.authoring.learn import written_source
@@ -25,6 +25,7 @@ from scraper.authoring.recorded_site import answers_of
 from scraper.authoring.recording import BundleUnread, Recording, learnt_from, read_bundle
 from scraper.authoring.trace import NotLearnt
 from scraper.core.messages import words_of
+from scraper.core.safe_text import escaped_json, visible
 from scraper.core.settings import Language
 from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT
 
@@ -151,7 +152,7 @@ async def _learnt(name: str, recording: Recording, spool: Path, source: str) -> 
     learnt = learnt.named(name)
     source = source or written_source(learnt, recording.link.url)
     site = answers_of(learnt, observations)
-    answers = json.dumps(site, ensure_ascii=False, indent=1)
+    answers = escaped_json(json.dumps(site, ensure_ascii=False, indent=1))
     assumed = tuple(dict.fromkeys(learnt.tracer.assumed))
     return Learnt(source, _class_in(source), answers, assumed, bool(site["other_link"]))
 
@@ -178,7 +179,7 @@ def write(platform: Platform, root: Path) -> list[Path]:
     }
     month = f"{datetime.now(UTC):%Y-%m}"
     listed = "\n".join(f"| {call.line} | observed in a bundle, {month} |" for call in platform.calls)
-    assumed = "".join(f"\n| {text} | assumed |" for text in (learnt.assumed if learnt else ()))
+    assumed = "".join(f"\n| {visible(text)} | assumed |" for text in (learnt.assumed if learnt else ()))
     values = {
         "NAME": platform.name,
         "MODULE": platform.module,
@@ -233,10 +234,13 @@ def _calls(recording: Recording) -> list[Call]:
             continue
         names = "&".join(dict.fromkeys(name for name, _ in parse_qsl(parts.query, keep_blank_values=True)))
         path = re.sub(r"[0-9a-zA-Z_.-]{6,}", _varying, parts.path)
-        path = re.sub(r"[\x00-\x1f]", "", path + (f"?{names}" if names else ""))
+        path = visible(path + (f"?{names}" if names else ""))
         kind = re.sub(r"[^\w/+.-]", "", exchange.content_type.partition(";")[0])
         host = re.sub(r"[^0-9A-Za-z.:-]", "", parts.hostname or "")
-        key = (re.sub(r"[^A-Z]", "", exchange.method), host, path.replace("|", "%7C").replace("`", "%60"))
+        path = re.sub(
+            r"[|`<>]", lambda found: quote(found[0]), path
+        )  # what ends a cell, a word of code, or begins markup
+        key = (re.sub(r"[^A-Z]", "", exchange.method), host, path)
         if key not in found and len(found) < MOST_CALLS:
             keys = _keys(exchange.read()) if "json" in kind else ()
             found[key] = Call(*key, exchange.status, kind, keys)

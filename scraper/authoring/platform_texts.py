@@ -7,59 +7,45 @@ PROVIDER = '''"""<<CLASS>>: which product this is, and who runs it."""
 from __future__ import annotations
 
 from scraper.contract import (
+    Call,
     CheckedReply,
-    CloudfilmError,
     Deployment,
     Field,
-    Instance,
     LinkExpired,
     NoSuchStudy,
     Number,
     Provider,
-    Reply,
+    Response,
     Series,
+    SeriesRow,
     Session,
     ShareLink,
-    WadoUri,
-    route,
+    StudyRow,
 )
 
 
-class SeriesReply(Reply):
+class SeriesReply(SeriesRow):  # its images: an object, SOP Instance UID -> address of the file
     uid: str = Field(alias="seriesUid")
     number: Number = Field(None, alias="seriesNumber")
-    description: str = ""
-    images: dict[str, str]  # SOP Instance UID -> address of its file
 
 
-class StudyReply(CheckedReply):
+class StudyReply(CheckedReply, StudyRow):
     good = ("OK",)
+    means = {"EXPIRED": LinkExpired}
+    otherwise = NoSuchStudy
     uid: str = Field("", alias="studyUid")
     series: tuple[SeriesReply, ...] = ()
-
-    def refusal(self) -> CloudfilmError:
-        return LinkExpired(self.message) if self.code == "EXPIRED" else NoSuchStudy(self.message)
 
 
 class <<CLASS>>(Provider):
     name = "<<NAME>>"
+    route = r"<<BEFORE>>(?P<code>[0-9A-Za-z]+)"
     deployments = (Deployment("<<HOST>>", "the hospital's name"),)
+    entry = Call("/api/study/{code}")
     example = "https://<<HOST>><<BEFORE>><<CODE>>"
 
-    @route(r"<<BEFORE>>(?P<code>[0-9A-Za-z]+)")
-    async def by_code(self, link: ShareLink, session: Session) -> list[Series]:
-        study = await session.get(link.join(f"/api/study/{link['code']}"), reply=StudyReply)
-        return [
-            Series(
-                study_instance_uid=study.uid,
-                series_instance_uid=series.uid,
-                number=series.number,
-                description=series.description,
-                expected=len(series.images),
-                instances=tuple(Instance(uid, WadoUri(link.join(path))) for uid, path in series.images.items()),
-            )
-            for series in study.series
-        ]
+    async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
+        return response.checked(StudyReply).described(link.url)
 '''
 
 SITE = '''"""The emulated site; see README.md."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -20,15 +19,22 @@ from scraper.capture.infer.tallies import falls_short
 from scraper.capture.infer.templates import Rule
 from scraper.capture.observe.received import Observations
 from scraper.core import link as links
-from scraper.core.errors import CloudfilmError
+from scraper.core.bounded_json import parse_json
+from scraper.core.errors import CloudfilmError, CorruptInstance, StoreError
 from scraper.core.link import ShareLink
 from scraper.core.reasons import Reason
+from scraper.protocols.zip_bounds import checked_entries
 from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange, Traffic
 
 FORMAT: Final = "cloudfilm-bundle"
-MOST_BYTES: Final = 2 * 2**30  # of all bodies together
+MOST_BYTES: Final = 2 * 2**30  # of all bodies together, one that is named several times counted so often
+MOST_BODY: Final = 256 * 2**20  # of one, which is held in memory
 MOST_DOCUMENT_BYTES: Final = 64 * 2**20  # of bundle.json: thousands of calls are some megabytes
 MAX_MODELS: Final = 20
+
+
+# what a hostile zip or document raises: RuntimeError has NotImplementedError (another way of packing) and RecursionError
+_BROKEN: Final = (OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RuntimeError)
 
 
 class BundleUnread(Exception):
@@ -68,27 +74,39 @@ def read_bundle(path: Path, spool: Path) -> Recording:
     traffic = Traffic(spool)
     try:
         with zipfile.ZipFile(path) as archive:
+            checked_entries(archive, path.stat().st_size)
             if sum(info.file_size for info in archive.infolist()) > MOST_BYTES:
                 raise BundleUnread(f"{path} is too large")
             if archive.getinfo("bundle.json").file_size > MOST_DOCUMENT_BYTES:
                 raise BundleUnread(f"{path}: bundle.json is too large")
-            document = json.loads(archive.read("bundle.json"))
+            document = parse_json(archive.read("bundle.json"))
             if not isinstance(document, dict) or document.get("format") != FORMAT:
                 raise BundleUnread(f"{path} is no bundle of cloudfilm record")
             for exchange in _exchanges(document, archive, traffic):
                 traffic.add(exchange)
         link = links.parse_url(str(document["link"]))
         answers = {str(name): str(value) for name, value in dict(document.get("answers") or {}).items()}
+    except (CorruptInstance, StoreError) as err:
+        raise BundleUnread(f"{path} can't be read as a bundle: {err.code}") from err
     except CloudfilmError as err:
         raise BundleUnread(f"{path}: the bundle names no link") from err
-    except (OSError, LookupError, ValueError, TypeError, AttributeError, zlib.error, zipfile.BadZipFile) as err:
+    except (*_BROKEN, zlib.error, zipfile.BadZipFile) as err:
         raise BundleUnread(f"{path} can't be read as a bundle: {err}") from err
     return Recording(link, answers, tuple(traffic.exchanges))
 
 
 def _exchanges(document: Mapping[str, Any], archive: zipfile.ZipFile, traffic: Traffic) -> Iterator[Exchange]:
+    left = MOST_BYTES
+
     def body_of(name: object) -> bytes:
-        return archive.read(str(name)) if name else b""
+        nonlocal left
+        if not name:
+            return b""
+        size = archive.getinfo(str(name)).file_size
+        left -= size
+        if size > MOST_BODY or left < 0:
+            raise ValueError(f"its bodies are too large: {size}")
+        return archive.read(str(name))
 
     for entry in document["entries"]:
         url, kind = str(entry["url"]), str(entry.get("kind") or "other")

@@ -17,10 +17,10 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from scraper.authoring.source_guard import identifier
 from scraper.capture.infer import templates
 from scraper.capture.observe.own_headers import own_headers
+from scraper.core.bounded_json import parse_json
 from scraper.core.errors import SiteError
 from scraper.core.link import ShareLink
 from scraper.core.reasons import Reason
-from scraper.core.schema import parse_json
 from scraper.core.text import decode_text
 from scraper.session.browser.traffic import EVENT, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
@@ -164,7 +164,7 @@ class Tracer:
         body_text = decode_text(sent)
         try:
             value = json.loads(body_text)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         if isinstance(value, dict) and all(
             isinstance(item, (str, int, float, bool, type(None))) for item in value.values()

@@ -23,8 +23,16 @@ from scraper.capture.drive.wording import EXPIRED, LONGEST_MESSAGE, NEVER, PHONE
 from scraper.capture.examination import Examination
 from scraper.capture.plan import Plan, Strategy, StrategyKind
 from scraper.capture.series import series_of
-from scraper.core.errors import CloudfilmError, CorruptInstance, LinkExpired, NotOriginalDicom, UnknownViewer
+from scraper.core.errors import (
+    CloudfilmError,
+    CorruptInstance,
+    LinkExpired,
+    NotCheckedInTime,
+    NotOriginalDicom,
+    UnknownViewer,
+)
 from scraper.core.model import Series
+from scraper.core.reasons import Reason
 from scraper.core.refusals import refusal_kind
 
 if TYPE_CHECKING:
@@ -214,8 +222,9 @@ class StudyCapture:
         message = " ".join(page.split())
         if len(message) <= LONGEST_MESSAGE and (kind := refusal_kind(message)) is not None:
             return kind(message, host=link.host)
-        if self._observations.broken:
-            return CorruptInstance(what=self._observations.broken[0])
+        if broken := self._observations.broken:
+            is_late = Reason.NOT_READ_IN_TIME in broken
+            return NotCheckedInTime() if is_late else CorruptInstance(what=broken[0])
         if await self._shows_pictures(page, window):
             return NotOriginalDicom(host=link.host)
         return UnknownViewer(link=link.redacted)

@@ -5,6 +5,7 @@ Source: TOML, where the platform keeps a program's settings (``platformdirs``), 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -116,24 +117,32 @@ def read(path: Path) -> dict[str, Any]:
     """The defaults of a settings file, by the option's name.
 
     Raises:
-        UnreadableFile: it is not there, or no TOML. UsageError: an unknown name, or a value of another kind.
+        UnreadableFile: it is not there, too large, or no TOML. UsageError: an unknown name, or a value of another kind.
     """
     import tomllib
 
     try:
-        text = path.read_bytes()[: LARGEST + 1]
+        with path.open("rb") as file:
+            text = file.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise UnreadableFile(path=str(path))
         values = tomllib.loads(text.decode("utf-8-sig"))
-    except (OSError, UnicodeError, tomllib.TOMLDecodeError) as err:
+    except (OSError, ValueError, RecursionError) as err:  # of text and TOML: both are values' errors
         raise UnreadableFile(path=str(path)) from err
     for name, value in values.items():
         kind = _KINDS.get(name)
         if kind is None:
             raise UsageError(f"{path}: {name}? ({', '.join(sorted(_KINDS))})")
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if not isinstance(value, kind) or isinstance(value, bool) or not _is_sound(value):
             raise UsageError(f"{path}: {name} = {value!r}")
         if name in _CHOICES and value not in _CHOICES[name]:
             raise UsageError(f"{path}: {name} = {value!r} ({', '.join(_CHOICES[name])})")
     return values
+
+
+def _is_sound(value: object) -> bool:
+    """Whether it is no number beyond all numbers, and no text with a character that ends a line or turns a terminal."""
+    return value.isprintable() if isinstance(value, str) else isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def log_to(path: Path) -> None:

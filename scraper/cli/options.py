@@ -135,11 +135,19 @@ def takes(*names: str, **fixed: Any) -> Callable[[Command], Command]:
 
 
 def announce_code(settings: Settings) -> None:
-    """Print once which providers are not ours but third-party code."""
-    from scraper.registry.foreign_code import unannounced
+    """Print once which providers are not ours but third-party code, and which of ours a plug-in replaces."""
+    from scraper.registry.foreign_code import open_to_others, unannounced
 
-    for name in unannounced(settings.provider):
+    fresh = unannounced(settings.provider)
+    for name in fresh:
         complain(say("provider.is-code", settings.language, name=name))
+    if open_to_others(settings.provider):
+        complain(say("provider.open-to-others", settings.language, name=settings.provider))
+    if any(name != settings.provider for name in fresh):
+        from scraper.registry.catalogue import known
+
+        for name in known().replaced:
+            complain(say("provider.replaces", settings.language, name=name))
 
 
 def settings_of(options: Mapping[str, Any], **fields: Any) -> Settings:

@@ -113,16 +113,17 @@ def _changes(rows: list[str]) -> dict[str, str]:
     """Keyword → value.
 
     Raises:
-        UsageError: not of the form TAG=VALUE, or an attribute that is never changed.
+        UsageError: not of the form TAG=VALUE, an attribute that is never changed, or a value that it can't have.
     """
-    from scraper.dicom.outgoing import keyword_of
+    from scraper.dicom.outgoing import keyword_of, value_of
 
     given: dict[str, str] = {}
     for row in rows:
         name, equals, value = row.partition("=")
         if not equals:
             raise UsageError(f"--set {name}: TAG=VALUE")
-        given[keyword_of(name)] = value
+        keyword = keyword_of(name)
+        given[keyword] = value_of(keyword, value)
     return given
 
 

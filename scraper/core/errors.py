@@ -251,7 +251,7 @@ class CredentialsRefused(CredentialsError):
 
 
 class CaptchaRequired(CredentialsError):
-    """Only a person can solve it: a captcha, a slider, a code sent to a phone."""
+    """Only a person can solve it: a captcha, a slider, a code sent to a phone. Values: ``label``, where it is no question."""
 
 
 class NotRegistered(CredentialsError):
@@ -300,6 +300,9 @@ class CorruptInstance(Incomplete):
 class NotCheckedInTime(CorruptInstance):
     """What arrived could not be read within the time allowed, so that nothing is known of it."""
 
+    def __init__(self) -> None:
+        super().__init__(what=Reason.NOT_READ_IN_TIME)
+
 
 class WrongStudy(Incomplete):
     """What arrived belongs to another study or another patient."""
@@ -327,6 +330,10 @@ class SiteError(CloudfilmError):
 
 class SiteChanged(SiteError):
     """The site answers in a way that no provider knows. Values: ``host``, ``what`` (URL path and key)."""
+
+
+class ListNotReadInTime(SiteChanged):
+    """What the site lists could not be read within the time allowed: nothing is known of it. Values: ``host``, ``what``."""
 
 
 class ForeignHost(SiteChanged):

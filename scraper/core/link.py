@@ -157,6 +157,14 @@ class ShareLink:
                     found[unquote(name)] = unquote(value)
         return found
 
+    def param(self, name: str) -> str:
+        """The route's group or the parameter of that name, decoded; the exact spelling first, then any capitals; else nothing."""
+        if name in self.named:
+            return unquote(self.named[name])
+        params = self.params
+        folded = name.casefold()
+        return params.get(name) or next((value for key, value in params.items() if key.casefold() == folded), "")
+
     def __getitem__(self, name: str) -> str:
         """A named group of the route."""
         return self.named[name]

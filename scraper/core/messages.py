@@ -82,7 +82,7 @@ def describe(error: CloudfilmError, language: Language, *, in_window: bool = Fal
         in_window: the reader sees no command line: advice that names options or commands is left out.
     """
     values = _worded(error.values, language)
-    if "field" in values:
+    if "field" in values and "label" not in values:
         values["label"] = question_label(str(values["field"]), language)
     entry = catalogue()[error.code]
     fill = _Lenient()

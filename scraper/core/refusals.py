@@ -26,6 +26,11 @@ _WORDS: Final[Mapping[type[StudyGone], str]] = {
 _GONE: Final = {
     kind: tuple(word.strip() for word in re.split(r"[·\n]", words.strip())) for kind, words in _WORDS.items()
 }
+# what a share's answer says that wants a code or a password, or another one
+_ASKS = (
+    *("提取码", "分享码", "取件码", "访问码", "验证码", "授权码", "安全码", "密码", "口令", "验证身份"),
+    *("password", "access code", "share code", "sharecode"),
+)
 # said by services that could not decrypt or verify a request
 _WRONG_KEY = ("签名", "验签", "解密", "invalid signature", "signature mismatch", "padding is invalid", "bad decrypt")
 
@@ -53,3 +58,9 @@ def refusal_kind(detail: str) -> type[StudyGone] | None:
     """The error class for words that say a share is expired, cancelled or not there; None for other words."""
     lowered = detail.lower()
     return next((kind for kind, words in _GONE.items() if any(word in lowered for word in words)), None)
+
+
+def is_question(detail: str) -> bool:
+    """Do the words ask for a code or a password (or refuse one), and not say that the share itself is over."""
+    lowered = detail.lower()
+    return refusal_kind(detail) is None and any(word in lowered for word in _ASKS)

@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
 from itertools import islice
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
-from scraper.core.errors import CloudfilmError, SiteChanged
+from scraper.core.bounded_json import parse_json
+from scraper.core.errors import CloudfilmError, CredentialsRefused, ListNotReadInTime, SiteChanged, StudyGone
+from scraper.core.questions import Question
 from scraper.core.reasons import Reason
-from scraper.core.refusals import refusal_error
-from scraper.core.settings import MAX_FRAMES, MAX_INSTANCES, MAX_JSON_BYTES, MAX_JSON_NODES
+from scraper.core.refusals import is_question, refusal_error
+from scraper.core.settings import MAX_FRAMES, MAX_INSTANCES
 from scraper.core.text import decode_text
-from scraper.isolation import json_text
+from scraper.isolation.json_text import ReadLate
 
 __all__ = [
     "CheckedReply",
     "Field",
     "Number",
+    "Repaired",
     "Reply",
     "at_most",
+    "field_validator",
     "fix_mojibake",
     "frame_count",
     "parse_int",
@@ -53,6 +58,7 @@ class Reply(BaseModel):
     A key is found in any capitals (``studyUid``, ``StudyUID``), the exact spelling first: sites mix them from call to call.
 
     An alias with dots is a path: ``uid: str = Field("", alias="data.studies.0.uid")``; no model is needed for the levels between.
+    With a bar it names alternatives, of which the first that holds something counts: ``alias="study.date|study.datetime"``.
 
     Attributes:
         bare_list: the field that takes the whole answer, where that is a list and no object.
@@ -106,8 +112,13 @@ def _keys(reply: type[Reply]) -> tuple[str, ...]:
     return tuple(field_info.alias or name for name, field_info in reply.model_fields.items())
 
 
-def _inside(value: Any, path: str) -> Any:
-    """The value at ``a.b.0.c`` in any capitals, or None."""
+def _inside(value: Any, paths: str) -> Any:
+    """The value at ``a.b.0.c`` in any capitals, or None; of ``a|b`` the first that is not empty."""
+    found = (_at(value, path) for path in paths.split("|"))
+    return next(found) if "|" not in paths else next((item for item in found if not _is_empty(item)), None)
+
+
+def _at(value: Any, path: str) -> Any:
     for step in path.split("."):
         if isinstance(value, Mapping):
             value = value[step] if step in value else value.get(_spelling(value, step))
@@ -139,10 +150,18 @@ class CheckedReply(Reply):
     Attributes:
         good: the codes of success; where it is empty, ``success`` alone tells.
         is_entrance: the answer to a share's first call: refused without words, the share itself is no longer valid.
+        means: errors of known codes.
+        otherwise: the error for words that do not say that the share is over.
+        checks: the question whose answer the call carried: refused for any other reason than a share that is over, it was wrong.
+        is_sealed: the call was signed or sealed with a key of the site's script, which the site may have changed.
     """
 
     good: ClassVar[tuple[str, ...]] = ()
     is_entrance: ClassVar[bool] = False
+    means: ClassVar[Mapping[str, Callable[[str], CloudfilmError]]] = {}
+    otherwise: ClassVar[Callable[..., CloudfilmError]] = StudyGone
+    checks: ClassVar[Question | None] = None
+    is_sealed: ClassVar[bool] = False
     code: str = ""
     success: bool = True
     msg: str = ""
@@ -158,9 +177,17 @@ class CheckedReply(Reply):
         """The site's own words."""
         return self.msg or self.message
 
+    @property
+    def asks(self) -> bool:
+        """Is it refused for want of a code or password, or with another one; a share that is over asks for nothing."""
+        return not self.ok and is_question(self.site_message)
+
     def refusal(self) -> CloudfilmError:
         """The error that a refusal means."""
-        return refusal_error(self.site_message or self.code)
+        if self.code in self.means:
+            return self.means[self.code](self.site_message)
+        or_else = partial(CredentialsRefused, self.checks.name) if self.checks else type(self).otherwise
+        return refusal_error(self.site_message or self.code, or_else=or_else, is_sealed=self.is_sealed)
 
 
 R = TypeVar("R", bound=Reply)
@@ -181,6 +208,9 @@ def parse_int(value: object) -> int | None:
     return int(known[1]) if known else None
 
 
+Repaired = Annotated[str, AfterValidator(fix_mojibake)]
+"""A text of a reply that some servers give as UTF-8 read as Latin-1."""
+
 Number = Annotated[int | None, BeforeValidator(parse_int)]
 """A whole number of a reply: ``count: Number = None``; None where the site gives none."""
 
@@ -188,22 +218,6 @@ Number = Annotated[int | None, BeforeValidator(parse_int)]
 def none_last(number: int | None) -> int:
     """The place of a number in an order; what has none comes last."""
     return 2**31 if number is None else number
-
-
-def parse_json(data: bytes | str) -> Any:
-    """A JSON value, where it is of a size that a list can have; counted before anything is made of it.
-
-    A long text is read by a child process first (``scraper.isolation.json_text``).
-
-    Raises:
-        ValueError: no JSON, or more nodes or bytes than any list has. RecursionError: nested too deep.
-    """
-    if len(data) > MAX_JSON_BYTES:
-        raise ValueError("too long")
-    marks: tuple[Any, ...] = (b",", b"[", b"{") if isinstance(data, bytes) else (",", "[", "{")
-    if len(data) > MAX_JSON_NODES and sum(data.count(mark) for mark in marks) > MAX_JSON_NODES:
-        raise ValueError("too many values")
-    return json.loads(json_text.rewritten(data))
 
 
 def frame_count(value: object) -> int:
@@ -234,10 +248,12 @@ def read_json(body: bytes, url: str) -> Any:
     """The JSON value in a body.
 
     Raises:
-        SiteChanged: no JSON; names the host and the path.
+        SiteChanged: no JSON; names the host and the path. ListNotReadInTime: it could not be looked at in time.
     """
     try:
         return parse_json(decode_text(body))
+    except ReadLate as err:
+        raise ListNotReadInTime(host=urlsplit(url).hostname, what=urlsplit(url).path) from err
     except (ValueError, RecursionError) as err:
         raise SiteChanged(host=urlsplit(url).hostname, what=Reason.NO_JSON.of(path=urlsplit(url).path)) from err
 

@@ -7,8 +7,9 @@ taken along.
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -16,19 +17,22 @@ from typing import Final
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.multival import MultiValue
-from pydicom.sequence import Sequence
+from pydicom.sequence import Sequence as DicomSequence
 
 from scraper import __version__, dicom
 from scraper.core.errors import CorruptInstance
-from scraper.core.model import Problem
+from scraper.core.model import Header, Problem
 from scraper.core.settings import BurnedIn, Retain
-from scraper.dicom import charset, structure
-from scraper.dicom.elements import PYDICOM_ERRORS, declared_charset, plain, quiet
+from scraper.dicom import elements
+from scraper.dicom.elements import PYDICOM_ERRORS, plain, quiet
+from scraper.dicom.frames import count_frames
 from scraper.dicom.reading import read_file
 from scraper.export import burned_in
 from scraper.export.gather import InstanceFile
-from scraper.export.persons import Person, Persons, new_key, shifted_date
+from scraper.export.persons import Person, Persons, shifted_date
 from scraper.export.profile import CODES, EDITION, OF_BIRTH, Action, cleaned, retained, table
+from scraper.export.traces import Original, leaks, original_of
+from scraper.verify import Inspector
 
 _ROOT: Final = "1.2.840.10008.5.1.4.1.1."
 # SR, documents, presentation states, waveforms
@@ -36,22 +40,14 @@ _FREE_TEXT: Final = (_ROOT + "88.", _ROOT + "104.", _ROOT + "11.", _ROOT + "9.")
 _TEXTS: Final = frozenset(["AE", "AS", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"])
 _FREE: Final = frozenset(["LO", "LT", "SH", "ST", "UC", "UT"])
 _NUMBERS: Final = frozenset(["DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"])
+_BYTES: Final = frozenset(["OB", "OW", "OF", "OD", "OL", "OV", "OB or OW"])
+# groups whose bytes describe pixels, segments and surfaces; elsewhere they may hold a document, or anything (FFFC,FFFC)
+_BYTE_GROUPS: Final = frozenset((0x0028, 0x0066, 0x7FE0))
 _PIXELS: Final = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
-_TELLING: Final = (  # name, ID, accession number, other IDs, other names, phone, address, study ID, insurance, admission
-    0x00100010,
-    0x00100020,
-    0x00080050,
-    0x00101000,
-    0x00101001,
-    0x00102154,
-    0x00101040,
-    0x00200010,
-    0x00101050,
-    0x00380010,
-)
-_UIDS: Final = (0x0020000D, 0x0020000E, 0x00080018, 0x00200052)
 _LONG_NUMBER: Final = re.compile(r"\d{4,}")
-_SHORTEST_IN_PIXELS: Final = 6  # bytes of a word that pixels hold hardly by chance
+NOT_REMOVED: Final = "identity-not-removed"
+LEFT_OUT: Final = frozenset((NOT_REMOVED, "pixels-left-out"))
+_AT_ONCE: Final = 64  # files that are waited for at the same time
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +68,33 @@ class Deidentification:
 
 
 @dataclass(frozen=True, slots=True)
-class _Original:
-    """What must not be left of one file."""
+class FileTreatment:
+    """What becomes of one person's file; crosses to the process that works on it.
 
-    words: frozenset[bytes] = field(repr=False)
-    texts: tuple[str, ...] = field(repr=False)
-    uids: frozenset[bytes] = field(repr=False)
+    Attributes:
+        key: the secret that UIDs follow from.
+        retain: options of PS3.15 E.3.
+        burned_in: what becomes of images that may show text.
+        pseudonym: of the person.
+        days: that dates move.
+    """
+
+    key: bytes = field(repr=False)
+    retain: frozenset[Retain]
+    burned_in: BurnedIn
+    pseudonym: str
+    days: int
 
 
 class _Cleaner:
     """The profile over one data set and its items."""
 
-    def __init__(self, chosen: Deidentification, persons: Persons, person: Person, original: _Original) -> None:
-        self._retain = chosen.retain
-        self._persons = persons
-        self._person = person
+    def __init__(self, treatment: FileTreatment, original: Original) -> None:
+        self._retain = treatment.retain
+        self._persons = Persons(treatment.key)
+        self._days = treatment.days
         self._original = original
-        self._retained = frozenset(tag for option in chosen.retain for tag in retained(option))
+        self._retained = frozenset(tag for option in treatment.retain for tag in retained(option))
 
     def clean(self, ds: Dataset) -> None:
         """Apply it, also within items."""
@@ -100,7 +106,7 @@ class _Cleaner:
                 del ds[tag]
                 continue
             element = ds[tag]
-            if element.VR == "UN":
+            if element.VR == "UN" or (element.VR in _BYTES and number >> 16 not in _BYTE_GROUPS):
                 del ds[tag]
             elif number in self._retained:
                 self._keep(element)
@@ -116,7 +122,7 @@ class _Cleaner:
         elif action is Action.REMOVE:
             del ds[element.tag]
         elif action is Action.EMPTY or (element.VR == "PN" and action is None):
-            element.value = Sequence() if element.VR == "SQ" else None
+            element.value = DicomSequence() if element.VR == "SQ" else None
         elif action is Action.DUMMY:
             self._dummy(element)
         elif element.VR == "SQ":
@@ -142,7 +148,7 @@ class _Cleaner:
         if Retain.LONGITUDINAL_FULL_DATES in self._retain:
             return
         values = element.value if isinstance(element.value, MultiValue) else [element.value]
-        moved = [shifted_date(str(value), self._person.days) for value in values if value]
+        moved = [shifted_date(str(value), self._days) for value in values if value]
         element.value = moved if len(moved) > 1 else (moved[0] if moved else None)
 
     def _uid(self, ds: Dataset, element: DataElement, action: Action | None) -> None:
@@ -176,46 +182,20 @@ class _Cleaner:
         return [str(value) for value in values if value]
 
     def _tells(self, element: DataElement) -> bool:
-        return any(word in text for text in self._texts(element) for word in self._original.texts)
+        texts = [text.casefold() for text in self._texts(element)]
+        return any(word.casefold() in text for text in texts for word in self._original.texts)
 
     def _cleaned(self, element: DataElement) -> str | None:
-        words = re.compile("|".join(map(re.escape, self._original.texts)) or r"(?!)")
+        words = re.compile("|".join(map(re.escape, self._original.texts)) or r"(?!)", re.IGNORECASE)
         cleaned = [_LONG_NUMBER.sub("", words.sub("", text)).strip() for text in self._texts(element)]
         return "\\".join(cleaned) or None
 
 
-def _original(path: Path) -> _Original:
-    """What must not be left in the file: the name, the numbers and the UIDs of the patient, as they stood in it.
-
-    Out of the bytes, since pydicom parts GBK at a second byte 0x5C, and would look for half a name.
-    """
-    words: set[bytes] = set()
-    texts: list[str] = []
-    with structure.mapped(path) as data:
-        layout = structure.layout_of(data)
-        declared = declared_charset(layout)
-        values = [layout.value(tag) for tag in _TELLING]
-        uids = {layout.value(tag).strip(b"\0 ") for tag in _UIDS}
-        layout.data = b""  # the map is about to be closed
-    guessed = charset.suspect(values, declared)
-    for value in values:
-        text = charset.decode(value, declared, guessed)
-        parts = [part for part in re.split(r"[\s^=\\]+", text) if len(part) >= (2 if not part.isascii() else 5)]
-        whole = re.sub(r"[\s^]+", "", text.partition("=")[0].partition("\\")[0])
-        for part in dict.fromkeys((whole, *parts)):
-            if len(part) >= (2 if not part.isascii() else 5):
-                texts.append(part)
-                words |= {part.encode("utf-8", "replace"), part.encode("gb18030", "replace")}
-    texts.sort(key=len, reverse=True)
-    own = frozenset(uid for uid in uids if uid and not uid.startswith(b"1.2.840.10008."))
-    return _Original(frozenset(words), tuple(texts), own)
-
-
-def _mark(ds: FileDataset, chosen: Deidentification, person: Person, *, was_blanked: bool) -> None:
+def _mark(ds: FileDataset, chosen: FileTreatment, *, was_blanked: bool) -> None:
     """Who it is now, and what was done (PS3.15 E.1.1)."""
-    ds.PatientID, ds.PatientName = person.pseudonym, person.pseudonym
+    ds.PatientID, ds.PatientName = chosen.pseudonym, chosen.pseudonym
     if not plain(ds, "StudyID"):
-        ds.StudyID = person.pseudonym
+        ds.StudyID = chosen.pseudonym
     ds.PatientIdentityRemoved = "YES"
     ds.DeidentificationMethod = f"cloudfilm {__version__}: PS3.15 {EDITION} Basic Profile"
     applied: list[str] = ["basic", *sorted(chosen.retain)]
@@ -233,7 +213,7 @@ def _mark(ds: FileDataset, chosen: Deidentification, person: Person, *, was_blan
         code.CodeValue, code.CodeMeaning = CODES[name]
         code.CodingSchemeDesignator = "DCM"
         codes.append(code)
-    ds.DeidentificationMethodCodeSequence = Sequence(codes)
+    ds.DeidentificationMethodCodeSequence = DicomSequence(codes)
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
     for keyword in list(ds.file_meta.keys()):  # AE titles and private information of whoever wrote it
         if keyword not in (0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x00020010, 0x00020012, 0x00020013):
@@ -241,82 +221,118 @@ def _mark(ds: FileDataset, chosen: Deidentification, person: Person, *, was_blan
     ds.preamble = bytes(128)
 
 
-def deidentified(
-    listed: Iterable[InstanceFile], folder: Path, chosen: Deidentification, persons: Persons | None = None
+def _persons_of(listed: Sequence[InstanceFile], persons: Persons) -> Callable[[InstanceFile], Person]:
+    """Whose an instance is; one without Patient ID is taken for the one whose study it is of."""
+    whose: dict[str, tuple[str, str]] = {}  # Study Instance UID → ID and name
+    for item in listed:
+        if item.header.patient_id:
+            whose.setdefault(item.header.study_instance_uid, (item.header.patient_id, item.header.patient_name))
+
+    def person_of(item: InstanceFile) -> Person:
+        own = item.header.patient_id, item.header.patient_name
+        return persons.of(*(own if own[0] else whose.get(item.header.study_instance_uid, own)))
+
+    return person_of
+
+
+async def deidentified(
+    listed: Iterable[InstanceFile], folder: Path, chosen: Deidentification, persons: Persons, inspector: Inspector
 ) -> tuple[list[InstanceFile], list[Problem]]:
     """Copies without identity, in ``folder``, and what to mind; UIDs are replaced alike in all of them.
 
     Args:
         listed: the instances.
         folder: to make.
-        chosen: by the user.
+        chosen: by the user; ``key`` is the one of ``persons``.
         persons: the patients, for the key table.
+        inspector: whose processes read the files, and may write into the folder.
     """
     folder.mkdir(parents=True)
-    persons = persons or Persons(chosen.key or new_key(), chosen.pseudonyms)
     copies: list[InstanceFile] = []
     noted: dict[str, list[str]] = {}
     series: dict[str, str] = {}
     studies: dict[str, str] = {}
-    whose: dict[str, tuple[str, str]] = {}  # Study Instance UID → ID and name, for files of it that lack them
     listed = list(listed)
+    person_of = _persons_of(listed, persons)
+
+    async def made(number: int, item: InstanceFile) -> tuple[Path, str]:
+        path, person = folder / f"{number:06}.dcm", person_of(item)
+        wanted = FileTreatment(chosen.key, chosen.retain, chosen.burned_in, person.pseudonym, person.days)
+        code = await inspector.apart(deidentify_file, item.path, path, wanted)
+        is_short = code not in LEFT_OUT and _header(path) is None
+        if code is None or is_short or code in LEFT_OUT:  # what a process left that died over it
+            path.unlink(missing_ok=True)
+        return path, NOT_REMOVED if code is None or is_short else code
+
     for item in listed:
-        if item.header.patient_id:
-            whose.setdefault(item.header.study_instance_uid, (item.header.patient_id, item.header.patient_name))
-    for number, item in enumerate(listed):
         if item.header.sop_class_uid.startswith(_FREE_TEXT):
             noted.setdefault("reports-left-out", []).append(item.name)
-            continue
-        path = folder / f"{number:06}.dcm"
-        patient_id, name = item.header.patient_id, item.header.patient_name
-        if not patient_id:
-            patient_id, name = whose.get(item.header.study_instance_uid, (patient_id, name))
-        code = _deidentify_file(item, path, chosen, persons, persons.of(patient_id, name))
-        if code:
-            noted.setdefault(code, []).append(item.name)
-        if not path.exists():
-            continue
-        header = dicom.header(path)
-        place = series.setdefault(item.series, f"{len(series) + 1:03}")
-        study = studies.setdefault(item.header.study_instance_uid, f"{len(studies) + 1:03}")
-        who = persons.of(patient_id, name).pseudonym
-        copy = replace(item, path=path, header=header, series=place, patient=who, study=study)
-        copies.append(replace(copy, name=copy.place))
-    fatal = {"identity-not-removed": True, "pixels-left-out": False, "reports-left-out": False}
+    rest = [item for item in listed if not item.header.sop_class_uid.startswith(_FREE_TEXT)]
+    for start in range(0, len(rest), _AT_ONCE):
+        some = rest[start : start + _AT_ONCE]
+        done = await asyncio.gather(*(made(start + place, item) for place, item in enumerate(some)))
+        for item, (path, code) in zip(some, done, strict=True):
+            if code:
+                noted.setdefault(code, []).append(item.name)
+            header = _header(path)
+            if header is None:
+                continue
+            place = series.setdefault(item.series, f"{len(series) + 1:03}")
+            study = studies.setdefault(item.header.study_instance_uid, f"{len(studies) + 1:03}")
+            who = person_of(item).pseudonym
+            copy = replace(item, path=path, header=header, series=place, patient=who, study=study)
+            copies.append(replace(copy, name=copy.place))
+    fatal = {NOT_REMOVED: True, "pixels-left-out": False, "reports-left-out": False}
     return copies, [Problem(code, tuple(names), fatal=fatal.get(code, False)) for code, names in noted.items()]
 
 
-def _deidentify_file(item: InstanceFile, path: Path, chosen: Deidentification, persons: Persons, person: Person) -> str:
-    """Write one copy; gives the problem's code, where there is one. What may not be taken along is not there."""
+def _header(path: Path) -> Header | None:
+    """The header of a copy; None where there is none."""
+    if path.is_symlink() or not path.is_file():
+        return None
+    try:
+        return dicom.header(path)
+    except CorruptInstance:
+        return None
+
+
+def deidentify_file(source: Path, path: Path, chosen: FileTreatment) -> str:
+    """Write one copy; gives the problem's code, where there is one. What may not be taken along is not there.
+
+    Runs in a child process: the file is a stranger's, and blanking takes the codecs, which are C.
+    """
     try:
         with quiet():
-            ds = read_file(item.path)
+            ds = read_file(source)
             treatment = burned_in.treatment(ds, chosen.burned_in)
             if treatment is burned_in.Treatment.LEFT_OUT:
                 return "pixels-left-out"
             if treatment is burned_in.Treatment.BLANKED:
                 burned_in.blank(ds)
-            original = _original(item.path)
-            _Cleaner(chosen, persons, person, original).clean(ds)
-            _mark(ds, chosen, person, was_blanked=treatment is burned_in.Treatment.BLANKED)
+            original = original_of(source)
+            _Cleaner(chosen, original).clean(ds)
+            _cut_behind_pixels(ds)
+            _mark(ds, chosen, was_blanked=treatment is burned_in.Treatment.BLANKED)
             ds.save_as(path, enforce_file_format=True)
+            del ds  # its pixels; the copy's are about to be looked at
     except (CorruptInstance, NotImplementedError, RuntimeError, *PYDICOM_ERRORS):
         path.unlink(missing_ok=True)
-        return "identity-not-removed"
-    if _leaks(path, original, keeps_uids=Retain.UIDS in chosen.retain):
+        return NOT_REMOVED
+    if leaks(path, original, keeps_uids=Retain.UIDS in chosen.retain):
         path.unlink()
-        return "identity-not-removed"
+        return NOT_REMOVED
     return {burned_in.Treatment.MAY_SHOW: "pixels-may-identify", burned_in.Treatment.BLANKED: "pixels-blanked"}.get(
         treatment, ""
     )
 
 
-def _leaks(path: Path, original: _Original, *, keeps_uids: bool) -> bool:
-    """Whether anything of the original is found in the copy: in every byte of the tags, and, where it is long, of the pixels."""
-    data = path.read_bytes()
-    at = data.rfind(b"\xe0\x7f\x10\x00")
-    tags, pixels = (data, b"") if at < 0 else (data[:at], data[at:])
-    words = original.words if keeps_uids else original.words | original.uids
-    return any(word in tags for word in words) or any(
-        word in pixels for word in words if len(word) >= _SHORTEST_IN_PIXELS
-    )
+def _cut_behind_pixels(ds: FileDataset) -> None:
+    """Take away what stands behind the last pixel of native pixel data: no viewer shows it, and it may be anything."""
+    if "PixelData" not in ds or ds.file_meta.TransferSyntaxUID.is_compressed:
+        return
+    names = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
+    rows, columns, samples, bits = (elements.integer(ds, name) or 0 for name in names)
+    length = -(-rows * columns * samples * bits * count_frames(ds) // 8)
+    length += length % 2
+    if 0 < length < len(ds.PixelData):
+        ds["PixelData"].value = ds.PixelData[:length]

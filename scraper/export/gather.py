@@ -16,9 +16,11 @@ from scraper.core.model import Header, Problem
 from scraper.core.reasons import Cause, Reason
 from scraper.core.sniff import HEAD, Kind, sniff
 from scraper.export.companions import sha256_of
+from scraper.store.naming import safe_name
 from scraper.verify import Candidate, Files
 
 _UNSAFE: Final = re.compile(r"[^\w.\-]+")
+_MOST_READ: Final = 1000  # characters of a text that becomes a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ def _in_order(series: Sequence[Sequence[tuple[Path, Header, str]]]) -> list[Inst
 
 
 def _safe(words: str) -> str:
-    return _UNSAFE.sub("_", words)[:60].strip("._")
+    return safe_name(_UNSAFE.sub("_", words[:_MOST_READ])[:60].strip("._"))  # no device of Windows, either
 
 
 def _unique(name: str, taken: set[str]) -> str:

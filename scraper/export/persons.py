@@ -10,6 +10,7 @@ import csv
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from scraper.core.errors import NotWritable, UnreadableFile, UsageError
 
 KEY_BYTES: Final = 32
 MOST_DAYS: Final = 3650
+# what a DT has after its day (PS3.5 6.2); anything else would be a text of the original's
+_TIME: Final = re.compile(r"(?:\d{2}){0,3}(?:\.\d{1,6})?(?:[+-]\d{4})?", re.ASCII)
 _STANDARD: Final = "1.2.840.10008."
 
 
@@ -130,7 +133,9 @@ class Persons:
 
 def shifted_date(text: str, days: int) -> str:
     """A date (DA) or date and time (DT) so many days later; empty where it is none."""
-    head, rest = text[:8], text[8:]
+    head, rest = text[:8], text[8:].rstrip()
+    if not _TIME.fullmatch(rest):
+        return ""
     try:
         day = date(int(head[:4]), int(head[4:6]), int(head[6:8])) if len(head) == 8 else None
         moved = day + timedelta(days=days) if day is not None else None

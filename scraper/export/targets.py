@@ -135,8 +135,9 @@ async def export(
         async with Inspector(timeout_s=_PATIENCE_S, writable=(place,)) as inspector:
             verdict = await judge_files(str(source), files, inspector)
             if chosen is not None:
-                persons = Persons(chosen.key or new_key(), chosen.pseudonyms)
-                listed, found = await asyncio.to_thread(identity.deidentified, listed, place / "plain", chosen, persons)
+                chosen = replace(chosen, key=chosen.key or new_key())
+                persons = Persons(chosen.key, chosen.pseudonyms)
+                listed, found = await identity.deidentified(listed, place / "plain", chosen, persons, inspector)
                 problems += found
             status = "complete" if verdict.exit_code == ExitCode.COMPLETE else "incomplete"
             companions = Companions(target.value, status, wanted.options(), _providers(files), wanted.extra)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import tempfile
 import zipfile
@@ -17,6 +18,7 @@ from scraper.export.gather import InstanceFile, by_series, gather
 from scraper.store.place import REPORT
 from scraper.verify import Inspector, opened
 from scraper.viewer import StudyView, ViewedSeries, view_study, write_page
+from scraper.viewer.page import PART
 
 ZIP_PAGE: Final = "index.html"
 DISC_PAGE: Final = "INDEX.HTM"
@@ -51,11 +53,13 @@ async def view(source: Path, page: Path, language: Language) -> ViewPage:
         language: that it opens in.
 
     Raises:
-        UsageError: something that is no page of ours lies there.
+        UsageError: something that is no page of ours lies there, or beside it under the name of the page's parts.
         NoDicomHere: there is no DICOM file in ``source``. NothingToSee: none of them holds a picture.
     """
-    if page.exists() and not _is_ours(page):
-        raise UsageError(f"{page} exists")
+    parts = page.with_name(f"{page.stem}-parts")
+    for path, is_ours in ((page, _is_ours), (parts, _are_our_parts)):
+        if os.path.lexists(path) and not is_ours(path):
+            raise UsageError(f"{path} exists")
     page.parent.mkdir(parents=True, exist_ok=True)
     with opened(source) as files, tempfile.TemporaryDirectory(prefix=".view-", dir=page.parent) as scratch:
         listed, left_out = await asyncio.to_thread(gather, files, Path(scratch) / "settled")
@@ -64,7 +68,6 @@ async def view(source: Path, page: Path, language: Language) -> ViewPage:
         made = await page_of(listed, Path(scratch) / page.name, language)
         if not made.frames:
             raise NothingToSee(path=str(source))
-        parts = page.with_name(f"{page.stem}-parts")
         if parts.is_dir():
             shutil.rmtree(parts)
         if made.parts:
@@ -149,8 +152,15 @@ async def study_view(listed: Sequence[InstanceFile], inspector: Inspector) -> St
     return await view_study(series, inspector)
 
 
+def _are_our_parts(folder: Path) -> bool:
+    """Whether a folder holds nothing but parts of a page, so that it may be removed."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    return all(PART.fullmatch(path.name) and not path.is_symlink() and path.is_file() for path in folder.iterdir())
+
+
 def _is_ours(page: Path) -> bool:
-    if not page.is_file():
+    if page.is_symlink() or not page.is_file():
         return False
     with page.open("rb") as file:
         return OUR_MARK in file.read(_HEAD)

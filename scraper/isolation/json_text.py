@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any, Final
 
 from scraper.isolation import fence
-from scraper.isolation.child import Child, ChildLost, Say, answer_questions
+from scraper.isolation.child import Child, ChildLate, ChildLost, Say, answer_questions
 
 LONG: Final = 1 << 20  # bytes; a shorter text can't hold enough to harm
 PATIENCE_S: Final = 60.0
@@ -25,11 +25,15 @@ _child = Child("scraper.isolation.json_text", patience_s=PATIENCE_S)
 atexit.register(_child.close)
 
 
+class ReadLate(ValueError):
+    """The child took more than its time over a text: nothing is known of it, not that it is no JSON."""
+
+
 def rewritten(text: bytes | str) -> bytes | str:
     """The same JSON value, written by the child; a text that is short comes back as it is.
 
     Raises:
-        ValueError: no JSON, or more than the child's memory and time hold. RecursionError: nested too deep.
+        ValueError: no JSON, or more than the child's memory holds. ReadLate: more than its time. RecursionError: nested too deep.
     """
     if len(text) <= LONG or fence.is_up():  # behind a fence already, no further process can be had, or is needed
         return text
@@ -37,6 +41,8 @@ def rewritten(text: bytes | str) -> bytes | str:
     with _lock:
         try:
             *_, (answer, written) = _child.ask({}, data, longest=GROWTH * len(data))
+        except ChildLate as err:
+            raise ReadLate("a text that was not read in time") from err
         except ChildLost as err:
             raise ValueError("a text that can't be read") from err
         finally:

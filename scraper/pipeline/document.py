@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from scraper.core.bounded_json import json_file
 from scraper.core.errors import CloudfilmError
 from scraper.core.messages import describe, describe_problem
 from scraper.core.model import Origin, Problem, Result, Saved, SeriesResult, Study
@@ -184,7 +185,7 @@ def saved_study(path: Path, name: str) -> SavedStudy | None:
     """
     folder = PurePosixPath(name).parent
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = json_file(path)
         study = {key: str(value or "") for key, value in (report.get("study") or {}).items()}
         rows = tuple(_series_row(row) for row in report["series"])
         files = {

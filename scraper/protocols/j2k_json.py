@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from scraper.core.errors import CorruptInstance, NotAnImage
+from scraper.core.bounded_json import parse_json
+from scraper.core.errors import CorruptInstance, NotAnImage, NotCheckedInTime
 from scraper.core.model import Tags, TagValue
 from scraper.core.reasons import Reason
-from scraper.core.schema import parse_json
+from scraper.isolation.json_text import ReadLate
 
 _TAG = re.compile(r"\(?\s*([0-9A-Fa-f]{4})\s*+(?:,\s*+)?([0-9A-Fa-f]{4})\s*\)?")
 
@@ -21,10 +22,12 @@ def tags(body: bytes) -> Tags:
 
     Raises:
         NotAnImage: an empty list: the object is a report or PDF, for which the site has no pixels.
-        CorruptInstance: not such a list.
+        CorruptInstance: not such a list. NotCheckedInTime: it could not be read in time.
     """
     try:
         listed: Any = parse_json(body.decode("utf-8-sig"))
+    except ReadLate as err:
+        raise NotCheckedInTime from err
     except (UnicodeDecodeError, ValueError, RecursionError) as err:
         raise CorruptInstance(what=Reason.TAGS_NO_JSON) from err
     if not isinstance(listed, list):

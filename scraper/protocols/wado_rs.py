@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
-from scraper.core.errors import CorruptInstance, MissingInstances, NotAnImage, SiteChanged
+from scraper.core.bounded_json import parse_json
+from scraper.core.errors import CorruptInstance, ListNotReadInTime, MissingInstances, NotAnImage, SiteChanged
 from scraper.core.model import PixelParts, Request, WadoRs
 from scraper.core.reasons import Reason
-from scraper.core.schema import parse_json
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
+from scraper.isolation.json_text import ReadLate
 from scraper.protocols import dicom_json, multipart, zip_archive
 from scraper.protocols.dicomweb import JSON_ACCEPTS, SOP_UID, below
 from scraper.protocols.headers import merged
@@ -215,6 +216,8 @@ async def _listed(url: str, source: WadoRs, ask: Ask) -> list[Mapping[str, Any]]
     host = urlsplit(url).hostname
     try:
         found = dicom_json.data_sets(parse_json(answer.body))
+    except ReadLate as err:
+        raise ListNotReadInTime(host=host, what=urlsplit(url).path) from err
     except (ValueError, RecursionError) as err:
         raise SiteChanged(host=host, what=Reason.METADATA_NO_JSON) from err
     if found is None:

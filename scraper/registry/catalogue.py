@@ -50,11 +50,15 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All providers by name, and those that failed to load; ``plugged`` are the names of the plug-ins installed."""
+    """All providers by name, and those that failed to load.
+
+    ``plugged`` are the names of the plug-ins installed, ``replaced`` those of ours that one of them took the place of.
+    """
 
     by_name: dict[str, type[Provider]]
     broken: tuple[Broken, ...]
     plugged: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
 
 
 @cache
@@ -67,6 +71,7 @@ def known() -> Catalogue:
 
     by_name: dict[str, type[Provider]] = {}
     broken: list[Broken] = []
+    replaced: list[str] = []
     plugged = entry_points(group=GROUP)
     for entry in plugged:
         try:
@@ -81,10 +86,11 @@ def known() -> Catalogue:
     for module in _modules(providers.__path__):
         try:
             for provider in _providers_in(module):
-                by_name.setdefault(provider.name, provider)
+                if by_name.setdefault(provider.name, provider) is not provider:
+                    replaced.append(provider.name)
         except (ImportError, SyntaxError) as err:  # one broken provider must not disable the others
             broken.append(Broken(module, str(err)))
-    return Catalogue(by_name, tuple(broken), tuple(entry.name for entry in plugged))
+    return Catalogue(by_name, tuple(broken), tuple(entry.name for entry in plugged), tuple(replaced))
 
 
 def _modules(path: Iterable[str]) -> list[str]:

@@ -1,7 +1,8 @@
 """The text constants of a provider's modules (keys, salts, addresses), and how other values are put in their place.
 
-A constant is an upper-case name of a module of the provider's own, or of a product that it uses by the module's name. A product's
-module is copied for the provider first, so that another provider of the same product keeps its own values.
+A constant is an upper-case name of a module of the provider's own, or of a product that it uses by the module's name; a
+call counts by its path, the provider's ``entry`` too. A product's module is copied for the provider first, so that
+another provider of the same product keeps its own values.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
     from scraper.contract import Provider
 
 Value = str | bytes
-_Place = tuple[ModuleType, str, Value]
+_Place = tuple[ModuleType | type, str, Value]
 
 MOST_CHARACTERS: Final = 256  # of one value
 _PRODUCTS: Final = "providers.products."
 _NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*")
 _PATH: Final = re.compile(r"/(?!/)[\w./-]+")
 _TEXT: Final = re.compile(r"[!-~]+")  # no spaces, no control characters: nothing that ends a header
+_PATTERN: Final = re.compile(r"\(\?|\[\^|\\[dwsDWS.]|\.[*+]")
 _found: dict[str, Sequence[_Place]] = {}
 
 
@@ -41,14 +43,21 @@ def constants(provider: type[Provider]) -> Mapping[str, Value]:
 
 def program(provider: type[Provider]) -> str:
     """The text of the modules that hold the constants."""
-    files = {module.__file__ for module, *_ in _places(provider) if module.__file__}
+    files = {module.__file__ for module, *_ in _places(provider) if isinstance(module, ModuleType) and module.__file__}
     return "\n".join(Path(file).read_text(encoding="utf-8") for file in sorted(files))
 
 
 def fits(old: Value, new: Value) -> bool:
-    """Whether a value may replace the other: bytes of the same length, a path for a path, a word for a word."""
+    """Whether a value may replace the other: bytes of the same length, a path for a path, a word for a word.
+
+    What names a host, and what is a regular expression, is never replaced.
+    """
     if isinstance(old, bytes) or isinstance(new, bytes):
         return isinstance(old, bytes) and isinstance(new, bytes) and len(old) == len(new)
+    if "://" in old or _PATTERN.search(
+        old
+    ):  # an address says which host is asked; a pattern may be made to take for ever
+        return False
     if len(new) > MOST_CHARACTERS or not _TEXT.fullmatch(new) or "://" in new or new.startswith("//"):
         return False
     return is_path(old) == is_path(new)
@@ -65,8 +74,8 @@ def put(provider: type[Provider], values: Mapping[str, Value]) -> None:
     wanted = {**mine, **values}
     for module, name, value in _places(provider):
         label = name if name in mine else f"{module.__name__.rpartition('.')[2]}.{name}"
-        if wanted[label] != getattr(module, name):
-            setattr(module, name, wanted[label])
+        if wanted[label] != _value_of(held := getattr(module, name)):
+            setattr(module, name, wanted[label] if isinstance(held, (str, bytes)) else held.at(wanted[label]))
         assert type(wanted[label]) is type(value)  # noqa: S101  # ``fits`` was asked before
 
 
@@ -89,15 +98,23 @@ def _places(provider: type[Provider]) -> Sequence[_Place]:
 def _look(provider: type[Provider]) -> Sequence[_Place]:
     from scraper import contract  # loads pydantic, which the reading of a photo does without
 
+    found: list[tuple[ModuleType | type, str, object]] = [(provider, "entry", provider.entry)]
+    for module in _modules(provider):
+        found += [(module, name, held) for name, held in vars(module).items() if _NAME.fullmatch(name)]
     return tuple(
-        (module, name, value)
-        for module in _modules(provider)
-        for name, value in vars(module).items()
-        if _NAME.fullmatch(name)
-        and type(value) in (str, bytes)
-        and 0 < len(value) <= MOST_CHARACTERS
-        and getattr(contract, name, None) is not value
+        (holder, name, value)
+        for holder, name, held in found
+        if getattr(contract, name, None) is not held and 0 < len(value := _value_of(held)) <= MOST_CHARACTERS
     )
+
+
+def _value_of(held: object) -> Value:
+    """The text of a constant; of a call its path; nothing of anything else."""
+    from scraper.contract import Call
+
+    if isinstance(held, Call):
+        return held.path
+    return held if isinstance(held, (str, bytes)) and type(held) in (str, bytes) else ""
 
 
 def _modules(provider: type[Provider]) -> list[ModuleType]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from scraper.core.bounded_json import parse_json
 from scraper.core.errors import (
     ArchiveFull,
     CredentialsRefused,
@@ -208,7 +208,7 @@ def _body(parts: Sequence[_Part], boundary: str) -> bytes:
 def _document(response: Response) -> dict[str, Any]:
     """The answer's DICOM JSON; nothing where it is something else."""
     try:
-        answer = json.loads(response.body)
+        answer = parse_json(response.body)
     except (ValueError, RecursionError):
         return {}
     answer = answer[0] if isinstance(answer, list) and answer else answer

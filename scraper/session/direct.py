@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from scraper.core.errors import SiteUnreachable
 from scraper.core.link import redact
@@ -104,7 +104,9 @@ class DirectRequests:
         if self._page:
             named = page_headers(self._page, request.url, request.method)
             request = replace(request, headers=merged(named, request.headers))
+        sent = {name.lower(): value for name, value in request.headers.items()}
         response = await self._http.send(request, hops=hops, into=into, on_bytes=on_bytes, limit=limit)
+        response = replace(response, sent=sent)
         if response.hops and request.method == "GET":
             self._http.door.lands(request.url, response.url)
         self.note(
@@ -114,6 +116,27 @@ class DirectRequests:
         if self.record is not None:
             self.record(request, response)
         return response
+
+    async def hops(
+        self, url: str, *, most: int, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[tuple[Response, str]]:
+        """Go from redirect to redirect: each response, with the checked address that it leads to; empty, where it leads nowhere.
+
+        A fragment, which no request carries, is there in the address.
+
+        Raises:
+            UnsafeRedirect: it leads to an address that the link has no right to.
+        """
+        for _ in range(most):
+            response = await self.send(Request(url.partition("#")[0], headers=dict(headers or {})), hops=0)
+            location = response.headers.get("location", "")
+            target = urljoin(url, location) if 300 <= response.status < 400 and location else ""
+            if target:
+                await self._http.check_hop(url, target)
+            yield response, target
+            if not target:
+                return
+            url = target
 
     @asynccontextmanager
     async def websocket(

@@ -1,10 +1,13 @@
-"""One link's conversation with its site: the direct client and the browser, sharing one cookie jar."""
+"""One link's conversation with its site: the direct client and the browser, sharing one cookie jar.
+
+Over 400 lines because a quarter is the signatures and errors that every provider looks up here.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack, overload
@@ -178,6 +181,16 @@ class Session:
         request = Request(with_query(url, params), "POST", merged(sent, headers), body)
         response = await self.direct.send_patiently(request, hops)
         return response if reply is None else response.checked(reply)
+
+    async def send(self, request: Request, *, hops: int = 12) -> Response:
+        """Send a request as ``get`` and ``post`` do: patient with a busy host, but with an answer in it only once."""
+        return await self.direct.send_patiently(request, hops)
+
+    def hops(
+        self, url: str, *, most: int = 12, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[tuple[Response, str]]:
+        """Go from redirect to redirect, each with the checked address it leads to; see ``DirectRequests.hops``."""
+        return self.direct.hops(url, most=most, headers=headers)
 
     async def request(
         self,

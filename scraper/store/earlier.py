@@ -5,13 +5,13 @@ A weaker run never overwrites it. A series, a count or an evidence of the earlie
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from scraper.core.bounded_json import json_file
 from scraper.core.evidence import Evidence, named
 from scraper.core.model import Problem, Series
 
@@ -71,7 +71,7 @@ class Merged:
 def read(report: Path) -> EarlierStudy:
     """Read what a ``study.json`` records; empty if it is not a report."""
     try:
-        document = json.loads(report.read_text(encoding="utf-8"))
+        document = json_file(report)
         series = tuple(_read(row) for row in document["series"])
         total = document["instances"]["expected"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

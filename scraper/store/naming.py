@@ -21,6 +21,7 @@ def safe_name(text: str, fallback: str = "") -> str:
 
     Source: the names that Windows reserves, its nine forbidden characters, and its dislike of a final dot or blank.
     """
+    text = text[: 20 * LONGEST_NAME]  # a site's text may have megabytes, and what follows cuts letter by letter
     text = unicodedata.normalize("NFC", text.replace("^", " ").replace("=", " "))
     name = "".join("_" if char in '<>:"/\\|?*' or unicodedata.category(char)[0] == "C" else char for char in text)
     name = re.sub(r"\s+", " ", name).strip(" .")

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import filelock
 
+from scraper.core.bounded_json import json_file
 from scraper.core.disk import disk_errors
 from scraper.core.errors import InstanceConflict, NotWritable
 from scraper.core.model import Header, Origin, Saved, Study
@@ -102,7 +103,7 @@ class StudyStore:
 
     def _adopt_report(self, folder: Path) -> None:
         try:
-            document = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+            document = json_file(folder / REPORT)
             rows = document["instances_saved"]
             self.was_complete = document.get("status") == "complete"
             entries = [Entry(**{name: row[name] for name in Entry.__slots__}) for row in rows]
@@ -120,7 +121,7 @@ class StudyStore:
             try:
                 row = json.loads(line)
                 entry = Entry(**{name: row[name] for name in Entry.__slots__})
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # the last line of a run that was killed
             placed = plan.get(entry.file)
             if placed and (self.output / placed).exists():
@@ -130,7 +131,7 @@ class StudyStore:
 
     def _plan(self) -> dict[str, str]:
         try:
-            plan = json.loads((self._state / PLAN).read_text(encoding="utf-8"))
+            plan = json_file(self._state / PLAN)
             return {str(name): str(path) for name, path in plan.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
@@ -298,7 +299,7 @@ _read_before: dict[str, tuple[str, ...]] = {}
 def _names_of_study(report: str) -> tuple[str, ...]:
     """The UID and the key in a study's report; empty if there is no report."""
     try:
-        document = json.loads(Path(report).read_text(encoding="utf-8"))
+        document = json_file(Path(report))
         names = (dict(document.get("study") or {}).get("uid"), document.get("key"))
     except (OSError, ValueError, TypeError, AttributeError):
         return ()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scraper.authoring.platform_files import ScaffoldError, new_platform, write
 from scraper.cli.interrupt import run
+from scraper.core.safe_text import visible
 
 
 def main(words: list[str] | None = None) -> int:
@@ -22,11 +23,11 @@ def main(words: list[str] | None = None) -> int:
         platform = run(new_platform(given.name, given.bundle))
         paths = write(platform, Path.cwd())
     except ScaffoldError as err:
-        sys.stderr.write(f"{err}\n")
+        sys.stderr.write(f"{visible(err)}\n")  # it may name what stands in the bundle
         return 2
     if platform.why_not:
         sys.stderr.write(
-            f"The bundle gave host, link and calls, no requests: {platform.why_not}.\n"
+            f"The bundle gave host, link and calls, no requests: {visible(platform.why_not)}.\n"
             "README.md lists what was asked; write it in the provider and in site.py.\n"
         )
     for path in paths:

@@ -11,12 +11,14 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from scraper.core.errors import CorruptInstance
+from scraper.core.safe_text import visible
 from scraper.dicom import charset, elements, structure
 from scraper.dicom.elements import PYDICOM_ERRORS, numbers, plain, quiet
 from scraper.dicom.frames import count_frames, is_grey, spacing
 
 MOST_ROWS: Final = 400  # of one file's tags
 MOST_CHARACTERS: Final = 200  # of one value
+LOWEST_RATE: Final = 1e-3  # frames a second; near 0 the time of a frame is no number any more
 MOST_FRAMES: Final = 20_000  # of one file
 _TEXTS: Final = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
 
@@ -34,7 +36,10 @@ class FramePlacement:
 
 @dataclass(frozen=True, slots=True)
 class DescribedFile:
-    """One file. ``tags`` are (tag, VR, name, value), in order; ``places`` has one for each frame, none without pixels."""
+    """One file. ``tags`` are (tag, VR, name, value), in order; ``places`` has one for each frame, none without pixels.
+
+    Its texts are made visible: no mark in them turns the direction of what stands beside them on a page.
+    """
 
     study: tuple[str, ...]  # patient's name, date, description
     modality: str
@@ -73,8 +78,8 @@ def _described(layout: structure.Layout, *, has_pixels: bool) -> DescribedFile:
         rows, columns = elements.integer(ds, "Rows") or 0, elements.integer(ds, "Columns") or 0
         size = rows * columns * (elements.integer(ds, "SamplesPerPixel") or 1)
         return DescribedFile(
-            (text(0x00100010), plain(ds, "StudyDate"), text(0x00081030)),
-            plain(ds, "Modality"),
+            tuple(map(visible, (text(0x00100010), plain(ds, "StudyDate"), text(0x00081030)))),
+            visible(plain(ds, "Modality")),
             is_grey(ds),
             rows,
             columns,
@@ -91,7 +96,7 @@ def _frame_time(ds: Dataset) -> float:
     time = numbers(ds, "FrameTime")
     if time and time[0] > 0:
         return time[0]
-    return 1000 / rate[0] if rate and rate[0] > 0 else 0.0
+    return 1000 / rate[0] if rate and rate[0] > LOWEST_RATE else 0.0
 
 
 def _places(ds: Dataset) -> Iterator[FramePlacement]:
@@ -140,4 +145,5 @@ def _value(element: DataElement, text: object) -> str:
     else:
         value = element.value
         shown = "\\".join(map(str, value)) if element.VM > 1 else str(value if value is not None else "")
-    return shown if len(shown) <= MOST_CHARACTERS else shown[:MOST_CHARACTERS] + "…"
+    shown = shown if len(shown) <= MOST_CHARACTERS else shown[:MOST_CHARACTERS] + "…"
+    return visible(shown, keep="\r\n\t")

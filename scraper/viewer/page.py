@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ from scraper.viewer.study import FrameAt, StudyView
 
 PREFIX: Final = "viewer."  # of the program's words in the message catalogue
 PROGRAM: Final = ("unpack.js", "stack.js", "pane.js", "viewer.js")
+PART: Final = re.compile(r"P\d{4,}\.JS")  # the name of a part
 MOST_IN_PAGE: Final = 192 << 20  # bytes of base64: what lies beyond stands in parts beside the page
 MOST_IN_PART: Final = 32 << 20
 _AT_ONCE: Final = 16 << 20  # bytes of decoded samples in one answer of a process

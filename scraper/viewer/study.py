@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from scraper.core.safe_text import visible
 from scraper.verify import Inspector
 from scraper.viewer.describe import DescribedFile, FramePlacement, describe
 
@@ -124,7 +125,7 @@ def _series(viewed: ViewedSeries, readable: Sequence[tuple[Path, DescribedFile]]
     return {
         "study": listing.study(shown[0]),
         "number": viewed.number,
-        "description": viewed.description,
+        "description": visible(viewed.description),
         "modality": shown[0].modality,
         "first": first,
         "count": len(places),

@@ -8,8 +8,9 @@ import pytest
 from fixtures.sites.zfp_image_provider import site
 from fixtures.world import World
 from providers.products.zfp_sockets import GroupReply, HeadReply, SopReply
+from providers.toolkit.tags import read_tags
 from providers.universal import Universal
-from providers.zfp_image_provider import ZfpImageProvider, _tags
+from providers.zfp_image_provider import TAGS, ZfpImageProvider
 from scraper.core.errors import LinkExpired, NoSuchStudy
 from scraper.core.link import parse_url
 from scraper.core.model import Via
@@ -66,7 +67,8 @@ async def test_a_viewer_on_any_host_is_read_by_its_sockets_and_its_places_are_wr
 
 def test_what_head_and_group_do_not_give_is_left_out():
     sop = SopReply.model_validate({"sopInstanceUid": "1.2.3", "imagePosition": {"x": 1, "y": 2}})
-    tags = _tags(GroupReply.model_validate({"modalities": ["CT", "PT"]}), sop, HeadReply.model_validate(HEAD))
+    group, head = GroupReply.model_validate({"modalities": ["CT", "PT"]}), HeadReply.model_validate(HEAD)
+    tags = read_tags(TAGS, group=group, sop=sop, head=head)
     absent = {
         "ImagePositionPatient",
         "PixelSpacing",

@@ -10,13 +10,17 @@ from pathlib import Path
 import pytest
 
 from fixtures.dicom import chest_ct
-from scraper.core.errors import CorruptInstance, DiskFull
+from scraper.capture.observe.recognise import BrokenPackage, Recogniser
+from scraper.core.bounded_json import parse_json
+from scraper.core.errors import CorruptInstance, DiskFull, ListNotReadInTime, NotCheckedInTime
+from scraper.core.messages import describe
 from scraper.core.reasons import Reason
-from scraper.core.schema import parse_json
+from scraper.core.schema import read_json
+from scraper.core.settings import Language
 from scraper.dicom.codec_process import CodecProcess
 from scraper.isolation import json_text
 from scraper.isolation.child import Child, ChildLost
-from scraper.protocols import zip_archive
+from scraper.protocols import j2k_json, zip_archive
 from tests.security import captured_child
 
 only_linux = pytest.mark.skipif(sys.platform != "linux", reason="the fences are the kernel's")
@@ -64,7 +68,7 @@ def test_hostile_13_what_the_reader_of_archives_claims_is_looked_at(lie, tmp_pat
     target = tmp_path / "out"
     with pytest.raises(CorruptInstance) as caught:
         list(zip_archive.unpack(archive_of(tmp_path, ("a", b"b")), target))
-    assert caught.value.cause == ("not-checked-in-time" if lie == "hangs" else Reason.BROKEN_ZIP)
+    assert caught.value.cause == (Reason.NOT_READ_IN_TIME if lie == "hangs" else Reason.BROKEN_ZIP)
     assert all(path.is_file() and not path.is_symlink() and path.stat().st_nlink == 1 for path in target.iterdir())
     assert not worker.folder.exists()
     assert zip_archive._idle == []
@@ -98,6 +102,27 @@ def test_hostile_13_long_json_means_what_it_meant(value):
     assert len(text) > json_text.LONG
     assert parse_json(text) == value
     assert parse_json(json.dumps(value)) == value
+
+
+@only_linux
+def test_hostile_13_a_list_that_is_not_read_in_time_is_named_so(tmp_path, monkeypatch):
+    """A busy computer made of it that the site gives no JSON, and of a list in a page that there is no viewer."""
+    child = Child(CAPTURED, (str(tmp_path),), 1.0)
+    monkeypatch.setattr(json_text, "_child", child)
+    asked = child.ask
+    monkeypatch.setattr(child, "ask", lambda header, data, **named: asked({"lie": "hangs"}, b"", **named))
+    body = b"[1]" + b" " * (2 << 20)
+    try:
+        with pytest.raises(ListNotReadInTime) as caught:
+            read_json(body, "https://film.test/api/list")
+        for language in Language:
+            assert "film.test" in describe(caught.value, language)
+        with pytest.raises(NotCheckedInTime):
+            j2k_json.tags(body)
+        (piece,) = Recogniser(lambda: tmp_path / "piece").scan(body, "application/json")
+        assert piece == BrokenPackage(Reason.NOT_READ_IN_TIME)
+    finally:
+        child.close()
 
 
 def test_hostile_13_the_last_of_a_key_counts_in_long_json_too():

@@ -13,9 +13,10 @@ import pytest
 from providers.kayicloud import StudyReply, described
 from scraper.capture.observe import notation
 from scraper.capture.observe.received import Observations
+from scraper.core.bounded_json import parse_json
 from scraper.core.errors import SiteChanged
 from scraper.core.link import ShareLink
-from scraper.core.schema import at_most, frame_count, parse_json, read_json
+from scraper.core.schema import at_most, frame_count, read_json
 from scraper.core.settings import MAX_FRAMES, MAX_INSTANCES, MAX_JSON_NODES
 
 MB = 1 << 20

@@ -13,7 +13,7 @@ from scraper.batch.input.text import read_lines
 from scraper.core.errors import NoSuchFile, UsageError
 from scraper.core.messages import say
 from scraper.core.settings import Language
-from scraper.dicom.outgoing import keyword_of
+from scraper.dicom.outgoing import keyword_of, value_of
 
 UID: Final = frozenset(
     ("studyinstanceuid", "study_uid", *(say("batch.csv.study_uid", language).lower() for language in Language))
@@ -36,13 +36,14 @@ def read(path: Path) -> ValuesByStudy:
     cell sets nothing.
 
     Raises:
-        NoSuchFile: no such file. ListTooLarge, ListUnreadable: no table. UsageError: it names no study, or no attribute, or
-            two rows give one study different values.
+        NoSuchFile: no such file. ListTooLarge, ListUnreadable: no table. UsageError: it names no study, or no attribute, or two
+            columns are of one attribute, two rows give one study different values, a row is broken, or a value is none that its
+            attribute can have.
     """
     if not path.is_file():
         raise NoSuchFile(path=str(path))
     lines = workbook.lines_of(path) if path.suffix.lower() == workbook.SUFFIX else read_lines(path)
-    lines = [line for line in lines if line.text.strip()]
+    lines = [line for line in lines if line.text.strip() or line.fault]
     for delimiter in (",", ";", "\t", "|"):
         header = [cell.strip().lstrip("\ufeff") for cell in cells_of(lines[0].text, delimiter)] if lines else []
         if any(name.lower() in UID | FOLDER for name in header):
@@ -52,11 +53,22 @@ def read(path: Path) -> ValuesByStudy:
     keywords = {name: keyword for name in header if (keyword := _keyword(name))}
     if not keywords:
         raise UsageError(f"--set-from {path.name}: PatientID, AccessionNumber, …")
+    named = [keywords[name] for name in header if name in keywords]
+    if len(set(named)) < len(named):  # one attribute, two columns
+        raise UsageError(f"--set-from {path.name}: {', '.join(sorted(name for name in header if name in keywords))}")
     by_uid: dict[str, dict[str, str]] = {}
     by_folder: dict[str, dict[str, str]] = {}
     for line in records(lines[1:], delimiter):
-        given = dict(zip(header, plain_cells(line.text, delimiter), strict=False))
-        values = {keywords[name]: given[name] for name in keywords if given.get(name)}
+        cells = plain_cells(line.text, delimiter)
+        if line.fault or any(
+            cells[len(header) :]
+        ):  # a study would be sent as it is, or a value stands in another's column
+            raise UsageError(f"--set-from {path.name}:{line.number}")
+        given = dict(zip(header, cells, strict=False))
+        try:
+            values = {keywords[name]: value_of(keywords[name], given[name]) for name in keywords if given.get(name)}
+        except UsageError as err:
+            raise UsageError(f"--set-from {path.name}:{line.number}: {err.detail.removeprefix('--set ')}") from err
         for table, names in ((by_uid, UID), (by_folder, FOLDER)):
             for key in (given[name] for name in header if name.lower() in names and given.get(name)):
                 known = table.setdefault(Path(key).name if table is by_folder else key, values)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from scraper.core.bounded_json import json_file
 from scraper.export import pictures
 from scraper.store.place import REPORT
 
@@ -28,7 +28,7 @@ def of_studies(folders: Iterable[Path]) -> dict[str, bytes]:
 def _files(folder: Path) -> dict[str, list[Path]]:
     """Map Series Instance UID to the files that passed every check, in order, from the study's own report."""
     try:
-        rows = json.loads((folder / REPORT).read_text(encoding="utf-8"))["instances_saved"]
+        rows = json_file(folder / REPORT)["instances_saved"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     found: dict[str, list[Path]] = {}

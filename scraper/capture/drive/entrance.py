@@ -15,6 +15,7 @@ from scraper.capture.drive.wording import BY_HAND, CHOICE, ENTRY, EXPIRED, HISTO
 from scraper.capture.observe.received import Observations
 from scraper.core.errors import CaptchaRequired
 from scraper.core.questions import CAPTCHA
+from scraper.core.reasons import Reason
 from scraper.session import Session
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Entrance:
             async for step in self._beside_person():
                 yield step
         elif BY_HAND.search(await elements.page_text(self._window)):
-            raise CaptchaRequired(CAPTCHA.name, host=self._session.link.host)
+            raise CaptchaRequired(CAPTCHA.name, host=self._session.link.host, label=Reason.DRAGGED_BY_HAND)
         else:
             yield loaded
 

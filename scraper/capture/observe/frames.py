@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from scraper import dicom
 from scraper.capture.observe import correlate, dicom_names, notation, samples
+from scraper.core.bounded_json import parse_json
 from scraper.core.errors import CorruptInstance
-from scraper.core.schema import parse_int, parse_json
+from scraper.core.schema import parse_int
 from scraper.core.sniff import Kind
 from scraper.dicom import codestream
 from scraper.session.browser.traffic import Exchange

@@ -16,8 +16,8 @@ from itertools import islice
 from typing import Any, Final
 from xml.etree import ElementTree
 
+from scraper.core.bounded_json import parse_json
 from scraper.core.html import Page
-from scraper.core.schema import parse_json
 
 SHORTEST: Final = 40  # characters; a shorter literal lists nothing
 MAX_DEPTH: Final = 40

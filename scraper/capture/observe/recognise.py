@@ -19,12 +19,13 @@ from scraper.capture.observe import notation
 from scraper.capture.observe.bodies import PIECE, head_of, inflate, size_of, whole_of
 from scraper.capture.observe.disc import absent_files
 from scraper.capture.observe.protobuf import from_protobuf
-from scraper.core.errors import CorruptInstance
+from scraper.core.bounded_json import parse_json
+from scraper.core.errors import CorruptInstance, NotCheckedInTime
 from scraper.core.model import Header
 from scraper.core.reasons import Cause, Reason
-from scraper.core.schema import parse_json
 from scraper.core.sniff import BARE_DATA_SETS, Kind, is_tar, sniff
 from scraper.core.text import decode_text
+from scraper.isolation.json_text import ReadLate
 from scraper.protocols import multipart, zip_archive
 
 MAX_JSON: Final = 96 * 2**20
@@ -91,7 +92,7 @@ class TruncatedObject:
 
 @dataclass(frozen=True, slots=True)
 class BrokenPackage:
-    """A package that did not come whole, or an entry of one that can't be unpacked; ``what`` it is, in words."""
+    """A package that did not come whole, an entry of one that can't be unpacked, or what was not read in time; ``what`` it is."""
 
     what: Cause
 
@@ -160,6 +161,8 @@ class Recogniser:
                 yield TruncatedObject(path, skip)
             else:
                 path.unlink(missing_ok=True)
+                if isinstance(err, NotCheckedInTime):
+                    yield BrokenPackage(Reason.NOT_READ_IN_TIME)
             return
         if not header.sop_class_uid.startswith("1.2.840.10008.1.3.10"):  # a DICOMDIR
             yield DicomObject(path, header)
@@ -208,7 +211,7 @@ class Recogniser:
                 finally:
                     path.unlink(missing_ok=True)
         except CorruptInstance as err:
-            yield BrokenPackage(str(err.values.get("what", "")))
+            yield BrokenPackage(err.cause)
         finally:
             archive.unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
@@ -272,6 +275,9 @@ class Recogniser:
         data = whole_of(body)
         try:
             value = parse_json(data)
+        except ReadLate:
+            yield BrokenPackage(Reason.NOT_READ_IN_TIME)
+            return
         except (ValueError, RecursionError):
             packed = _from_base64(data.decode("latin-1").strip())
             if packed is not None:

@@ -18,8 +18,15 @@ from scraper.capture.infer.templates import Record
 from scraper.capture.infer.volatile import VolatileParts
 from scraper.capture.observe.own_headers import own_headers
 from scraper.capture.observe.received import SENT, asked_by
-from scraper.capture.observe.recognise import DICOM, DicomObject, Recogniser
-from scraper.core.errors import CloudfilmError, CorruptInstance, MissingInstances, SessionLapsed, SiteUnreachable
+from scraper.capture.observe.recognise import DICOM, BrokenPackage, DicomObject, Recogniser
+from scraper.core.errors import (
+    CloudfilmError,
+    CorruptInstance,
+    MissingInstances,
+    NotCheckedInTime,
+    SessionLapsed,
+    SiteUnreachable,
+)
 from scraper.core.model import Header, OnDemand, Request, Source, WadoUri
 from scraper.core.reasons import Reason
 from scraper.core.sniff import HEAD, sniff
@@ -179,5 +186,7 @@ class HttpReplayer:
         if len(objects) != 1:
             for path in objects:
                 path.unlink(missing_ok=True)
+            if any(isinstance(piece, BrokenPackage) and piece.what is Reason.NOT_READ_IN_TIME for piece in pieces):
+                raise NotCheckedInTime
             raise CorruptInstance(what=Reason.NO_DICOM_OBJECT)
         return objects[0]

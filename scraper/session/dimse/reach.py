@@ -54,12 +54,26 @@ def connect(peer: Peer) -> socket.socket:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a message ends with a short piece
             if peer.tls is None:
                 return plain
-            return peer.tls.context().wrap_socket(plain, server_hostname=peer.host)
+            return _secured(plain, peer)
         except BaseException:
             plain.close()
             raise
     except (OSError, UnicodeError) as err:  # an SSLError is an OSError
         raise SiteUnreachable(host=peer.host, why=reason_of(err)) from err
+
+
+def _secured(plain: socket.socket, peer: Peer) -> socket.socket:
+    """The connection over TLS.
+
+    Raises:
+        SiteUnreachable: it is ended at once, as by an archive that speaks no TLS. OSError: any other fault.
+    """
+    assert peer.tls is not None  # noqa: S101  # asked before
+    context = peer.tls.context()
+    try:
+        return context.wrap_socket(plain, server_hostname=peer.host)
+    except ConnectionError as err:
+        raise SiteUnreachable(host=peer.host, why=Reason.NO_TLS) from err
 
 
 def reach(peer: Peer) -> None:

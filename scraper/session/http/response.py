@@ -25,7 +25,7 @@ R = TypeVar("R", bound=schema.Reply)
 class Response:
     """A response; header names are lower case. ``body`` is empty where it went into ``path``; ``hops`` are addresses passed.
 
-    ``sent``: the headers of the request, where it was the page's own.
+    ``sent``: the headers of the request, ours or the page's own; their names are lower case.
     """
 
     status: int
@@ -71,6 +71,13 @@ class Response:
     def read(self, reply: type[R]) -> R:
         """The body as a reply, whatever the status; raises SiteChanged."""
         return schema.read(self.body, reply, self.url)
+
+    def read_or_empty(self, reply: type[R]) -> R:
+        """The same, and the empty reply where the body is none, as of a refusal without words."""
+        try:
+            return self.read(reply)
+        except SiteChanged:
+            return reply.empty()
 
     def unwrap(self, reply: type[R]) -> R:
         """The body as a reply: also that of a refusal, where it has the shape of one.

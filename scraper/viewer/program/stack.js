@@ -4,6 +4,9 @@ const PRESETS = {  // center and width by modality
   CT: [["lung", -600, 1500], ["mediastinum", 40, 400], ["bone", 400, 1800], ["brain", 40, 80]],
 };
 
+// a modality is a file's word, and may be the name of what every object has
+const presetsOf = (modality) => Object.prototype.hasOwnProperty.call(PRESETS, modality) ? PRESETS[modality] : [];
+
 /** Decoded images, up to so many bytes; the ones not looked at for longest are let go. */
 class Cache {
   constructor(most) { this.most = most; this.size = 0; this.images = new Map(); }

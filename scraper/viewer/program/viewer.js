@@ -237,7 +237,7 @@ class Viewer {
     for (const other of this.area.children) other.classList.toggle("active", this.area.children.length > 1 && other === pane.element);
     const options = [["auto", this.say("auto")], ["full", this.say("full")]];
     if (pane.image?.lut || pane.image?.windows?.length) options.unshift(["file", this.say("from-file")]);
-    for (const [name] of PRESETS[series.modality] || []) options.push([name, this.say(name)]);
+    for (const [name] of presetsOf(series.modality)) options.push([name, this.say(name)]);
     options.push(["own", this.say("own")]);
     this.presets.replaceChildren(...options.map(([value, text]) => make("option", { value }, text)));
     this.presets.value = this.presetOf(pane, series);
@@ -256,7 +256,7 @@ class Viewer {
     const { window: shown, image } = pane;
     if (!shown || !image || image.kind === "rgb") return "auto";
     if (shown.name) return shown.name;
-    const found = (PRESETS[series.modality] || []).find(([, center, width]) => center === shown.center && width === shown.width);
+    const found = presetsOf(series.modality).find(([, center, width]) => center === shown.center && width === shown.width);
     return found ? found[0] : "own";
   }
   /** The window that an image opens with: its file's own, else all but the darkest and brightest hundredth. */
@@ -270,7 +270,7 @@ class Viewer {
     if (name === "file") return this.firstWindow(image);
     if (name === "auto") return { center: (image.low + image.high) / 2, width: image.high - image.low || 1, shape: "LINEAR_EXACT", name };
     if (name === "full") return { center: (image.least + image.most) / 2, width: image.most - image.least || 1, shape: "LINEAR_EXACT", name };
-    const found = (PRESETS[modality] || []).find(([preset]) => preset === name);
+    const found = presetsOf(modality).find(([preset]) => preset === name);
     return found && { center: found[1], width: found[2], name };
   }
   preset(name) {

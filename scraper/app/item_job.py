@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Final
 
-from scraper.app.board import Asked, Board, Item, SeriesProgress, Stage, in_both
+from scraper.app.board import Board, Item, OpenQuestion, SeriesProgress, Stage, in_both
 from scraper.app.library import Library
 from scraper.app.photo import options, read_photo
 from scraper.app.run_watcher import RunWatcher
@@ -39,7 +39,7 @@ from scraper.source import kinds
 _RESTED_S: Final = 0.2  # between two looks whether a person has answered or stopped
 
 
-class Errand:
+class ItemJob:
     """Works on one item. ``answers`` live here, in memory, as long as the item does.
 
     Args:
@@ -93,7 +93,7 @@ class Errand:
             self._begins_again = self.item.stage in (Stage.ENDED, Stage.STOPPED)
             return
         self._is_stopping = self._begins_again = False
-        self._thread = Thread(target=self._work, name=f"errand-{self.item.number}", daemon=True)
+        self._thread = Thread(target=self._work, name=f"item-{self.item.number}", daemon=True)
         self._thread.start()
 
     def answer(self, value: str) -> None:
@@ -296,9 +296,9 @@ class Errand:
         self._board.changed()
 
 
-def _asked(field: str, host: str, picture: Path | None) -> Asked:
+def _asked(field: str, host: str, picture: Path | None) -> OpenQuestion:
     known = field in WHERE
-    return Asked(
+    return OpenQuestion(
         field,
         in_both(lambda language: question_label(field, language)),
         in_both(lambda language: say(f"app.where.{field if known else 'other'}", language)),

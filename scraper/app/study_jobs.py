@@ -61,7 +61,7 @@ def access_of(sent: Mapping[str, object]) -> Access:
     )
 
 
-class HandOn:
+class StudyJobs:
     """Makes exports, one after another for each study, while the window stays usable.
 
     Args:
