@@ -14,7 +14,7 @@ from typing import Final
 from scraper.capture import completeness
 from scraper.capture.drive import entries
 from scraper.capture.examination import Examination
-from scraper.capture.infer import templates
+from scraper.capture.infer import paging, templates
 from scraper.capture.infer.models import RequestModel, candidate_models
 from scraper.capture.infer.preparation import staging
 from scraper.capture.infer.tallies import STUDY_KEY, falls_short
@@ -94,6 +94,8 @@ class ByManifest(Strategy):
 
 async def shows_more(rule: Rule, examination: Examination) -> bool:
     """Whether the viewer shows more series than a rule gives, or lists more, of which that rule's is one."""
+    if not examination.is_shown_through and paging.unlisted(examination.observations.manifests):
+        return True
     tallies = examination.tallies() if rule.is_flat else []
     if any(rule.count in tally and sum(tally) > rule.count for tally in tallies):
         return True
