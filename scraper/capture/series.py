@@ -87,6 +87,8 @@ class _Assembly:
         if len(absent) <= sum(not item.series_instance_uid for item in merged):
             absent = []  # they are received under addresses that do not say whose they are
         found = [*merged, *rest, *absent]
+        if self._by is StrategyKind.WADO_URI and self.examination.is_shown_through:
+            found = completeness.short_of(found, sum(self.examination.shown.entries))
         if not is_by_manifest:
             return _numbered(
                 found if self._by in SERVICES else completeness.short_of(found, self._stated_beyond(found))
@@ -198,6 +200,7 @@ class _Assembly:
     def _requested(self, series: Series, lists: Mapping[str, completeness.ListedSeries]) -> Series:
         """A series of WADO-URI addresses: those that the viewer asked for itself, one after another, are no list."""
         named = wado_uri.named_objects(self.examination.exchanges, self.examination.lists)
+        named |= self.plan.listed if self.plan else frozenset()
         if {instance.sop_instance_uid for instance in series.instances} <= named:
             return series
         headers = {uid: item.header for uid, item in self.examination.observations.objects.items()}
