@@ -303,6 +303,7 @@ def test_a_refused_answer_is_not_sent_twice_and_a_new_one_is(tmp_path):
 
 
 @POSIX
+@pytest.mark.thorough
 def test_a_person_at_the_terminal_is_asked_where_one_source_is_done_at_a_time(tmp_path):
     import pty
     import termios

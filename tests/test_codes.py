@@ -249,6 +249,7 @@ def test_codes_5_pages_that_mislead_are_given_up(tmp_path):
     assert reading.codes == ()
 
 
+@pytest.mark.thorough
 def test_codes_5_a_pdf_whose_codes_are_all_read_is_left(tmp_path):
     sheet = Image.new("L", (1240, 1750), 245)
     for place, text in enumerate((STRANGERS["App Store"], STRANGERS["home page"])):

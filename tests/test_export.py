@@ -105,7 +105,7 @@ async def test_dcmtk_makes_the_same_directory_of_the_cd(tmp_path):
     assert sorted(item.DirectoryRecordType for item in ours) == sorted(their.DirectoryRecordType for their in theirs)
 
 
-@pytest.mark.parametrize("target", [Target.PNG, Target.JPG])
+@pytest.mark.parametrize("target", first_of([Target.PNG, Target.JPG]))
 async def test_pictures_use_the_file_s_own_window_and_say_what_they_are_not_for(folder, tmp_path, target):
     made = await export(folder, target, tmp_path / "pictures")
     pictures = sorted(path for path in made.path.rglob(f"*.{target}") if path.stem != "sheet")

@@ -487,6 +487,7 @@ def test_nothing_received_is_said(tmp_path):
 
 
 @needs_browser
+@pytest.mark.thorough
 def test_a_browser_of_ones_own_is_attached_to(world, tmp_path, capsys):
     port = free_port()
     rules = [f"MAP {host} {address}" for host, _, address in (row.split(":", 2) for row in world.connect_to)]

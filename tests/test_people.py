@@ -682,6 +682,7 @@ def test_verdicts_35_a_closed_pipe_is_no_bug(tmp_path, words):
 
 
 @posix
+@pytest.mark.thorough
 def test_verdicts_35_a_study_is_brought_home_though_nobody_reads(study, tmp_path):
     site = site_of(study)
     with up(site):

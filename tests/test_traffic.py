@@ -250,3 +250,25 @@ def test_request_bodies():
     assert tap._sent(event["request"]) == b"abcd"
     assert tap._sent({"postData": "übel"}) == "übel".encode()
     assert tap._sent({"postData": "x" * (tap.REQUEST_BODY + 1)}) is None
+
+
+def test_another_image_under_one_address_is_news_and_the_same_again_is_none(empty):
+    """Many sites tell their images apart in the query alone, and images of one kind are of one size."""
+    news: list[bool] = []
+    empty.on_news = news.append
+    for number, content in ((1, 1), (2, 2), (3, 2)):
+        body = bytes(128) + b"DICM" + bytes([content]) * 8000
+        empty.add(Exchange(f"http://film.test/image?id={number}", "xhr", body=body, size=len(body)))
+    assert news == [True, True]
+    for number in range(3):
+        body = b'{"page": %d}' % number + b" " * 4000
+        empty.add(Exchange(f"http://film.test/list?page={number}", "xhr", body=body, size=len(body)))
+    assert news == [True, True, False]
+
+
+def test_memory_is_earned_by_images_up_to_a_bound(empty):
+    body = bytes(128) + b"DICM" + bytes(9000)
+    empty.add(Exchange("http://film.test/1", "xhr", body=body, size=len(body)))
+    assert empty.earned_bytes == len(body)
+    empty.most_earned = 5000
+    assert (empty.earned_bytes, empty.image_bytes) == (5000, len(body))

@@ -272,7 +272,7 @@ def test_verdicts_a3_an_export_of_nothing_is_no_success(tmp_path, run):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("target", ["png", "jpg"])
+@pytest.mark.parametrize("target", first_of(["png", "jpg"]))
 def test_verdicts_a3_an_image_left_out_is_no_success(tmp_path, run, target):
     study = chest_ct(slices=5, size=32, localizers=0, dose_report=False, syntax=JPEG_2000)
     folder = saved(tmp_path / "study", study)
@@ -384,6 +384,7 @@ def test_verdicts_a4_other_programs_read_the_disc(tmp_path, run):
     readers(tmp_path / "disc", len(made))
 
 
+@pytest.mark.thorough
 def test_verdicts_a4_a_deidentified_disc_holds_every_image(folder, tmp_path, run):
     output = run("export", folder, "--to", "dicomdir", "--deidentify", "-o", tmp_path / "disc", "--json")
     assert (output.code, output.json["files"]) == (0, 12)
@@ -489,6 +490,7 @@ def test_verdicts_c23_the_last_image_and_a_whole_series_are_missed_too(disc, run
     assert (output.json["instances"]["expected"], output.json["instances"]["saved"]) == (13, 11)
 
 
+@pytest.mark.thorough
 def test_verdicts_c23_a_copied_disc_in_lower_case_with_versions_is_whole(disc, tmp_path, run):
     copy = tmp_path / "copy"
     for path in disc.rglob("*"):

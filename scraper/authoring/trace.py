@@ -22,7 +22,7 @@ from scraper.core.errors import SiteError
 from scraper.core.link import ShareLink
 from scraper.core.reasons import Reason
 from scraper.core.text import decode_text
-from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
+from scraper.session.browser.traffic import EVENT, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
 SHORTEST: Final = 3  # characters of a value of the link that are looked for elsewhere
 MAX_CALLS: Final = 8
@@ -240,7 +240,7 @@ class Tracer:
         for exchange in self.exchanges:
             if exchange is until:
                 break
-            if exchange.kind in (WEBSOCKET_IN, WEBSOCKET_OUT) or not exchange.ok or exchange.size > MAX_TEXT:
+            if exchange.kind in (WEBSOCKET_IN, WEBSOCKET_OUT, EVENT) or not exchange.ok or exchange.size > MAX_TEXT:
                 continue
             path = _find(document(exchange), value)
             if path is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -13,7 +14,7 @@ from typing import Final
 from scraper.capture import completeness
 from scraper.capture.drive import entries
 from scraper.capture.examination import Examination
-from scraper.capture.infer import templates
+from scraper.capture.infer import paging, templates
 from scraper.capture.infer.models import RequestModel, candidate_models
 from scraper.capture.infer.preparation import staging
 from scraper.capture.infer.tallies import STUDY_KEY, falls_short
@@ -23,15 +24,18 @@ from scraper.capture.observe.received import asked_by, with_instances
 from scraper.capture.plan import Plan, Strategy, StrategyKind
 from scraper.capture.request import socket_replay
 from scraper.capture.request.http_replay import HttpReplayer
-from scraper.core.errors import CloudfilmError, MissingInstances
+from scraper.core.errors import CloudfilmError, MissingInstances, SessionLapsed
 from scraper.core.model import Header, Instance, OnDemand, Series, Source
 from scraper.core.reasons import Reason
 from scraper.session.browser.traffic import Exchange
 
+MODALITY: Final = re.compile(r"(?:^|\W|_)modality$", re.IGNORECASE)  # the field of a list that says it
+LONGEST_MODALITY: Final = 16  # characters of a Code String (PS3.5 6.2)
 MAX_FAILURES: Final = 2  # of one model
 MAX_UNKNOWN: Final = 5  # arrays of which nothing came, and of each of which one image is asked for
 MAX_ANOTHER: Final = 2  # images that are asked for to see whether headers fit them, too
 MAX_TRIALS: Final = 4  # guesses of one request that fail, after which no more are tried: each costs the site a refusal
+MAX_REFUSED_TRIALS: Final = 2  # of these that are refused as one without a session is: a signature may cover the value
 
 
 class ByManifest(Strategy):
@@ -43,6 +47,7 @@ class ByManifest(Strategy):
         self._rejected: set[Template] = set()
         self._failures: Counter[Template] = Counter()
         self._failed_trials = 0
+        self._refused_trials = 0
 
     async def plan(self, examination: Examination) -> Plan | None:
         """What the first model gives that stands its proof."""
@@ -57,9 +62,10 @@ class ByManifest(Strategy):
                     if model.sample is None
                     else _by_http(model, model.sample, examination)
                 )
-            except CloudfilmError:
+            except CloudfilmError as err:
                 self._failures[template] += 1
                 self._failed_trials += bool(model.trials)
+                self._refused_trials += bool(model.trials) and isinstance(err, SessionLapsed)
                 continue
             if plan and not (model.rule.is_flat and _leaves_out(model.rule, plan.series, examination)):
                 return plan
@@ -71,7 +77,8 @@ class ByManifest(Strategy):
     async def _is_worth_trying(self, model: RequestModel, examination: Examination) -> bool:
         """Whether a model was not refuted yet, and gives everything that the viewer lists, in full size."""
         rule = model.rule
-        if self._failures[rule.template] >= MAX_FAILURES or (model.trials and self._failed_trials >= MAX_TRIALS):
+        is_tried = self._failed_trials >= MAX_TRIALS or self._refused_trials >= MAX_REFUSED_TRIALS
+        if self._failures[rule.template] >= MAX_FAILURES or (model.trials and is_tried):
             return False
         if not examination.is_shown_through and templates.stated_total(rule.records.values()) > rule.count:
             return False  # the list has more pages
@@ -87,6 +94,8 @@ class ByManifest(Strategy):
 
 async def shows_more(rule: Rule, examination: Examination) -> bool:
     """Whether the viewer shows more series than a rule gives, or lists more, of which that rule's is one."""
+    if not examination.is_shown_through and paging.unlisted(examination.observations.manifests):
+        return True
     tallies = examination.tallies() if rule.is_flat else []
     if any(rule.count in tally and sum(tally) > rule.count for tally in tallies):
         return True
@@ -268,7 +277,10 @@ def series_by_model(
             Instance(received.get(key, ""), source(key), key=f"{place}/{number}", number=number)
             for number, key in enumerate(keys, 1)
         ]
-        about = Series(study, next(iter(_common_values(rule, keys, series_fields)), ""), key=f"list-{place}")
+        uid = next(iter(_common_values(rule, keys, series_fields)), "")
+        modality_fields = {name for name in rule.records[keys[0]].fields if MODALITY.search(name)}
+        modality = next(iter(_common_values(rule, keys, modality_fields)), "")
+        about = Series(study, uid, key=f"list-{place}", modality=modality if len(modality) <= LONGEST_MODALITY else "")
         if known:
             uid = known[0].series_instance_uid
             of_study = (series for series in observations.series(study) if series.series_instance_uid == uid)

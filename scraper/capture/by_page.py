@@ -77,6 +77,10 @@ class ByPage(Strategy):
             await self.close()
             raise
 
+    def is_learning(self) -> bool:
+        """Until it knows the page's function, or has given up."""
+        return self._state is not _State.OVER
+
     async def from_load(self, examination: Examination) -> Plan | None:
         """The plan for a viewer that nothing moves on: by what its page calls while it is loaded again, twice.
 

@@ -8,6 +8,7 @@ from typing import Final
 from scraper.capture.by_launcher import ByLauncher
 from scraper.capture.by_manifest import ByManifest
 from scraper.capture.by_page import ByPage
+from scraper.capture.by_ranges import ByRanges
 from scraper.capture.examination import Examination
 from scraper.capture.infer.templates import Rule
 from scraper.capture.observe.received import Observations
@@ -113,6 +114,7 @@ class Capture:
             ByOrthanc(),
             ByLauncher(),
             ByWadoUri(),
+            ByRanges(),
             ByManifest(),
             ByPage(),
         )

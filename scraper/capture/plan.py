@@ -67,6 +67,7 @@ class Plan:
         replay: asks for an image by one of its requests; None where nothing can be asked for.
         headers: request → header of the image that it gave when it was tried.
         others: addresses of other studies' images, by study and series, where the addresses name them.
+        listed: SOP Instance UIDs that a list names, where their addresses follow from it.
     """
 
     by: StrategyKind
@@ -75,6 +76,7 @@ class Plan:
     replay: Replay | None = None
     headers: Mapping[str, Header] = field(default_factory=dict)
     others: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    listed: frozenset[str] = frozenset()
 
 
 class Strategy(Protocol):
@@ -88,6 +90,19 @@ class Strategy(Protocol):
         Raises:
             CloudfilmError: the site does not answer as it should; there may be a plan later.
         """
+
+    async def early_plan(self, examination: Examination) -> Plan | None:
+        """The plan while the page still asks for more, where nothing of that could change it; else None.
+
+        Raises:
+            CloudfilmError: as for ``plan``.
+        """
+        del examination
+        return None
+
+    def is_learning(self) -> bool:
+        """Whether it learns from every single step, and is to be asked after each."""
+        return False
 
     async def close(self) -> None:
         """Let go of what it holds of the page."""

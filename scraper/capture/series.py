@@ -11,7 +11,7 @@ from typing import Final
 from scraper.capture import completeness
 from scraper.capture.by_manifest import values_of_records
 from scraper.capture.examination import Examination
-from scraper.capture.infer import siblings, templates
+from scraper.capture.infer import paging, siblings, templates
 from scraper.capture.infer.list_index import UNNAMED, KnownImage, images
 from scraper.capture.plan import SERVICES, Plan, StrategyKind
 from scraper.capture.request import wado_uri
@@ -87,6 +87,8 @@ class _Assembly:
         if len(absent) <= sum(not item.series_instance_uid for item in merged):
             absent = []  # they are received under addresses that do not say whose they are
         found = [*merged, *rest, *absent]
+        if self._by is StrategyKind.WADO_URI and self.examination.is_shown_through:
+            found = completeness.short_of(found, sum(self.examination.shown.entries))
         if not is_by_manifest:
             return _numbered(
                 found if self._by in SERVICES else completeness.short_of(found, self._stated_beyond(found))
@@ -97,7 +99,14 @@ class _Assembly:
         )
         model = self.plan.model if self.plan else None
         listed = templates.stated_total(model.rule.records.values()) if model else 0
-        return completeness.short_of(found, max(listed, self._stated_beyond(found)))
+        return [*completeness.short_of(found, max(listed, self._stated_beyond(found))), *self._on_other_pages(study)]
+
+    def _on_other_pages(self, study: str) -> list[Series]:
+        """What stands on pages of a list that did not come, as one series of an unknown size."""
+        if not paging.unlisted(self.examination.observations.manifests):
+            return []
+        lost = (Problem("missing-series"),)
+        return [Series(study, "", key="other-pages", problems=lost, evidence=Evidence.MANIFEST)]
 
     def _stated_beyond(self, found: Sequence[Series]) -> int:
         """How many images the page states, where that is more than is known of; what counts frames is left alone."""
@@ -152,7 +161,7 @@ class _Assembly:
             if not completeness.are_received([count for _, count in item.absent], item.entries, found)
         ]
         watched = [*every, *_most_absent(lost), *broken]
-        return completeness.short_of(watched, self._stated_beyond(watched))
+        return [*completeness.short_of(watched, self._stated_beyond(watched)), *self._on_other_pages(study)]
 
     def _is_in_flat_list(self, absent: Series) -> bool:
         """Whether a rule's one list of all series holds this one: an image of it came, and all of it has room in the list."""
@@ -174,12 +183,24 @@ class _Assembly:
         uid, observations, shown = series.series_instance_uid, self.examination.observations, self.examination.shown
         is_packed = all(item.sop_instance_uid in observations.from_package for item in series.instances)
         return completeness.judged(
-            series, lists.get(uid), shown.totals.get(uid), is_packed=is_packed, is_scrolled=uid in shown.scrolled
+            series, lists.get(uid), self._total_of(series), is_packed=is_packed, is_scrolled=uid in shown.scrolled
         )
+
+    def _total_of(self, series: Series) -> int | None:
+        """The viewer's own count of a series; where it counts the frames of multi-frame objects, of these objects."""
+        total, there = self.examination.shown.totals.get(series.series_instance_uid), len(series.instances)
+        return there if total is not None and total == self._frames(series) else total
+
+    def _frames(self, *found: Series) -> int:
+        """How many frames the objects have that came of some series."""
+        objects = self.examination.observations.objects
+        uids = (item.sop_instance_uid for series in found for item in series.instances)
+        return sum(objects[uid].header.frames or 1 for uid in uids if uid in objects)
 
     def _requested(self, series: Series, lists: Mapping[str, completeness.ListedSeries]) -> Series:
         """A series of WADO-URI addresses: those that the viewer asked for itself, one after another, are no list."""
         named = wado_uri.named_objects(self.examination.exchanges, self.examination.lists)
+        named |= self.plan.listed if self.plan else frozenset()
         if {instance.sop_instance_uid for instance in series.instances} <= named:
             return series
         headers = {uid: item.header for uid, item in self.examination.observations.objects.items()}
@@ -194,6 +215,9 @@ class _Assembly:
     def _counted(self, study: str, found: list[Series]) -> list[Series]:
         """Held against the counts that the viewer shows, else against those of a list of which one is a series' that came."""
         sizes, shown = {len(series.instances) for series in found}, self.examination.shown
+        frames, images = self._frames(*found), sum(len(series.instances) for series in found)
+        if frames > images and sum(shown.entries) == frames >= shown.stated:
+            return found  # the page counts frames, and all of them came
         tallies, entries = self.examination.tallies(), Counter(shown.entries)
         shorter = [tally for tally in tallies if entries < Counter(tally)]  # a series' count was taken for the total
         for counts in (*shorter, shown.entries, *(tally for tally in tallies if sizes.intersection(tally))):

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from scraper.capture.by_manifest import shows_more
+from scraper.capture.drive import elements, entries
 from scraper.capture.examination import Examination
 from scraper.capture.patients import MAX_ASKED, are_same_patient, left_out, why_not
 from scraper.capture.plan import Plan, ProductViewer, Strategy, StrategyKind, not_retrieved
@@ -16,6 +18,7 @@ from scraper.core.discovered import iterate
 from scraper.core.errors import CloudfilmError
 from scraper.core.model import Series, WadoUri
 from scraper.core.reasons import Reason
+from scraper.protocols.dicomweb import is_of_instance
 
 PRODUCT_S: Final = 120.0  # for a product's provider to read, or scroll through, a study
 MAX_TRIES: Final = 2  # of one product, whose calls may be seen before its viewer is up; of a service that gives no list
@@ -63,6 +66,21 @@ class ByDicomWeb(Strategy):
 
     def __init__(self) -> None:
         self._refusals: Counter[str] = Counter()  # a service → how often it gave no list
+        self._asked_early: set[str] = set()  # services
+
+    async def early_plan(self, examination: Examination) -> Plan | None:
+        """The plan as soon as the page asks for images of a study that its address names: what else it asks for is in no list."""
+        session, hints = examination.session, examination.named_uids()
+        root = dicomweb.root(examination.exchanges) if hints else None
+        if root is None or root.service.root in self._asked_early or hints.isdisjoint(root.studies):
+            return None
+        if not any(is_of_instance(exchange.url) for exchange in session.traffic.exchanges):
+            return None
+        self._asked_early.add(root.service.root)
+        before = self._refusals.copy()
+        plan = await self.plan(examination)
+        self._refusals = before
+        return plan
 
     async def plan(self, examination: Examination) -> Plan | None:
         """The studies that the link names, else the one that the viewer asks for, as the service lists them."""
@@ -121,13 +139,28 @@ class ByWadoUri(Strategy):
 
     by = StrategyKind.WADO_URI
 
+    def __init__(self) -> None:
+        self._refusals = 0  # the site gave no object under a listed address
+
     async def plan(self, examination: Examination) -> Plan | None:
         """The series of the link's study that have such addresses."""
         exchanges, lists = examination.exchanges, examination.lists
-        if not examination.is_shown_through and not wado_uri.names_objects(exchanges, lists):
-            return None  # what was asked for so far is no list
-        page = examination.session.page.url
-        found = await wado_uri.listed_by_wado_uri(examination.session, exchanges, page, lists)
+        if self._refusals >= MAX_TRIES and not examination.is_shown_through:
+            return None
+        rule = None
+        if not wado_uri.names_objects(exchanges, lists):
+            observations = examination.observations
+            rule = await asyncio.to_thread(wado_uri.rule_of, observations.manifests, exchanges, observations.origins)
+            if rule is not None and not examination.is_shown_through and await shows_more(rule, examination):
+                rule = None
+            if rule is None and not examination.is_shown_through:
+                return None  # what was asked for so far is no list
+        named = wado_uri.wado_uris(exchanges, "", lists) if rule is None and not examination.is_shown_through else {}
+        if named and await _shows_more_than(sum(map(len, named.values())), examination):
+            return None  # each list stands behind an entry of the page, and some were not opened yet
+        page, more = examination.session.page.url, tuple(rule.records) if rule else ()
+        found = await wado_uri.listed_by_wado_uri(examination.session, exchanges, page, lists, more)
+        self._refusals += not found
         found = [_placed(series, examination) for series in found]
         study = examination.study_of({series.study_instance_uid: len(series.instances) for series in found})
         series = tuple(item for item in found if item.study_instance_uid == study)
@@ -139,7 +172,15 @@ class ByWadoUri(Strategy):
             for item in found
             if item.study_instance_uid != study
         }
-        return Plan(self.by, series, replay=replay, others=others) if series else None
+        listed = wado_uri.objects_of(rule) if rule else frozenset[str]()
+        return Plan(self.by, series, replay=replay, others=others, listed=listed) if series else None
+
+
+async def _shows_more_than(count: int, examination: Examination) -> bool:
+    """Whether the page says that its series have more images, all together."""
+    window = await examination.session.window()
+    shown = await entries.of_series(window, examination.observations)
+    return sum(entries.counts(shown, await elements.page_text(window))) > count
 
 
 def _placed(series: Series, examination: Examination) -> Series:

@@ -6,6 +6,7 @@ protocols first, then what was inferred from lists. With a plan, driving ends. W
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Collection
 from contextlib import aclosing, suppress
@@ -23,6 +24,7 @@ from scraper.capture.drive.wording import EXPIRED, LONGEST_MESSAGE, NEVER, PHONE
 from scraper.capture.examination import Examination
 from scraper.capture.plan import Plan, Strategy, StrategyKind
 from scraper.capture.series import series_of
+from scraper.capture.surplus import leaves_page_idle, surplus
 from scraper.core.errors import (
     CloudfilmError,
     CorruptInstance,
@@ -34,10 +36,14 @@ from scraper.core.errors import (
 from scraper.core.model import Series
 from scraper.core.reasons import Reason
 from scraper.core.refusals import refusal_kind
+from scraper.core.settings import MOST_AHEAD_BYTES
 
 if TYPE_CHECKING:
     from scraper.session.browser import Window
 
+EARLY_S: Final = 0.5  # between two looks at a page that still asks for more
+OFTEN: Final = 12  # times that the strategies are asked after each step
+GROWTH: Final = 1.25  # of what came, until they are asked again after that
 PHONE_SCREEN: Final = (390, 844)  # CSS pixels
 STAGE_PIXELS: Final = 200 * 200  # a picture shown smaller than this is no film
 
@@ -72,6 +78,9 @@ class StudyCapture:
         self._session = examination.session
         self._observations = examination.observations
         self._planned_from = (0, 0)  # exchanges and observations that the strategies were asked with
+        self._asked_with = (0, 0)  # the same of lists and observations
+        self._asked = 0
+        self._is_slowed = False  # it was found out whether the page must fetch all that it fetches
 
     @property
     def by(self) -> StrategyKind:
@@ -116,18 +125,23 @@ class StudyCapture:
             if self.plan is None and isinstance(strategy, ByPage):
                 with suppress(CloudfilmError):
                     self.plan = await strategy.from_load(self.examination)
+                    if self.plan is not None:
+                        await self._rest(self.plan)
 
     # ---- the loop
 
     async def _drive(self) -> CloudfilmError | None:
         """Open the viewer and show all of it, until there is enough; returns the page's refusal of its package, if any."""
         window = await self._session.window()
+        await window.requests.end()
+        window.traffic.most_earned, self._is_slowed = MOST_AHEAD_BYTES, False
         entrance = Entrance(self._session, window, self._observations, self.examination.index)
         is_enough = await self._follow(entrance.steps(), window)
         self.examination_count = entrance.examination_count
         if is_enough:
             await Driver(self._session, window, self._observations, self.examination.shown).note_entries()
             return None
+        await self._let_it_fetch(window)
         before, package = (
             self._observations.size,
             PackageDownload(window, self._observations, self._session.settings.timings.drive),
@@ -174,14 +188,32 @@ class StudyCapture:
     async def _settle(self, step: Settle, window: Window) -> bool:
         """Wait until it is quiet; True where there is enough before that."""
         give_up = time.monotonic() + step.up_to_s
-        while time.monotonic() < give_up:
-            is_quiet = await window.traffic.settled(step.quiet_s, min(step.quiet_s * 2, step.up_to_s))
+        ask_at = time.monotonic() + step.quiet_s * 2  # of a page that does not come to rest
+        while (now := time.monotonic()) < give_up:
+            is_quiet = await window.traffic.settled(step.quiet_s, min(EARLY_S, give_up - now))
             await self.examination.take()
-            if await self._is_enough():
+            await self._slow_down(window)
+            is_due = is_quiet or time.monotonic() >= min(ask_at, give_up)
+            if await (self._is_enough() if is_due else self._is_enough_early()):
                 return True
-            if is_quiet:
+            if is_quiet and not window.requests.is_on:
                 break
+            if is_due and window.requests.is_on:
+                await self._let_it_fetch(window)
+            ask_at = time.monotonic() + step.quiet_s * 2 if is_due else ask_at
         return False
+
+    async def _slow_down(self, window: Window) -> None:
+        """Let a page that fetches much ahead wait with that, once, until the strategies were asked for a plan."""
+        is_ahead = window.traffic.image_bytes > MOST_AHEAD_BYTES
+        if is_ahead and not self._is_slowed and not self.examination.is_driven:
+            self._is_slowed = True
+            await window.requests.begin(surplus(self.examination))
+
+    async def _let_it_fetch(self, window: Window) -> None:
+        """There is no plan: the page must show all images itself, and keeps them."""
+        self._is_slowed, window.traffic.most_earned = True, sys.maxsize
+        await window.requests.end(is_needed=True)
 
     async def _glance(self, step: Glance, window: Window) -> bool:
         """Wait until something of use came; True where there is enough then."""
@@ -192,22 +224,52 @@ class StudyCapture:
                 return await self._is_enough()
         return False
 
+    async def _is_enough_early(self) -> bool:
+        """Whether there is a plan already that nothing can change which the page still asks for."""
+        for strategy in self._strategies:
+            with suppress(CloudfilmError):
+                plan = await strategy.early_plan(self.examination)
+                if plan is not None:
+                    self.plan = plan
+                    await self._rest(plan)
+                    return True
+        return False
+
     async def _is_enough(self) -> bool:
         """Whether there is a plan; the strategies are asked again only after something new came."""
         if self.plan is not None or not self._known.isdisjoint(self._observations.studies()):
             return True
         state = (len(self._session.traffic.exchanges), self._observations.size)
-        if state == self._planned_from:
+        if state == self._planned_from or not self._is_worth_asking():
             return False
-        self._planned_from = state
+        self._planned_from, self._asked = state, self._asked + 1
+        self._asked_with = (len(self._observations.manifests), self._observations.size)
         for strategy in self._strategies:
             try:
                 self.plan = await strategy.plan(self.examination)
             except CloudfilmError:
                 continue
             if self.plan is not None:
+                await self._rest(self.plan)
                 return True
         return False
+
+    def _is_worth_asking(self) -> bool:
+        """Whether so much came that the strategies may know more: the hundredth image tells no more than the tenth."""
+        if (
+            self._asked < OFTEN
+            or not self.examination.is_driven
+            or any(item.is_learning() for item in self._strategies)
+        ):
+            return True
+        lists, size = self._asked_with
+        return len(self._observations.manifests) > lists or self._observations.size >= size * GROWTH
+
+    async def _rest(self, plan: Plan) -> None:
+        """Keep the page from asking for what is asked for by the plan."""
+        if leaves_page_idle(plan):
+            window = await self._session.window()
+            await window.requests.begin(surplus(self.examination, plan))
 
     # ---- where nothing came
 

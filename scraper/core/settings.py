@@ -58,6 +58,7 @@ MOST_BROWSER_BYTES = (
 )  # that the browser takes in all its processes, with its driver, before images come: OHIF takes some 560 MB
 MOST_VIEWER_BYTES = 3000 * 2**20  # the same, however many images came: Cornerstone 3D caches so much by default
 MEMORY_OF_IMAGES = 8  # × their bytes, that the browser may take for images: received, decoded, and as textures
+MOST_AHEAD_BYTES = 48 * 2**20  # of images that a page fetches before it is known whether it must show them all itself
 MOST_SCRIPT_MEGABYTES = 768  # of one page's script objects; their pixels count as bodies
 MOST_BUSY_TIMES = 6  # × --give-up, without an image: a page may go on that long with useless answers (30 minutes)
 MOST_LISTING_TIMES = 72  # × --give-up: a viewer that still shows new images after six hours invents them

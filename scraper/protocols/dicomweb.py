@@ -31,6 +31,7 @@ _ARC_STUDY: Final = re.compile(r"[?&]studyUID=([0-9.]+)")
 _RENDERED: Final = re.compile(
     r"/studies/[0-9.]+/series/[0-9.]+/instances/[0-9.]+/(?:frames/\d+/)?(?:rendered|thumbnail)(?:\?|$)"
 )
+_INSTANCE: Final = re.compile(r"/studies/[0-9.]+/series/[0-9.]+/instances/[0-9.]")
 _STUDY_ASKED: Final = re.compile(r"[?&](?:StudyInstanceUID|0020000D)=([0-9.]+)")
 
 
@@ -100,6 +101,11 @@ def root_and_study(url: str) -> tuple[str, str] | None:
     if match is None:
         return None
     return match["root"], match["study"] or next(iter(_STUDY_ASKED.findall(url)), "")
+
+
+def is_of_instance(url: str) -> bool:
+    """Whether an address is that of an instance, or below one: a frame, a rendered picture."""
+    return _INSTANCE.search(url) is not None
 
 
 def is_known_call(url: str) -> bool:

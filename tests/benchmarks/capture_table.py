@@ -90,7 +90,8 @@ def trials() -> Iterator[Trial]:
 
 def _page_sites(_: ExitStack) -> tuple[Site, ...]:
     pages = test_universal_pages
-    return pages.packages.GenericPackage(), pages.sockets.GenericSocket(), pages.wado.GenericWado()
+    given = pages.packages.GenericPackage(), pages.sockets.GenericSocket(), pages.wado.GenericWado()
+    return *given, pages.arc.GenericArc(), pages.wire.GenericWire()
 
 
 def _platforms() -> Iterator[Trial]:

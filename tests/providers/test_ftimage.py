@@ -95,6 +95,7 @@ async def test_an_image_that_the_page_did_not_get_is_fetched(world, tmp_path):
     await check(Ftimage, CASES[0], world, tmp_path, Via.BROWSER)
 
 
+@pytest.mark.thorough
 async def test_an_image_that_never_comes_is_missed(world, tmp_path):
     lost = next(path for path in SITE.paths if "/2/" in path)
     world.faults.plan(lost, Fault.GONE, times=99)

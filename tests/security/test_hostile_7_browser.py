@@ -3,21 +3,19 @@
 import asyncio
 import base64
 import hashlib
-import sys
 import zlib
 
+import psutil
 import pytest
 
 from scraper.core.errors import CloudfilmError
-from scraper.core.settings import MOST_BROWSER_BYTES, MOST_VIEWER_BYTES, Settings
-from scraper.session.browser import Browser
-from scraper.session.browser.memory import bound, browser_processes
+from scraper.core.settings import MOST_AHEAD_BYTES, MOST_BROWSER_BYTES, MOST_VIEWER_BYTES, Settings
+from scraper.session.browser import Browser, Window, processes
+from scraper.session.browser.memory import bound
 from scraper.session.door import Door
 from tests.security.memory import MB, MOST, peak_of_all_processes
 from tests.security.played import PUBLIC, Played
 from tests.security.test_hostile_addresses import answer, server
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is looked at where there is /proc")
 
 FILL = "const kept = []; setInterval(() => kept.push(new Uint8Array(64e6).fill(1)), 5);"
 LISTS = "const kept = []; setInterval(() => { for (let i = 0; i < 2e5; i++) kept.push([{a: [i]}]); }, 0);"
@@ -39,8 +37,9 @@ PAGES = {
     "packed": FETCH,
     "chunked": FETCH,
     "viewer": VIEWER,
+    "calm": "",
 }
-ATTACKS = [kind for kind in PAGES if kind != "viewer"]
+ATTACKS = [kind for kind in PAGES if kind not in ("viewer", "calm")]
 IMAGE = bytes(128) + b"DICM\2\0\0\0UL\4\0" + bytes(4 * MB)
 MESSAGE_MB = {"socket": 400, "sockets": 90, "shared": 400}
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -104,6 +103,11 @@ def site(kind: str):
     return handler
 
 
+async def looked_at(window: Window, port: int) -> None:
+    await window.open(f"http://film.test:{port}/page")
+    await window.traffic.wait_for("/never", timeout_s=90)
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("kind", ATTACKS)
 async def test_hostile_7_what_fills_the_browser_ends_its_window_alone(kind, tmp_path):
@@ -113,25 +117,51 @@ async def test_hostile_7_what_fills_the_browser_ends_its_window_alone(kind, tmp_
             door = Door(settings, Played({"film.test": [PUBLIC]}))
             door.belongs_to(f"http://film.test:{port}/page")
             window = await browser.window(door=door)
-
-            async def looked_at() -> None:
-                await window.open(f"http://film.test:{port}/page")
-                await window.traffic.wait_for("/never", timeout_s=90)
-
             with pytest.raises(CloudfilmError, match="page-too-large"):
-                await looked_at()
+                await looked_at(window, port)
             await window.close()
             window = await browser.window(door=door)
             await window.open(f"http://film.test:{port}/calm")
             assert await window.page.title() == "calm"
             await window.close()
     assert 200 * MB < peak.size < MOST
-    assert browser_processes() == []
+    assert processes.of_this_system().found() == []
+
+
+def refused(*_: object) -> None:
+    raise psutil.AccessDenied
+
+
+@pytest.mark.parametrize("is_exact", [True, False], ids=["exact", "whole"])
+@pytest.mark.parametrize(
+    "kind", ["calm", "fill", *(pytest.param(kind, marks=pytest.mark.thorough) for kind in ("sockets", "chunked"))]
+)
+async def test_hostile_7_where_there_is_no_proc(kind, is_exact, tmp_path, monkeypatch):
+    """As on Windows and macOS; the latter says of some processes only what they hold in all."""
+    monkeypatch.setattr(processes, "of_this_system", processes.Portable)
+    if not is_exact:
+        monkeypatch.setattr(processes.psutil.Process, "memory_full_info", refused)
+    settings = Settings(timeout_s=20)
+    async with server(site(kind)) as port, Browser(settings, tmp_path / "spool") as browser:
+        door = Door(settings, Played({"film.test": [PUBLIC]}))
+        door.belongs_to(f"http://film.test:{port}/page")
+        window = await browser.window(door=door)
+        found = processes.Portable().found()
+        assert set(found) == set(processes.FromProc().found())
+        if kind == "calm":
+            await window.open(f"http://film.test:{port}/page")
+            assert await window.page.title() == "page"
+        else:
+            with pytest.raises(CloudfilmError, match="page-too-large"):
+                await looked_at(window, port)
+        await window.close()
+    assert processes.Portable().found() == []
 
 
 def test_hostile_7_images_that_came_raise_the_bound_up_to_a_second_one():
     laptop = 8000 * MB
     assert bound(0, laptop) == MOST_BROWSER_BYTES
+    assert bound(MOST_AHEAD_BYTES, laptop) < 1400 * MB  # until a page turns out to have to show all images itself
     assert bound(150 * MB, laptop) > 2 * 1040 * MB  # what OHIF took for them
     assert bound(16_000 * MB, laptop) == MOST_VIEWER_BYTES
     assert bound(16_000 * MB, 4000 * MB) == 2000 * MB  # half of the computer's memory
@@ -161,6 +191,6 @@ async def test_hostile_7_an_ordinary_window_is_far_below_the_bound(tmp_path):
             door.belongs_to(f"http://film.test:{port}/calm")
             window = await browser.window(door=door)
             await window.open(f"http://film.test:{port}/calm")
-            assert len(browser_processes()) > 2
+            assert len(processes.of_this_system().found()) > 2
             await window.close()
     assert peak.size < MOST_BROWSER_BYTES * 0.7

@@ -18,7 +18,7 @@ from scraper.core.model import Result, Status
 from scraper.core.settings import MOST_BUSY_TIMES, BrowserUse, ConnectTo, Settings
 from scraper.pipeline.run import Run
 from scraper.session.browser import find_browser
-from scraper.session.browser.memory import browser_processes
+from scraper.session.browser.processes import of_this_system
 from scraper.store.place import REPORT
 from scraper.testing import Silent, nobody
 from tests.aurora import LINK, Site, serving
@@ -133,7 +133,7 @@ async def test_hostile_7_a_viewer_whose_browser_ends_keeps_what_was_captured(stu
         if path.startswith("/image/"):
             writer.write(answer(files[path.removeprefix("/image/")], "Content-Type: application/dicom"))
         elif path.startswith("/poll?n=9"):
-            for pid in browser_processes()[1:]:  # the driver lives on
+            for pid in of_this_system().found()[1:]:  # the driver lives on
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         elif path.startswith("/poll"):

@@ -63,6 +63,7 @@ class Driver:
             self._until = self._scroller.until = until
         async for step in self._extend():
             yield step
+        await self.note_entries()  # of all pages
         ways = (
             self._scroll,
             self._show_listed,
@@ -90,7 +91,8 @@ class Driver:
             if came is None or time.monotonic() > self._until:
                 return
             button = await self._more(is_page=False)
-            if button is None or not await self._click(button):
+            is_done = await self._click(button) if button else await elements.scroll_lists(self._window)
+            if not is_done:
                 return
             yield self._opening
             if entries.of_pages(self._observations) == came:
@@ -130,7 +132,7 @@ class Driver:
             self._single_entries = self._single_entries + 1 if is_single else 0
         if first is not None and await self._click(first):
             yield self._opening
-            async for step in self._scroll(first.text):
+            async for step in self._scroll(first.text, is_last=False):
                 yield step
 
     async def _show_chosen(self) -> Steps:
@@ -241,11 +243,12 @@ class Driver:
                 self._is_vain = False
                 break
 
-    async def _scroll(self, entry: str = "") -> Steps:
+    async def _scroll(self, entry: str = "", *, is_last: bool = True) -> Steps:
         """Scroll forward to the end of the stack, then back to its beginning.
 
         Args:
             entry: the wording of the list's entry that was just opened.
+            is_last: it shows the series that came last, where nothing new comes.
         """
         stage = await self.stage()
         if stage is None or (self._is_vain and not self._observations.size):
@@ -262,17 +265,21 @@ class Driver:
             if self._begins_at_one(before):
                 break  # the stack was shown from its first image on: there is nothing before that
         self._is_vain = not self._observations.size
-        total, series = await self._total(), self._shown_series(before)
+        total, series = await self._total(), self._shown_series(before, is_last=is_last)
         if total is not None and series:
             self.shown.add_total(series, total)
         if is_whole and series:
             self.shown.scrolled.add(series)
 
-    def _shown_series(self, before: set[str]) -> str:
-        """The Series Instance UID of the series that is shown: that of what came since, else of what came last."""
+    def _shown_series(self, before: set[str], *, is_last: bool) -> str:
+        """The Series Instance UID of the series that is shown: that of what came since, else of what came last, if it is that."""
         objects = self._observations.objects
         shown = {item.header.series_instance_uid for uid, item in objects.items() if uid not in before}
-        if not shown and objects:
+        if (
+            not shown
+            and objects
+            and (is_last or len({item.header.series_instance_uid for item in objects.values()}) == 1)
+        ):
             shown = {next(reversed(objects.values())).header.series_instance_uid}
         return shown.pop() if len(shown) == 1 else ""
 

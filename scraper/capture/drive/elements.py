@@ -78,7 +78,13 @@ _LOOK: Final = (
     const seen = new Set(), found = [];
     for (const leaf of leaves) { const box = row(leaf); if (seen.has(box)) continue; seen.add(box);
       found.push(leaf.e.closest(pressed) || leaf.e); }
-    return [...new Set(found)];
+    /* An entry beside one of a known name is of the same list, whatever its own name is. */
+    const kind = e => `${e.tagName} ${e.className}`;
+    const isPressed = e => e.matches(pressed) || getComputedStyle(e).cursor === "pointer";
+    const beside = e => [...e.parentElement.children].filter(one => one !== e && kind(one) === kind(e) && shown(one)
+      && (one.innerText || "").trim() && one.innerText.length <= 100);
+    const more = isOnlyList ? found.filter(isPressed).flatMap(beside) : [];
+    return [...new Set([...found, ...more.filter(e => !found.some(o => holds(o, e) || holds(e, o)))])];
   };
   let found = (mode === "series" ? deep(series) : deep(words)).filter(shown);
   if (mode === "series") {
@@ -87,6 +93,13 @@ _LOOK: Final = (
     if (!found.length) found = cards();
     const more = rows(!found.length).filter(e => !found.some(o => holds(e, o) || holds(o, e)));
     found = [...found, ...more];
+    const menus = '[class*="menu" i], [class*="tool" i], [class*="bar" i], header, footer, form';
+    const tools = new RegExp("放大|缩小|移动|平移|缩放|窗|测量|重置|还原|反[色相]|旋转|翻转|播放|角度|长度|标注|布局|全屏|设置|"
+      + "zoom|pan|window|measure|reset|invert|rotate|flip|play|layout|full|length|angle|setting", "i");
+    const isListed = e => { const list = e.parentElement, text = (e.innerText || "").trim();
+      const isEntry = text.length > 1 && text.length <= 60 && list.children.length > 1;
+      return isEntry && !e.closest(menus) && !tools.test(list.innerText); };
+    if (!found.length) found = deep("ul > li, ol > li").filter(e => shown(e) && isListed(e));  // a list without any such word
   } else {
     found = found.filter(e => e.matches('a, button, input, [role], [onclick]') || getComputedStyle(e).cursor === "pointer");
   }
@@ -156,6 +169,15 @@ _FOLDED: Final = (
   window.__marks = window.__marks || 0;
   return inner.slice(0, 60).map(e => { if (!e.dataset.cloudfilm) e.dataset.cloudfilm = String(++window.__marks);
     return {mark: e.dataset.cloudfilm, text: words(e)}; }); }"""
+)
+_SCROLL_LISTS: Final = (
+    "() => {"
+    + DEEP
+    + """ const scrolls = e => /auto|scroll/.test(getComputedStyle(e).overflowY) && e.scrollHeight > e.clientHeight + 8;
+  const all = [...deep("*").filter(e => shown(e) && scrolls(e)), document.scrollingElement].filter(e => e);
+  let moved = false;
+  for (const e of all) { const before = e.scrollTop; e.scrollTop = e.scrollHeight; moved = moved || e.scrollTop > before; }
+  return moved; }"""
 )
 _LAUNCHES: Final = (
     "schemes => {"
@@ -329,3 +351,13 @@ async def page_text(window: Window) -> str:
         with window.quietly():
             texts.append(await frame.evaluate(_TEXT))
     return "\n".join(texts)
+
+
+async def scroll_lists(window: Window) -> bool:
+    """Scroll every list of the page to its end: some ask for their next page then; False where none scrolls further."""
+    is_any = False
+    for frame in window.page.frames:
+        with window.quietly():
+            is_any = await frame.evaluate(_SCROLL_LISTS) is True or is_any
+    window.traffic.touch()
+    return is_any

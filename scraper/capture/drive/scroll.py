@@ -144,7 +144,9 @@ class StackScroller:
         for gesture in self._order(count, forward=forward):
             moved = idle = ahead = still = 0
             tries = PROVEN if self._works else 1 if gesture in SWIPES else TRIED
-            while idle < (PROVEN if moved else tries) and self._is_time():
+            while self._is_time():
+                if idle >= (PROVEN if moved else tries) or (moved and idle >= TRIED and self._is_full(count)):
+                    break
                 seen, size = len(self._window.traffic.exchanges), self._observations.size
                 if gesture in KEYS and not moved and not idle:  # keys go where one has clicked last
                     with self._window.quietly():
@@ -167,6 +169,14 @@ class StackScroller:
             self.is_at_end = gesture is self._works and still >= TRIED
             if moved:
                 break
+
+    def _is_full(self, count: int | None) -> bool:
+        """Whether as many images came of the series shown last as the viewer says that its stack has."""
+        objects = self._observations.objects
+        if not count or not objects:
+            return False
+        uid = next(reversed(objects.values())).header.series_instance_uid
+        return sum(item.header.series_instance_uid == uid for item in objects.values()) >= count
 
     def _order(self, count: int | None, *, forward: bool) -> tuple[Gesture, ...]:
         """What is tried: what worked, alone; else what the page may know, the swipes where there is a reason for them."""

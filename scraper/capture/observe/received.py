@@ -128,6 +128,11 @@ class Observations:
         if self._taking is not None:
             await asyncio.wait((self._taking,))
 
+    def begun(self) -> list[Exchange]:
+        """The first range of each DICOM object of which not all ranges came."""
+        firsts = [ranges.pieces[0] for ranges in self._ranges.values() if 0 in ranges.pieces and ranges.whole() is None]
+        return [exchange for exchange in firsts if sniff(exchange.read(HEAD)) is Kind.PART10]
+
     def new_file(self) -> Path:
         """An unused name in the folder."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

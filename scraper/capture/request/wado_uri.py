@@ -9,15 +9,17 @@ import asyncio
 import html
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 from scraper import dicom
+from scraper.capture.infer import single_request, templates
+from scraper.capture.infer.templates import Rule
 from scraper.capture.observe import dicom_names
 from scraper.capture.observe.own_headers import own_headers
-from scraper.capture.observe.received import with_instances
+from scraper.capture.observe.received import Manifest, with_instances
 from scraper.core import sniff
 from scraper.core.errors import CloudfilmError
 from scraper.core.link import is_private
@@ -32,6 +34,7 @@ _RUN: Final = re.compile(r"[^\"'`\s<>\\(),{}]++")  # an address, or a piece of o
 _LOADERS: Final = ("wadouri:", "dicomweb:")  # a viewer's own words before an address
 MAX_ADDRESS: Final = 8192  # characters
 MAX_TEXT: Final = 64 * 2**20
+_UID: Final = re.compile(r"[0-2](?:\.\d+){4,}")
 _OBJECT: Final = re.compile(r"objectUID=[\d.]+", re.IGNORECASE)
 _PARAMETERS: Final = re.compile(r"additionn?al_?parameters", re.IGNORECASE)  # as Weasis spells it, and as it is spelt
 _SERVICE: Final = re.compile(
@@ -60,12 +63,12 @@ _OF_RENDERED: Final = frozenset(
 
 
 def wado_uris(
-    exchanges: Sequence[Exchange], page_url: str, lists: Sequence[Any] = ()
+    exchanges: Sequence[Exchange], page_url: str, lists: Sequence[Any] = (), more: Collection[str] = ()
 ) -> dict[tuple[str, str], list[Instance]]:
     """(study, series) → instances, from every WADO-URI address that was asked for, stands in a text, or follows from a list."""
     found: dict[tuple[str, str], dict[str, Instance]] = defaultdict(dict)
     headers = _viewer_headers(exchanges)
-    for address in (*_addresses(exchanges), *_of_lists(lists)):
+    for address in (*more, *_addresses(exchanges), *_of_lists(lists)):
         for study, series, uid, url in _wado(address, page_url):
             found[study, series].setdefault(uid, Instance(uid, WadoUri(url, headers)))
     return {names: list(instances.values()) for names, instances in found.items()}
@@ -119,6 +122,31 @@ def named_objects(exchanges: Sequence[Exchange], lists: Sequence[Any]) -> set[st
     return {uid for address in addresses for _, _, uid, _ in _wado(html.unescape(address), "")}
 
 
+def rule_of(manifests: Sequence[Manifest], exchanges: Sequence[Exchange], origins: Collection[str] = ()) -> Rule | None:
+    """How a viewer's WADO-URI requests for pictures follow from a list of bare UIDs.
+
+    Args:
+        manifests: what came as lists.
+        exchanges: what the viewer received.
+        origins: requests that gave objects; where there are any, their own rule gives the rest.
+    """
+    asked = [exchange.url for exchange in exchanges if exchange.ok and exchange.kind != WEBSOCKET_OUT]
+    asked = list(dict.fromkeys(url for url in asked if "requesttype=wado" in url.lower() and _OBJECT.search(url)))
+    if not asked or any(url in origins for url in asked):
+        return None
+    found = templates.rules(manifests, asked) if len(asked) > 1 else single_request.rules(manifests, asked)
+    for rule in found:
+        uids = {uid for address in rule.records for _, _, uid, _ in _wado(address, "")}
+        if len(uids) == len(rule.records) and all(map(_UID.fullmatch, uids)):
+            return rule
+    return None
+
+
+def objects_of(rule: Rule) -> frozenset[str]:
+    """The SOP Instance UIDs of a rule's addresses."""
+    return frozenset(uid for address in rule.records for _, _, uid, _ in _wado(address, ""))
+
+
 def _of_lists(lists: Sequence[Any]) -> Iterator[str]:
     """Addresses of the objects of a list that names its service once and then UIDs (Weasis: ``wado_query``, ``wadoURL``)."""
     for fields in (item for value in lists for item in dicom_names.contexts(value)):
@@ -151,10 +179,22 @@ def _wado(address: str, page_url: str) -> Iterator[tuple[str, str, str, str]]:
 
 
 async def listed_by_wado_uri(
-    session: Session, exchanges: Sequence[Exchange], page_url: str, lists: Sequence[Any] = ()
+    session: Session,
+    exchanges: Sequence[Exchange],
+    page_url: str,
+    lists: Sequence[Any] = (),
+    more: Collection[str] = (),
 ) -> list[Series]:
-    """The series whose objects have WADO-URI addresses, if the site does give one of them as DICOM; else nothing."""
-    found = await asyncio.to_thread(wado_uris, exchanges, page_url, lists)
+    """The series whose objects have WADO-URI addresses, if the site does give one of them as DICOM; else nothing.
+
+    Args:
+        session: the link's conversation.
+        exchanges: what the viewer received.
+        page_url: its address.
+        lists: what came as lists.
+        more: addresses that follow from them.
+    """
+    found = await asyncio.to_thread(wado_uris, exchanges, page_url, lists, more)
     series = [
         with_instances(Series(study, uid, key="" if uid else "wado"), instances, len(instances))
         for (study, uid), instances in found.items()

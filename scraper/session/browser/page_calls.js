@@ -11,6 +11,9 @@
     made.push(() => Object.defineProperty(holder, key, own)); };
   for (const kind of ["WebSocket", "Worker", "MessagePort"]) if (globalThis[kind])
     wrap(globalThis[kind].prototype, kind === "WebSocket" ? "send" : "postMessage");
+  if (typeof WorkerGlobalScope === "function") {  // where no debugger pauses at requests
+    wrap(WorkerGlobalScope.prototype, "fetch");
+    wrap(XMLHttpRequest.prototype, "send"); }
   return {restore: () => made.splice(0).forEach(undo => undo())};
 }
 

@@ -8,7 +8,6 @@ Source: Chrome DevTools Protocol, domains Debugger, DOMDebugger and Runtime (tip
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -16,20 +15,30 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from scraper.session.browser.script_objects import GROUP, Location, begin_of, call_on, functions_named, scripts
+from scraper.session.browser.script_objects import (
+    GROUP,
+    Location,
+    begin_in_stack,
+    begin_of,
+    call_on,
+    functions_named,
+    lettered,
+    scripts,
+)
+from scraper.session.browser.worker_session import DevTools, WorkerSession
 
 if TYPE_CHECKING:
-    from playwright.async_api import BrowserContext, CDPSession, Frame, Page
+    from playwright.async_api import BrowserContext, Frame, Page
 
 ASYNC_DEPTH: Final = 12
 MAX_FRAMES: Final = 30  # of one stack
 MAX_PAUSES: Final = 400  # then the page is no longer watched
 MAX_FUNCTIONS: Final = 40
+MAX_TARGETS: Final = 12  # pages, frames and workers
 LOOK_S: Final = 3.0  # at one pause
 MAX_HITS: Final = 12  # of one function in one look; what is called more often is a helper
 MAX_TEXT: Final = 20_000  # characters of a call's arguments
 _PARAMETERS: Final = re.compile(r"(?:async\b\s*)?(?:\((?P<list>[^()]*)\)|(?P<single>[\w$]+))\s*(?P<arrow>=>)?")
-_LETTERS: Final = str.maketrans("0123456789", "ghijklmnop")
 _NAME: Final = re.compile(r"[A-Za-z_$][\w$]*")
 
 
@@ -60,6 +69,7 @@ class PageCalls:
         self._context = context
         self._pages = tuple(pages)
         self._targets: list[_Target] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def watch_requests(self, *, from_load: bool = False) -> None:
         """Note from now on which functions are running, or waited for, while the page asks for something.
@@ -76,6 +86,29 @@ class PageCalls:
                     target = _Target(await self._context.new_cdp_session(place))
                     self._targets.append(target)
                     await target.watch_requests(from_load=from_load)
+                    await self._watch_workers(target.session)
+
+    async def _watch_workers(self, page: DevTools) -> None:
+        """Watch the dedicated workers of a page as well: some hold the whole viewer but for its picture."""
+
+        def attached(event: Mapping[str, Any]) -> None:
+            if event["targetInfo"]["type"] == "worker" and len(self._targets) < MAX_TARGETS:
+                task = asyncio.ensure_future(self._watch_worker(WorkerSession(page, event["sessionId"])))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+        page.on("Target.attachedToTarget", attached)
+        await page.send("Target.setAutoAttach", {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": False})
+        await asyncio.gather(*self._tasks)
+
+    async def _watch_worker(self, session: WorkerSession) -> None:
+        from playwright.async_api import Error
+
+        target = _Target(session)
+        self._targets.append(target)
+        with suppress(Error, TimeoutError):
+            async with asyncio.timeout(LOOK_S):
+                await target.watch_requests(from_load=False)
 
     async def watch_functions(self) -> bool:
         """Note from now on what those functions are called with, also of a page that is loaded again; False: nothing."""
@@ -107,7 +140,10 @@ class PageCalls:
 
     async def close(self) -> None:
         """Let the page go."""
-        for target in self._targets:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for target in reversed(self._targets):  # workers first: they are spoken to through their page
             await target.close()
         self._targets = []
 
@@ -115,7 +151,7 @@ class PageCalls:
 class _Target:
     """A page, or a frame that has a process of its own."""
 
-    def __init__(self, session: CDPSession) -> None:
+    def __init__(self, session: DevTools) -> None:
         self.session = session
         self.calls: list[PageCall] = []
         self.hits: Counter[Location] = Counter()
@@ -135,6 +171,8 @@ class _Target:
         self._is_closed = False
 
     async def watch_requests(self, *, from_load: bool) -> None:
+        from playwright.async_api import Error
+
         self.session.on("Runtime.executionContextCreated", self._created)
         self.session.on("Runtime.executionContextsCleared", lambda _: self._worlds.clear())
         self.session.on("Debugger.paused", self._paused)
@@ -142,7 +180,8 @@ class _Target:
         await self.session.send("Runtime.enable")
         await self.session.send("Debugger.enable", {"maxScriptsCacheSize": 0})
         await self.session.send("Debugger.setAsyncCallStackDepth", {"maxDepth": ASYNC_DEPTH})
-        await self.session.send("DOMDebugger.setXHRBreakpoint", {"url": ""})
+        with suppress(Error):  # a worker has no such domain; its script pauses at requests, too
+            await self.session.send("DOMDebugger.setXHRBreakpoint", {"url": ""})
         script = f"({scripts()['pause']})()"  # at sockets and messages to workers
         self._is_from_load = from_load
         if from_load:
@@ -155,7 +194,7 @@ class _Target:
                 self._restored.append(str(handle))
 
     def _created(self, event: Mapping[str, Any]) -> None:
-        if event["context"].get("auxData", {}).get("isDefault"):
+        if event["context"].get("auxData", {}).get("isDefault", True):  # a worker has no other world, and says nothing
             self._worlds.append(event["context"]["id"])
 
     def _parsed(self, event: Mapping[str, Any]) -> None:
@@ -248,7 +287,7 @@ class _Target:
     async def _noted(self, event: Mapping[str, Any]) -> None:
         points = event.get("hitBreakpoints", ())
         name = next((self._breakpoints[point] for point in points if point in self._breakpoints), None)
-        place = _begin(event["callFrames"][0]) if event["callFrames"] else None
+        place = begin_in_stack(event["callFrames"][0]) if event["callFrames"] else None
         if name is None or place is None:
             self._note_stack(event)
             return
@@ -258,7 +297,7 @@ class _Target:
 
     def _note_stack(self, event: Mapping[str, Any]) -> None:
         for frame in event["callFrames"][:MAX_FRAMES]:
-            place = _begin(frame)
+            place = begin_in_stack(frame)
             if place is not None and frame["functionName"] != "cloudfilmPause":
                 self._running.setdefault(place, str(frame["functionName"]))
         trace = event.get("asyncStackTrace")
@@ -293,7 +332,7 @@ class _Target:
             return
         text = (await call_on(self.session, handle, scripts()["plain"], by_value=True)).get("value")
         if isinstance(text, str) and len(text) <= MAX_TEXT:
-            self.calls.append(PageCall(_lettered(location), text, (self, str(handle), location, short)))
+            self.calls.append(PageCall(lettered(location), text, (self, str(handle), location, short)))
 
     async def _parameters(self, location: Location) -> str:
         """An expression for the arguments of the function that begins there, in its own scope."""
@@ -359,14 +398,3 @@ class _Target:
         with suppress(Error):
             await self.session.detach()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def _begin(frame: Mapping[str, Any]) -> Location | None:
-    """Where the function of a stack's frame begins."""
-    where = frame.get("functionLocation")
-    return (str(where["scriptId"]), int(where["lineNumber"]), int(where["columnNumber"])) if where else None
-
-
-def _lettered(location: Location) -> str:
-    """A function's name in letters alone: a digit in it might be taken for a list's value."""
-    return hashlib.sha256(repr(location).encode()).hexdigest()[:16].translate(_LETTERS)

@@ -134,6 +134,8 @@ class Browser:
                         accept_downloads=True,
                     )
                     self._window = Window(context, traffic, self._settings, self._closed, door)
+                    if self._tap is not None:
+                        self._window.requests = self._tap.requests
                     await context.grant_permissions([])  # what is not granted is refused, not asked
                     await self._window.begin()
             return self._window
@@ -224,7 +226,7 @@ class Browser:
 
     def _image_bytes(self) -> int:
         window = self._window  # read once: the watch asks from its own thread
-        return window.traffic.image_bytes if window is not None else 0
+        return window.traffic.earned_bytes if window is not None else 0
 
     def _took_too_much(self, memory: MemoryWatch) -> None:
         if memory is not self._memory:

@@ -5,15 +5,18 @@ Source: Chrome DevTools Protocol, domain Runtime (``queryObjects``, ``getPropert
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from playwright.async_api import CDPSession
+from scraper.session.browser.worker_session import DevTools
 
 GROUP: Final = "page-calls"
 MAX_ALIKE: Final = 60  # functions of one name that are compared
+
+_LETTERS: Final = str.maketrans("0123456789", "ghijklmnop")
 
 Location = tuple[str, int, int]
 """Script, line and column at which a function begins."""
@@ -27,7 +30,7 @@ def scripts() -> dict[str, str]:
     return {name: body.strip() for name, _, body in parts}
 
 
-async def functions_named(session: CDPSession, world: int, names: list[str]) -> list[str]:
+async def functions_named(session: DevTools, world: int, names: list[str]) -> list[str]:
     """Handles of the functions of some names, wherever the page keeps them."""
     asked = {"expression": "Function.prototype", "contextId": world, "objectGroup": GROUP}
     prototype = (await session.send("Runtime.evaluate", asked))["result"].get("objectId")
@@ -38,7 +41,7 @@ async def functions_named(session: CDPSession, world: int, names: list[str]) -> 
     return [str(item["value"]["objectId"]) for item in properties["result"] if item["value"].get("type") == "function"]
 
 
-async def begin_of(session: CDPSession, handle: str) -> Location | None:
+async def begin_of(session: DevTools, handle: str) -> Location | None:
     """Where a function begins; None for the browser's own."""
     answer = await session.send("Runtime.getProperties", {"objectId": handle, "ownProperties": True})
     for item in answer.get("internalProperties", ()):
@@ -49,7 +52,7 @@ async def begin_of(session: CDPSession, handle: str) -> Location | None:
 
 
 async def call_on(
-    session: CDPSession,
+    session: DevTools,
     handle: str,
     function: str,
     given: list[dict[str, Any]] | None = None,
@@ -80,4 +83,15 @@ async def call_on(
     return result
 
 
-__all__ = ["GROUP", "Location", "begin_of", "call_on", "functions_named", "scripts"]
+def lettered(location: Location) -> str:
+    """A function's name in letters alone: a digit in it might be taken for a list's value."""
+    return hashlib.sha256(repr(location).encode()).hexdigest()[:16].translate(_LETTERS)
+
+
+def begin_in_stack(frame: Mapping[str, Any]) -> Location | None:
+    """Where the function of a stack's frame begins."""
+    where = frame.get("functionLocation")
+    return (str(where["scriptId"]), int(where["lineNumber"]), int(where["columnNumber"])) if where else None
+
+
+__all__ = ["GROUP", "Location", "begin_in_stack", "begin_of", "call_on", "functions_named", "lettered", "scripts"]

@@ -20,6 +20,7 @@ from scraper.core.disk import Watch, disk_errors
 from scraper.core.errors import CloudfilmError
 from scraper.core.settings import MOST_PACKAGE_BYTES, Settings
 from scraper.session.browser.copy_rules import SCRIPT, CopyPlan, is_worker_script, plan_of
+from scraper.session.browser.hold import Decision, Hold
 from scraper.session.browser.traffic import Exchange, Traffic
 
 # never paused: styles, fonts, media, event streams
@@ -49,6 +50,9 @@ class Tap:
             sheets are taken too, so that a page can be shown again from what was taken.
         may_go: whether a document may be asked for: its address, and what is sent with it.
         worker_prelude: the script that is put before those of workers; empty: they are left as they are.
+
+    Attributes:
+        requests: those of the window's pages that are kept waiting.
     """
 
     def __init__(
@@ -70,20 +74,24 @@ class Tap:
         self._tasks: set[asyncio.Task[None]] = set()
         self._heavy = asyncio.Lock()
         self._again: set[str] = set()  # addresses that the page asks for a second time, past us
+        self.requests = Hold(self._arm_again, self._resume, lambda request_id: self._fail(request_id, "Aborted"))
 
     async def arm(self) -> None:
         """Start; must run before the first navigation, or earlier responses are missed."""
         kinds = (*RESOURCES, "Stylesheet") if self._programs else RESOURCES
         patterns = [{"urlPattern": "*", "requestStage": "Response", "resourceType": kind} for kind in kinds]
-        patterns.append({"urlPattern": "*", "requestStage": "Request", "resourceType": "Document"})
+        asked = ("Document", *self.requests.resources)
+        patterns += [{"urlPattern": "*", "requestStage": "Request", "resourceType": kind} for kind in asked]
         await self._send("Fetch.enable", {"patterns": patterns})
 
+    async def _arm_again(self) -> None:
+        with suppress(TargetClosed):
+            await self.arm()
+
     def paused(self, event: dict[str, Any]) -> None:
-        """Handle a paused response or document request; called for each ``Fetch.requestPaused``."""
+        """Handle a paused response or request; called for each ``Fetch.requestPaused``."""
         if "responseStatusCode" not in event and "responseErrorReason" not in event:
-            may_go = self._may_go(event["request"]["url"], _all_sent(event["request"]))
-            after = self._resume(event["requestId"]) if may_go else self._fail(event["requestId"], "BlockedByClient")
-            self.spawn(after)
+            self._asked(event)
             return
         traffic = self._current()
         if event["request"]["url"] in self._again and not 300 <= event.get("responseStatusCode", 0) < 400:
@@ -105,6 +113,18 @@ class Tap:
             return
         self.spawn(self._take(event, headers, traffic, streamed=plan is CopyPlan.STREAM))
 
+    def _asked(self, event: dict[str, Any]) -> None:
+        """Let a request go, keep it waiting, or refuse it."""
+        sent = _all_sent(event["request"])
+        decision = self.requests.decision(event, sent)
+        if event.get("resourceType") == "Document" and not self._may_go(event["request"]["url"], sent):
+            decision = Decision.FAILS
+        if decision is not Decision.WAITS:
+            is_refused = decision is Decision.FAILS
+            self.spawn(
+                self._fail(event["requestId"], "BlockedByClient") if is_refused else self._resume(event["requestId"])
+            )
+
     @property
     def is_busy(self) -> bool:
         """Whether responses are being copied."""
@@ -116,6 +136,7 @@ class Tap:
         for task in tasks:
             task.cancel()
         self._again.clear()
+        await self.requests.end()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:

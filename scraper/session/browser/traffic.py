@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +25,7 @@ IN_MEMORY_ALL = 32 * 2**20  # bytes of all bodies of one window that are kept in
 IMAGES = frozenset(
     (*BARE_DATA_SETS, Kind.PART10, Kind.META_FIRST, Kind.JPEG, Kind.JPEG_LS, Kind.JP2, Kind.J2K, Kind.ZIP, Kind.UNKNOWN)
 )  # kinds that may be images by their first bytes: raw and packed pixels look like nothing known
+COMPARED = 2**20  # bytes of an image that are compared with earlier ones
 HEARTBEAT = 64  # bytes of a message that may be one
 WEBSOCKET_IN = "websocket-in"
 WEBSOCKET_OUT = "websocket-out"
@@ -94,6 +97,8 @@ def asked_directly(request: Request, response: Response, copy: Path) -> Exchange
 class Traffic:
     """The exchanges of one window, in order of completion.
 
+    Over 20 methods because what fills it and what reads it share all that it holds; most are a few lines.
+
     Args:
         folder: large bodies go here; made at the first need, removed with ``clear``.
         host: the link's, for messages.
@@ -106,6 +111,7 @@ class Traffic:
         self._folder = folder
         self._disk = Watch(folder)
         self.image_bytes = 0  # of what came from the site and may be an image
+        self.most_earned = sys.maxsize  # of these, for which the page may take more memory
         self.busy = 0  # downloads and large bodies under way
         self._started = time.monotonic()
         self._last = self._started
@@ -115,7 +121,7 @@ class Traffic:
         self._files = 0
         self._arrived = asyncio.Event()
         self._over: CloudfilmError | None = None
-        self._known: set[tuple[str, int]] = set()
+        self._known: set[tuple[str, int, bytes]] = set()
         self.on_news: Callable[[bool], None] = lambda _: (
             None
         )  # called where an answer was not seen before: is it an image
@@ -177,7 +183,7 @@ class Traffic:
         if exchange.size >= NEWS_BYTES and exchange.ok:
             is_image = sniff(exchange.read(HEAD)) in IMAGES
             self.image_bytes += exchange.size if is_image and exchange.kind not in OF_PAGE else 0
-            look = (exchange.url.partition("?")[0], exchange.size)
+            look = (exchange.url.partition("?")[0], exchange.size, _digest(exchange) if is_image else b"")
             if look not in self._known:
                 self._known.add(look)
                 self.on_news(is_image)
@@ -185,6 +191,11 @@ class Traffic:
             self._arrived.set()
         else:
             self.touch()
+
+    @property
+    def earned_bytes(self) -> int:
+        """Bytes of images for which the page may take more memory."""
+        return min(self.image_bytes, self.most_earned)
 
     def note_bytes(self, size: int) -> None:
         """Count bytes of a large body as they arrive; only whole megabytes are progress."""
@@ -307,6 +318,11 @@ class Traffic:
         if self._over is not None:
             raise self._over
         return True
+
+
+def _digest(exchange: Exchange) -> bytes:
+    """What tells images of one size apart, where their addresses differ in the query alone, or not at all."""
+    return hashlib.blake2b(exchange.read(COMPARED), digest_size=16).digest()
 
 
 def add_message(traffic: Traffic, url: str, kind: str, message: str | bytes) -> None:

@@ -17,6 +17,7 @@ from scraper.session.browser import page_socket
 from scraper.session.browser.cookies import for_browser, from_browser
 from scraper.session.browser.downloads import save
 from scraper.session.browser.failures import ours, within
+from scraper.session.browser.hold import Hold
 from scraper.session.browser.page_calls import PageCalls
 from scraper.session.browser.page_fetch import FETCH, fetch_arguments
 from scraper.session.browser.page_memory import PageMemory
@@ -50,6 +51,7 @@ class Window:
         door: decides which addresses its requests may reach.
         holds_answer: whether an address and a body hold an answer of a person.
         on_blocked_host: called once for each host that a page was kept from.
+        requests: those of its pages that are kept waiting.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Window:
         self._guarded: list[asyncio.Timeout] = []
         self._lost: CloudfilmError | None = None
         self.memory: PageMemory | None = None
+        self.requests = Hold()
 
     async def begin(self) -> None:
         """Open the first page."""
@@ -237,6 +240,7 @@ class Window:
         """
         host = urlsplit(request.url).hostname or ""
         seen = len(self.traffic.exchanges)
+        self.requests.let_pass(request.method, request.url)
         with self._translated(host):
             url = await self.page.evaluate(FETCH, fetch_arguments(request))
         # The page may not read an answer of another origin that does not allow it; the tap has it all the same.
