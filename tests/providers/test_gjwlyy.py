@@ -16,7 +16,7 @@ from scraper.testing import Case, check, first_of, rows
 
 SERIES = {series.uid: len(series.images) for series in GjwlyySite().study.series if series.images}
 BROWSER = (Via.BROWSER,)
-OPENS = Case("opens", SHARE, series=SERIES, origin=Origin.REBUILT, left_out=1, ways=(), thorough=BROWSER)
+OPENS = Case("opens", SHARE, series=SERIES, origin=Origin.REBUILT, left_out=1, ways=BROWSER)
 CASES = (
     OPENS,
     Case("over", OLD, raises=LinkExpired, says="已过期", ways=(), thorough=BROWSER),

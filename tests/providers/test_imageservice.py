@@ -22,7 +22,7 @@ CASES = (
     Case("a list's address", SITE.list_link(), series=SERIES),
     Case("in a hospital's own network", SITE.list_link(address=site.INTERNAL), series=SERIES),
     Case("an unknown study", SITE.list_link(study=NOBODY), raises=NoSuchStudy),
-    Case("a film of two examinations", SITE.film(), series=BOTH_STUDIES, ways=(), thorough=BROWSER),
+    Case("a film of two examinations", SITE.film(), series=BOTH_STUDIES, ways=BROWSER),
     Case("a hospital's own film", SITE.film(address=site.HOSPITAL), series=BOTH_STUDIES, ways=(), thorough=BROWSER),
     Case("an expired film", SITE.film(site.EXPIRED), raises=LinkExpired, says="分享已过期", ways=(), thorough=BROWSER),
     Case("an unknown film", SITE.film("none404"), raises=NoSuchStudy, says="分享不存在", ways=(), thorough=BROWSER),

@@ -18,7 +18,7 @@ SERIES = {item.uid: len(item.images) for item in SITE.study.series if item.image
 REBUILT = Origin.REBUILT
 BROWSER = (Via.BROWSER,)
 CASES = (
-    Case("a share", SITE.link(), series=SERIES, origin=REBUILT, ways=(), thorough=BROWSER),
+    Case("a share", SITE.link(), series=SERIES, origin=REBUILT, ways=BROWSER),
     Case("with a password", SITE.link(LOCKED), {"password": PASSWORD}, SERIES, REBUILT, ways=(), thorough=BROWSER),
     Case("a viewer without a slider", SITE.link(NO_SLIDER), series=SERIES, origin=REBUILT, ways=(), thorough=BROWSER),
     Case("asks for the password", SITE.link(LOCKED), raises=CredentialsRequired, ways=(), thorough=BROWSER),

@@ -26,7 +26,7 @@ from scraper.testing import Case, check, first_of, rows
 ANSWERS = {"id_last4": ID_LAST4}
 BROWSER = (Via.BROWSER,)
 CASES = (
-    Case("a share", SHARE, ways=(), thorough=BROWSER),
+    Case("a share", SHARE, ways=BROWSER),
     Case("scanned", SCAN, answers=ANSWERS, ways=(), thorough=BROWSER),
     Case("scanned, without a slash", SCAN_BARE, answers=ANSWERS, ways=(), thorough=BROWSER),
     Case("the viewer", VIEWER, ways=(), thorough=BROWSER),

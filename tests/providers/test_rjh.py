@@ -14,7 +14,7 @@ from scraper.testing import Case, check, first_of, rows
 
 BROWSER = (Via.BROWSER,)
 CASES = (
-    Case("a share", SHARE, ways=(), thorough=BROWSER),
+    Case("a share", SHARE, ways=BROWSER),
     Case("the viewer", VIEWER, ways=(), thorough=BROWSER),
     Case("over", OLD, raises=LinkExpired, says="已过期", ways=(), thorough=BROWSER),
 )
