@@ -70,6 +70,7 @@ def test_a_reload_in_the_middle_then_stop_and_go_on(tmp_path):
 
 
 @needs_browser
+@pytest.mark.thorough
 def test_a_pause_holds_the_fetch_and_goes_on_in_the_same_run(tmp_path):
     served = site_of(STUDY)
     served.answers_at_most = 3

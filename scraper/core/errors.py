@@ -300,8 +300,8 @@ class CorruptInstance(Incomplete):
 class NotCheckedInTime(CorruptInstance):
     """What arrived could not be read within the time allowed, so that nothing is known of it."""
 
-    def __init__(self) -> None:
-        super().__init__(what=Reason.NOT_READ_IN_TIME)
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail, what=Reason.NOT_READ_IN_TIME)
 
 
 class WrongStudy(Incomplete):
