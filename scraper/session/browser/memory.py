@@ -32,17 +32,22 @@ def bound(image_bytes: int, machine_bytes: int) -> int:
 
 
 class MemoryWatch:
-    """Watch the browser's processes from its own thread, which the event loop can't block.
+    """Watch one browser's processes from its own thread, which the event loop can't block.
 
     Args:
+        browser: the process of the browser; others of this program, as of a batch's jobs, are left alone.
         image_bytes: what the window received until now that may be images; see ``bound``. What this process has taken since
             the start counts with the browser's memory.
         on_excess: called once, from the thread, just before the processes are ended.
+        on_end: called once, from the thread, where they ended by themselves: the library says nothing if its own did, too.
     """
 
-    def __init__(self, image_bytes: Callable[[], int], on_excess: Callable[[], None]) -> None:
+    def __init__(
+        self, browser: int, image_bytes: Callable[[], int], on_excess: Callable[[], None], on_end: Callable[[], None]
+    ) -> None:
+        self._browser = browser
         self._image_bytes = image_bytes
-        self._on_excess = on_excess
+        self._on_excess, self._on_end = on_excess, on_end
         self._ended = threading.Event()
         self._processes = processes.of_this_system()
         self._own = 0
@@ -61,7 +66,10 @@ class MemoryWatch:
         held, before, since = 0, 0, 0  # the last exact look, the quick one that led to it, and looks after it
         while not self._ended.wait(LOOK_EVERY_S):
             if looks % COUNT_EVERY == 0:
-                found = self._processes.found()
+                found = self._processes.found(self._browser)
+                if not found:
+                    self._on_end()
+                    return
             looks, since = looks + 1, since + 1
             grown = max(0, self._processes.taken(os.getpid()) - self._own)
             most = bound(self._image_bytes(), machine) - grown
@@ -72,5 +80,5 @@ class MemoryWatch:
             held, before, since = sum(map(self._processes.share, found)), quick, 0
             if held > most:
                 self._on_excess()  # first: who waits for the browser gets the reason, and not that it is gone
-                processes.kill(self._processes.found())
+                processes.kill(self._processes.found(self._browser))
                 return

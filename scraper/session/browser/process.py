@@ -209,8 +209,8 @@ class Browser:
             await self._stop()
             raise BrowserMissing(why)
         self._process.on("disconnected", lambda _: self._lost())
-        self._watch_memory()
         await self._arm(self._process)
+        self._watch_memory()
         return self._process
 
     def _watch_memory(self) -> None:
@@ -221,12 +221,20 @@ class Browser:
             with suppress(RuntimeError):  # the loop has ended meanwhile
                 loop.call_soon_threadsafe(self._took_too_much, memory)
 
-        memory = self._memory = MemoryWatch(self._image_bytes, exceeded)
+        def ended() -> None:
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._has_ended, memory)
+
+        memory = self._memory = MemoryWatch(self._pid, self._image_bytes, exceeded, ended)
         memory.start()
 
     def _image_bytes(self) -> int:
         window = self._window  # read once: the watch asks from its own thread
         return window.traffic.earned_bytes if window is not None else 0
+
+    def _has_ended(self, memory: MemoryWatch) -> None:
+        if memory is self._memory:
+            self._lost()
 
     def _took_too_much(self, memory: MemoryWatch) -> None:
         if memory is not self._memory:

@@ -33,8 +33,12 @@ class Processes(Protocol):
 
     exact_every: int
 
-    def found(self) -> list[int]:
-        """The driver's and the browser's processes, where this process started them; nearest first."""
+    def found(self, browser: int = 0) -> list[int]:
+        """The processes of a browser and its driver, where this process started them; nearest first.
+
+        Args:
+            browser: its process, or 0: every browser that this process started. Nothing, where it has ended.
+        """
 
     def taken(self, pid: int) -> int:
         """Bytes of a process, quickly, and rather too many; 0 for one that has ended."""
@@ -57,7 +61,7 @@ class FromProc:
     def __init__(self) -> None:
         self._parents: dict[int, int] = {}
 
-    def found(self) -> list[int]:
+    def found(self, browser: int = 0) -> list[int]:
         """See ``Processes``."""
         self._parents = _parents(self._parents)
         children: dict[int, list[int]] = {}
@@ -65,7 +69,7 @@ class FromProc:
             children.setdefault(parent, []).append(pid)
         name = DRIVER.encode()
         drivers = [pid for pid in children.get(os.getpid(), ()) if name in _start_of(f"/proc/{pid}/cmdline")]
-        return [pid for driver in drivers for pid in (driver, *_descendants(driver, children))]
+        return _of([[driver, *_descendants(driver, children)] for driver in drivers], browser)
 
     def taken(self, pid: int) -> int:
         """See ``Processes``."""
@@ -84,16 +88,15 @@ class Portable:
     def __init__(self) -> None:
         self._known: dict[int, psutil.Process] = {}
 
-    def found(self) -> list[int]:
+    def found(self, browser: int = 0) -> list[int]:
         """See ``Processes``."""
-        found: dict[int, psutil.Process] = {}
+        found: list[list[psutil.Process]] = []
         for child in self._process(os.getpid()).children():
             with suppress(psutil.Error, OSError):
                 if DRIVER in child.cmdline():
-                    found[child.pid] = child
-                    found |= {item.pid: item for item in child.children(recursive=True)}
-        self._known = found
-        return list(found)
+                    found.append([child, *child.children(recursive=True)])
+        self._known = {item.pid: item for items in found for item in items}
+        return _of([[item.pid for item in items] for items in found], browser)
 
     def taken(self, pid: int) -> int:
         """See ``Processes``."""
@@ -111,6 +114,11 @@ class Portable:
 
     def _process(self, pid: int) -> psutil.Process:
         return self._known.get(pid) or psutil.Process(pid)
+
+
+def _of(drivers: list[list[int]], browser: int) -> list[int]:
+    """The processes of the driver that has the browser; of all drivers, where it is 0."""
+    return [pid for pids in drivers if not browser or browser in pids for pid in pids]
 
 
 def machine_bytes() -> int:
