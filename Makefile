@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := $(or $(CLOUDFILM_VENV),.venv)
 BIN := $(VENV)/bin
-# Most of a test's time is a browser's or a pause's: two for each processor keep both busy.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
+# Most of a test's time is a browser's or a pause's: three for each processor keep both busy.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 1))')
 # Without bytecode every program that a test starts compiles itself anew, a second each time.
 unexport PYTHONPATH PYTHONSAFEPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 

@@ -18,7 +18,7 @@ SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 BROWSER = (Via.BROWSER,)
 CASES = (
     Case("phone", SITE.mobile_link(), series=SERIES, ways=(), thorough=BROWSER),
-    Case("desktop", SITE.link(), series=SERIES, ways=BROWSER),
+    Case("desktop", SITE.link(), series=SERIES, ways=(), thorough=BROWSER),
     Case("a host of its own", SITE.link(host=ELSEWHERE), series=SERIES, ways=(), thorough=BROWSER),
     Case("a password", SITE.link(LOCKED), {"password": PASSWORD}, SERIES, ways=(), thorough=BROWSER),
     Case("asks for the password", SITE.link(LOCKED), raises=CredentialsRequired, ways=(), thorough=BROWSER),
@@ -31,7 +31,7 @@ CASES = (
         ways=(),
         thorough=BROWSER,
     ),
-    Case("expired", SITE.link(EXPIRED), raises=LinkExpired, says="分享已过期", ways=(), thorough=BROWSER),
+    Case("expired", SITE.link(EXPIRED), raises=LinkExpired, says="分享已过期", ways=BROWSER),
 )
 NOT_OURS = (
     "https://zlyy.tjmucih.cn/",
