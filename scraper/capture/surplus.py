@@ -24,7 +24,7 @@ ALIKE: Final = 3  # answers of some size to requests of one shape: they are entr
 KINDS: Final = ("xhr", "fetch", "image", "other")
 MOST_SENT: Final = 2000  # characters of a request's body that are compared
 _UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
-_VALUE: Final = re.compile(r"[\w.+/=-]*\d[\w.+/=-]*")
+_WORD: Final = re.compile(r"[\w.+/=-]+")
 _LONGEST_WORD: Final = 24  # characters; a longer one is a value
 
 Shape = tuple[str, str, frozenset[tuple[str, str]], str]
@@ -55,7 +55,12 @@ def shape_of(url: str, sent: str = "") -> Shape:
     parts = urlsplit(url)
     path = "/".join(map(_blanked, parts.path.split("/")))
     parameters = frozenset((name, _blanked(value)) for name, value in parse_qsl(parts.query, keep_blank_values=True))
-    return parts.netloc, path, parameters, _VALUE.sub("0", sent[:MOST_SENT])
+    return parts.netloc, path, parameters, _WORD.sub(_without_value, sent[:MOST_SENT])
+
+
+def _without_value(word: re.Match[str]) -> str:
+    """A word of a request's body; one with a digit is a value."""
+    return "0" if any(map(str.isdecimal, word[0])) else word[0]
 
 
 def _blanked(value: str) -> str:

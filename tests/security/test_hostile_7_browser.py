@@ -89,6 +89,9 @@ def site(kind: str):
             writer.write(packed)
         elif path == "/body":
             await send_chunked(writer, 2000 * MB)
+        elif path == "/cut":
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n")
+            await writer.drain()
         elif path == "/shared.js":
             writer.write(answer(SOCKET.encode(), "Content-Type: text/javascript"))
         elif path.startswith("/image"):
@@ -178,6 +181,22 @@ async def test_hostile_7_another_browser_of_the_program_goes_on(tmp_path):
         assert await calm.page.title() == "calm"
         await window.close()
         await calm.close()
+
+
+async def test_a_response_that_is_cut_short_is_no_answer(tmp_path):
+    settings = Settings(timeout_s=20)
+    async with server(site("calm")) as port, Browser(settings, tmp_path / "spool") as browser:
+        door = Door(settings, Played({"film.test": [PUBLIC]}))
+        door.belongs_to(f"http://film.test:{port}/page")
+        window = await browser.window(door=door)
+        await window.open(f"http://film.test:{port}/page")
+        assert (
+            await window.page.evaluate("() => fetch('/cut').then(one => one.text()).then(() => 'whole', () => 'cut')")
+            == "cut"
+        )
+        assert [why for url, why in window.traffic.missed if url.endswith("/cut")] == ["cut short"]
+        assert not window.traffic.matching("/cut")
+        await window.close()
 
 
 async def test_hostile_8_a_browser_that_ends_with_its_driver_is_noticed(tmp_path):

@@ -196,9 +196,11 @@ class Tap:
         has_length = any(item["name"].lower() == "content-length" for item in event.get("responseHeaders") or [])
         async with asyncio.timeout(None if has_length else self._endless_s):
             answer = await self._send("Fetch.getResponseBody", {"requestId": event["requestId"]})
-        self.spawn(self._resume(event["requestId"]))  # the page waits: it goes on while we decode and write
         text: str = answer["body"]
         data = base64.b64decode(text) if answer.get("base64Encoded") else text.encode()
+        if len(data) < _announced(event):  # the browser says nothing of that; what is cut short is no answer
+            raise TargetClosed("cut short")
+        self.spawn(self._resume(event["requestId"]))  # the page waits: it goes on while we write
         return traffic.keep(data), len(data)
 
     async def _stream(self, event: dict[str, Any], traffic: Traffic) -> tuple[bytes | Path, int]:
@@ -291,6 +293,16 @@ def _joined(pairs: list[dict[str, str]]) -> dict[str, str]:
         between = "\n" if name == "set-cookie" else ", "
         headers[name] = f"{headers[name]}{between}{pair['value']}" if name in headers else pair["value"]
     return headers
+
+
+def _announced(event: Mapping[str, Any]) -> int:
+    """The length that a response states of its body as it comes to us; 0 where it states none, or that of the packed body."""
+    headers = {item["name"].lower(): item["value"].strip() for item in event.get("responseHeaders") or []}
+    length, is_packed = (
+        headers.get("content-length", ""),
+        headers.get("content-encoding", "").lower() not in ("", "identity"),
+    )
+    return int(length) if length.isascii() and length.isdigit() and not is_packed else 0
 
 
 def _exchange(
