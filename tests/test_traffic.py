@@ -164,9 +164,9 @@ async def test_answers_without_a_body_are_remembered(event, empty):
         paused(content_length="3"),
         paused(content_type="multipart/related"),
         paused(kind="Script", content_type="application/json"),
-        paused(kind="Script", content_type="text/javascript", content_length="90"),
+        paused(kind="Script", content_type="text/javascript", content_length="3"),
         paused(kind="Document", content_type="text/html; charset=gbk"),
-        paused(kind="Image", content_type="image/jpeg", content_length="90"),
+        paused(kind="Image", content_type="image/jpeg", content_length="3"),
         paused(content_length="9", content_encoding="br", set_cookie="a=1", Set_Cookie="b=2", vary="x", Vary="y"),
     ],
 )
@@ -177,6 +177,12 @@ async def test_bodies_are_copied_and_let_go(event, empty):
     assert (item.read(), item.size, item.request_headers) == (b"abc", 3, {"x-token": "t"})
     assert item.headers.get("vary", "x, y") == "x, y"
     assert item.headers.get("set-cookie", "a=1\nb=2") == "a=1\nb=2"
+
+
+async def test_a_body_that_is_shorter_than_stated_is_missed(empty):
+    devtools = DevTools(getResponseBody={"body": "YWJj", "base64Encoded": True})
+    assert await tapped(empty, devtools, paused(content_length="4")) == ["getResponseBody", "continueRequest"]
+    assert (empty.exchanges, [why for _, why in empty.missed]) == ([], ["cut short"])
 
 
 PIECES = [{"data": "YWJj", "base64Encoded": True, "eof": False}, {"data": "d", "eof": True}]
