@@ -162,6 +162,7 @@ async def test_answers_without_a_body_are_remembered(event, empty):
     "event",
     [
         paused(content_length="3"),
+        paused(content_length="three"),
         paused(content_type="multipart/related"),
         paused(kind="Script", content_type="application/json"),
         paused(kind="Script", content_type="text/javascript", content_length="3"),

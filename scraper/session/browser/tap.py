@@ -29,6 +29,7 @@ FOR_PAGE = 6 * 2**20  # a streamed body up to this is handed back to the page; t
 HEAVY = 8 * 2**20  # one body of this size is in memory at a time
 PIECE = 4 * 2**20
 REQUEST_BODY = 64 * 2**10
+LONGEST_NUMBER = 20  # digits of a length; a longer one is none
 NOT_OF_THE_NEW_BODY = frozenset({"content-length", "content-encoding", "transfer-encoding", "set-cookie"})
 
 Send = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -159,11 +160,11 @@ class Tap:
         try:
             if streamed:
                 body, size = await self._stream(event, traffic)
-            elif int(headers.get("content-length") or 0) > HEAVY:
+            elif _content_length(headers) > HEAVY:
                 async with self._heavy:
-                    body, size = await self._whole(event, traffic)
+                    body, size = await self._whole(event, headers, traffic)
             else:
-                body, size = await self._whole(event, traffic)
+                body, size = await self._whole(event, headers, traffic)
         except TargetClosed as err:
             traffic.miss(url, str(err))
             await self._resume(event["requestId"])
@@ -192,13 +193,14 @@ class Tap:
             with suppress(CloudfilmError):
                 traffic.add(_exchange(event, headers, traffic.keep(data), len(data), traffic.now))
 
-    async def _whole(self, event: dict[str, Any], traffic: Traffic) -> tuple[bytes | Path, int]:
-        has_length = any(item["name"].lower() == "content-length" for item in event.get("responseHeaders") or [])
-        async with asyncio.timeout(None if has_length else self._endless_s):
+    async def _whole(
+        self, event: dict[str, Any], headers: Mapping[str, str], traffic: Traffic
+    ) -> tuple[bytes | Path, int]:
+        async with asyncio.timeout(None if "content-length" in headers else self._endless_s):
             answer = await self._send("Fetch.getResponseBody", {"requestId": event["requestId"]})
         text: str = answer["body"]
         data = base64.b64decode(text) if answer.get("base64Encoded") else text.encode()
-        if len(data) < _announced(event):  # the browser says nothing of that; what is cut short is no answer
+        if len(data) < _stated_length(headers):  # the browser says nothing of that; what is cut short is no answer
             raise TargetClosed("cut short")
         self.spawn(self._resume(event["requestId"]))  # the page waits: it goes on while we write
         return traffic.keep(data), len(data)
@@ -295,14 +297,16 @@ def _joined(pairs: list[dict[str, str]]) -> dict[str, str]:
     return headers
 
 
-def _announced(event: Mapping[str, Any]) -> int:
+def _content_length(headers: Mapping[str, str]) -> int:
+    """The Content-Length of a response; 0 where it has none, or no number."""
+    length = headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() and len(length) < LONGEST_NUMBER else 0
+
+
+def _stated_length(headers: Mapping[str, str]) -> int:
     """The length that a response states of its body as it comes to us; 0 where it states none, or that of the packed body."""
-    headers = {item["name"].lower(): item["value"].strip() for item in event.get("responseHeaders") or []}
-    length, is_packed = (
-        headers.get("content-length", ""),
-        headers.get("content-encoding", "").lower() not in ("", "identity"),
-    )
-    return int(length) if length.isascii() and length.isdigit() and not is_packed else 0
+    is_packed = headers.get("content-encoding", "").lower() not in ("", "identity")
+    return 0 if is_packed else _content_length(headers)
 
 
 def _exchange(
