@@ -516,7 +516,8 @@ def _waiting(pid: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into the process through /proc")
-async def test_a_worker_that_dies_or_hangs_is_a_problem_and_no_end(tmp_path, monkeypatch):
+@pytest.mark.usefixtures("started_children")
+async def test_a_worker_that_dies_or_hangs_is_a_problem_and_no_end(tmp_path):
     def workers() -> set[psutil.Process]:
         found = set()
         for child in psutil.Process().children():
@@ -525,8 +526,7 @@ async def test_a_worker_that_dies_or_hangs_is_a_problem_and_no_end(tmp_path, mon
         return found - remaining
 
     remaining: set[psutil.Process] = set()
-    remaining = workers()  # the idle ones of the tests before this one
-    monkeypatch.setattr(Inspector, "spare", None)
+    remaining = workers()  # what the other tests fork from
     good = tmp_path / "good.dcm"
     good.write_bytes(SLICE.data)
     os.mkfifo(tmp_path / "hangs.dcm")
