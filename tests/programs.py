@@ -1,7 +1,6 @@
 """The command in processes of its own, without a second of imports for each: a warm process forks them."""
 
 import array
-import asyncio
 import atexit
 import gc
 import importlib
@@ -22,14 +21,15 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
+from scraper.isolation.child import Child
 from scraper.registry import catalogue
 from scraper.source.qr.reader import Reader
 from scraper.source.qr.worker import Worker
-from scraper.verify import Inspector
+from scraper.verify.workers import NEVER_NEEDED
+from tests.forked import CAN_FORK, ForkServers
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT_S = 600  # what hangs is ended; a busy machine takes minutes for what takes seconds
-CAN_FORK = hasattr(os, "fork") and hasattr(socket, "AF_UNIX") and sys.platform == "linux"
 MODULES = (  # what ``grab``, ``list``, ``decode`` and ``verify`` load when they are run; the providers come with them
     "scraper.cli.commands",
     "scraper.pipeline.run",
@@ -398,35 +398,19 @@ def _end_at_once(code: int) -> None:
     os._exit(code)
 
 
-async def _start_to_check() -> None:
-    """A process that checks files, left in ``Inspector.spare``; one that reads codes in ``Worker.spare``."""
-    async with Inspector(1) as inspector:
-        inspector.warm()
-    with Reader():
-        pass
-
-
-def spare_processes() -> list[subprocess.Popen[bytes]]:
-    """The processes that check files and read codes, started where they do not run."""
-    if not (Inspector.spare and Worker.spare and Worker.spare[0].poll() is None):
-        Inspector.spare, Worker.spare = [], []
-        asyncio.run(_start_to_check())
-    return [Inspector.spare[0].child.start(), Worker.spare[0]]
-
-
 class Forked(NamedTuple):
-    """A running program: its process, where its end is written, and the processes that it has borrowed."""
+    """A running program: its process, where its end is written, and the reader of codes that it has borrowed."""
 
     pid: int
     reply: socket.socket
-    borrowed: list[subprocess.Popen[bytes]]
+    reader: subprocess.Popen[bytes] | None
 
 
 class Warm:
     """The warm process's side: forks one process for each call, and says how each has ended.
 
-    One process that checks files serves those that ``run`` asks for, one after another, and one that reads codes: half of a
-    call's cost would be their start. What ``start`` asks for, and a second at a time, starts its own where it needs them.
+    One process that reads codes serves those that ``run`` asks for, one after another: half of a call's cost would be its
+    start. What ``start`` asks for, and a second at a time, starts its own where it needs it.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -453,14 +437,14 @@ class Warm:
         """Whether this is the new process."""
         *streams, last = descriptors
         reply = socket.socket(fileno=last)
-        is_free = not any(program.borrowed for program in self._running.values())
-        borrowed = spare_processes() if borrows and is_free else []
+        is_free = all(program.reader is None for program in self._running.values())
+        reader = self._reader() if borrows and is_free else None
         pid = os.fork()
         if pid == 0:
-            for process in borrowed:
-                process.poll = lambda: None  # only its parent, the warm process, can ask the system how it is
-            if not borrowed:
-                Inspector.spare = Worker.spare = None
+            if reader is None:
+                Worker.spare = None
+            else:
+                reader.poll = lambda: None  # type: ignore[method-assign]  # only its parent can ask the system how it is
             self._leave()
             reply.close()
             for place, stream in enumerate(streams):
@@ -471,9 +455,16 @@ class Warm:
             return True
         reply.send(str(pid).encode())
         program = os.pidfd_open(pid)
-        self._running[program] = Forked(pid, reply, borrowed)
+        self._running[program] = Forked(pid, reply, reader)
         self._events.register(program, selectors.EVENT_READ)
         return False
+
+    def _reader(self) -> subprocess.Popen[bytes]:
+        if not (Worker.spare and Worker.spare[0].poll() is None):
+            Worker.spare = []
+            with Reader():
+                pass
+        return Worker.spare[0]
 
     def _leave(self) -> None:
         """Let go, in a new process, of what is the warm one's."""
@@ -489,10 +480,11 @@ class Warm:
         os.close(descriptor)
         _, status = os.waitpid(program.pid, 0)
         code = os.waitstatus_to_exitcode(status)
-        if not 0 <= code <= 10:  # it did not end by itself, and may have left half a question
-            for process in program.borrowed:
-                process.kill()
-                process.wait()
+        if (
+            program.reader is not None and not 0 <= code <= 10
+        ):  # it did not end by itself, and may have left half a question
+            program.reader.kill()
+            program.reader.wait()
         with suppress(OSError):  # nobody waits for it any more
             program.reply.send(str(code).encode())
         program.reply.close()
@@ -504,6 +496,9 @@ def wait_for_work(descriptor: int) -> Asked | None:
         __import__(name)
     catalogue.known()
     catalogue.known.cache_clear()  # a process that is forked looks for plug-ins itself
+    servers = ForkServers()
+    Child.launch = servers.launch
+    servers.of("scraper.verify.workers", NEVER_NEEDED)
     gc.collect()
     gc.freeze()  # the collector of a forked process would copy every page that it looks at
     return Warm(descriptor).serve()
