@@ -92,7 +92,7 @@ def refusal_error(
 ) -> CloudfilmError:
     """The error that a site's refusal means, by its words.
 
-    LinkExpired, ShareCancelled, NoSuchStudy; CredentialsError where a person is told to give or to do something first, or
+    LinkExpired, ShareCancelled, NoSuchStudy; CredentialsError where a person must give or do something first, or
     gave something wrong; SiteBusy where the site speaks of a fault of its own or of waiting; else ``or_else``, and always
     that where it is a CredentialsError.
 
