@@ -1,6 +1,7 @@
 """Find blank images in the wrong place: a constant image between two others was lost on its way.
 
-At the end of a stack an empty slice may be the scanner's own. In objects that mark or measure only a part of the body
+At the end of a stack an empty slice may be the scanner's own; one that is put together here must be at the end of a stack
+that shows something elsewhere, or the site gave a picture of nothing. In objects that mark or measure only a part of the body
 (segmentation, dose, parametric map) any frame may be empty.
 """
 
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from scraper.core.model import Header, Problem
+from scraper.core.model import Header, Origin, Problem
 from scraper.verify.geometry import Plane, Stack, stacks
 from scraper.verify.instance import Checked
 
@@ -34,6 +35,14 @@ def _enclosed(places: Sequence[_Place]) -> list[str]:
     if len(telling) < 2:
         return []
     return [name for place in places[telling[0] + 1 : telling[-1]] for name in place.constant]
+
+
+def _at_ends(places: Sequence[_Place]) -> list[str]:
+    """Constant images at the ends of a stack most of whose places show something."""
+    telling = [index for index, place in enumerate(places) if place.shows_something]
+    if not telling or 2 * len(telling) < len(places):
+        return []
+    return [name for place in (*places[: telling[0]], *places[telling[-1] + 1 :]) for name in place.constant]
 
 
 def _of_stack(stack: Stack, constant: frozenset[str]) -> list[_Place]:
@@ -92,6 +101,10 @@ def lost_images(images: Sequence[Image], found_stacks: Sequence[Stack]) -> list[
         names = [name for line in lines for name in _enclosed(line)]
         if names:
             found.append(Problem("constant-between", tuple(names)))
+        rebuilt = {checked.name for checked, _ in images if checked.origin is Origin.REBUILT}
+        excused = {*names, *(name for line in lines for name in _at_ends(line))}
+        if unplaced := sorted((constant & rebuilt) - excused):
+            found.append(Problem("constant-frame", tuple(unplaced), {"frames": "1"}))
     for checked, header in images:
         if checked.facts.constant_frames and not checked.facts.is_constant:
             frames = _frames(checked, header)
