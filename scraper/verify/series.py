@@ -158,7 +158,7 @@ def _of_localizer(found_stacks: Sequence[Stack], absent: Sequence[int]) -> list[
 
 
 def _same_pixels(unique: Sequence[tuple[Checked, Header]]) -> list[Problem]:
-    """Find slices at several places with the same pixels: a scanner never measures the same noise again; a phantom may be drawn so."""
+    """Find slices at several places with the same pixels: no scanner measures the same noise again; phantoms may be so."""
     places: dict[str, dict[Vector | None, list[Checked]]] = defaultdict(lambda: defaultdict(list))
     for checked, header in unique:
         is_original = checked.facts.image_type[:1] == ("ORIGINAL",)
