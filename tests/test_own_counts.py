@@ -14,6 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 from fixtures.dicom import chest_ct, retagged
 from scraper.core.model import Origin
 from scraper.dicom import charset
+from scraper.dicom.frames import decoded
 from scraper.verify import find
 from scraper.verify.instance import Checked, check_instance
 from scraper.verify.series import check_study
@@ -270,3 +271,23 @@ def test_a_file_that_bears_an_instance_s_name_and_is_nothing_was_to_be_one(tmp_p
         "IM0002",
         "1.2.840.113619.2.55.3",
     }
+
+
+def test_native_frames_with_shared_chroma_are_each_their_own():
+    values = np.random.default_rng(3).integers(0, 255, 3 * 32 * 32 * 2, np.uint8)
+    colour = {"SamplesPerPixel": 3, "PhotometricInterpretation": "YBR_FULL_422", "PlanarConfiguration": 0}
+    ds = image(ROOT + "3.1", 3, BitsAllocated=8, BitsStored=8, HighBit=7, PixelData=values.tobytes(), **colour)
+    frames = [frame[..., 0] for frame in decoded(pydicom.dcmread(io.BytesIO(written(ds))))]
+    single = [pydicom.dcmread(io.BytesIO(written(one))) for one in apart(ds, values)]
+    assert len(frames) == 3
+    assert all(np.array_equal(frame, next(decoded(one))[..., 0]) for frame, one in zip(frames, single, strict=True))
+
+
+def apart(ds: Dataset, values: np.ndarray) -> list[Dataset]:
+    """Each frame as an image of its own."""
+    made = []
+    for frame in values.reshape(3, -1):
+        one = pydicom.dcmread(io.BytesIO(written(ds)))
+        one.NumberOfFrames, one.PixelData = 1, frame.tobytes()
+        made.append(one)
+    return made

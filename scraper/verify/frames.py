@@ -110,6 +110,8 @@ def _native(layout: structure.Layout, element: structure.Element, declared: Desc
         return
     if have > wanted + wanted % 2:
         found.add("pixel-length", fatal=have >= 2 * wanted and declared.frames == 1, expected=wanted, present=have)
+    if declared.allocated not in {1, 8, 16, 32, 64}:
+        found.add("no-decoder", fatal=False, syntax=f"Bits Allocated {declared.allocated}")
     if declared.allocated not in {8, 16, 32, 64}:
         found.checked = declared.frames
         return
