@@ -209,6 +209,8 @@ def test_the_last_image_of_the_last_phase_is_missed(tmp_path):
     files = series(18, ImagePositionPatient=there, SOPInstanceUID=uid)
     assert "stack-incomplete" not in codes(tmp_path, *files)
     assert codes(tmp_path, *files[:17])["stack-incomplete"] is True
+    two = series(18, ImagePositionPatient=there, SOPInstanceUID=uid, AcquisitionNumber=lambda index: index // 6)
+    assert codes(tmp_path, *two[:17])["stack-incomplete"] is False, "the last of three acquisitions is shorter"
     assert codes(tmp_path, *files[:15])["stack-incomplete"] is False, "an acquisition that was broken off"
 
 
@@ -217,7 +219,7 @@ def test_another_name_within_a_series_is_another_patient_where_no_id_says_otherw
         changed = {"PatientName": lambda index: name if index == 5 else "王^芳"}
         return series(12, **changed, PatientID=lambda index: patient_id if index == 5 else "P1")
 
-    assert "several-names" not in codes(tmp_path, *named("王 芳", "P1"))
+    assert "several-names" not in codes(tmp_path, *named("Wang^Fang=王 芳", ""))
     assert codes(tmp_path, *named("李^四", ""))["several-names"] is True
     assert codes(tmp_path, *named("李^四", "P1"))["several-names"] is False
 

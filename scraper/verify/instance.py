@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 from pydicom.dataset import Dataset
 
 from scraper.core.errors import CloudfilmError, CorruptInstance, NotCheckedInTime
@@ -28,8 +30,8 @@ from scraper.dicom.elements import (
     plain,
     quiet,
     raw_texts,
-    sequence,
 )
+from scraper.dicom.frames import functional
 from scraper.dicom.headers import MEDIA_DIRECTORY, header_of
 from scraper.verify import frames, objects, own_counts
 
@@ -61,7 +63,7 @@ class Facts:
     references: tuple[str, ...] = ()  # SOP Instance UIDs that it refers to within its own study
     part: own_counts.Part | None = None  # of a concatenation
     images_of_series: int | None = None  # as it says itself
-    pixels: str = ""  # digest of the pixels, of an image of one frame that is one of several slices
+    pixels: str = ""  # checksum of the pixels, of an image of one frame that is one of several slices
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,23 +181,20 @@ def _is_frame(orientation: Vector) -> bool:
 
 def _spacing(ds: Dataset) -> Vector | None:
     """Pixel Spacing; None where it is absent or no length."""
-    shared = next(iter(sequence(ds, "SharedFunctionalGroupsSequence")), Dataset())
-    frame = next(iter(sequence(ds, "PerFrameFunctionalGroupsSequence")), Dataset())
-    measures = [item for group in (frame, shared) for item in sequence(group, "PixelMeasuresSequence")]
-    found = [numbers(item, "PixelSpacing", 2) for item in (ds, *measures)]
-    spacing = next(filter(None, [*found, numbers(ds, "ImagerPixelSpacing", 2)]), None)
+    spacing = numbers(ds, "PixelSpacing", 2) or numbers(ds, "ImagerPixelSpacing", 2)
+    if spacing is None and "SharedFunctionalGroupsSequence" in ds:
+        spacing = numbers(functional(ds, 0, "PixelMeasuresSequence"), "PixelSpacing", 2)
     return spacing if spacing and min(spacing) > 0 else None
 
 
 def _pixels(layout: structure.Layout) -> str:
-    """A digest of the pixels, native or encapsulated."""
-    digest = hashlib.blake2b(digest_size=16)
+    """A checksum of the pixels, native or encapsulated: CRC, sum and length, which take a third of a digest's time."""
     ranges = layout.fragments[1:] if layout.fragments else []
     if not ranges:
         ranges = [(item.offset, item.length) for tag in structure.PIXEL_TAGS if (item := layout.elements.get(tag))]
-    for at, length in ranges:
-        digest.update(layout.data[at : at + length])
-    return digest.hexdigest()
+    raw = b"".join(layout.data[at : at + length] for at, length in ranges)
+    total = int(np.frombuffer(raw, np.uint64, len(raw) // 8).sum())
+    return f"{zlib.crc32(raw):08x}{total:016x}{len(raw):x}"
 
 
 def _facts(ds: Dataset, layout: structure.Layout) -> Facts:

@@ -75,12 +75,14 @@ def _neighbours(stack: Stack, index: int) -> tuple[str, ...]:
     return (*stack.places[index], *stack.places[index + 1])
 
 
-def _stack_problems(stack: Stack, absent: Sequence[int], *, tell: bool, is_counted: bool) -> list[Problem]:
+def _stack_problems(
+    stack: Stack, absent: Sequence[int], acquisitions: int, *, tell: bool, is_counted: bool
+) -> list[Problem]:
     """Find gaps, uneven steps, and places with too few or too many images.
 
     A long step is a missing slice where the instance numbers have a gap, too, or where neither they (``tell``) nor a count are
     known; with continuous numbers it is the scanner's own (two slabs in one series). A few images that are missing at their
-    places are no aborted acquisition, unless a count says so.
+    places are no aborted acquisition, unless a count says so, or one of several acquisitions is shorter.
     """
     found = []
     evident = bool(absent) or not (tell or is_counted)
@@ -102,7 +104,9 @@ def _stack_problems(stack: Stack, absent: Sequence[int], *, tell: bool, is_count
         if stack.thin:
             names = tuple(name for index in stack.thin for name in stack.places[index])
             lost = depth * len(stack.thin) - len(names)
-            is_fatal = evident or (not is_counted and lost <= max(1, stack.images // _FEW_LOST))
+            is_shorter = acquisitions > 1 and {0, len(stack.places) - 1} & set(stack.thin)
+            is_few = lost <= max(1, stack.images // _FEW_LOST)
+            is_fatal = evident or (is_few and not is_counted and not is_shorter)
             values = {"places": len(stack.thin), "stacks": depth}
             found.append(Problem("stack-incomplete", names, values, fatal=is_fatal))
     elif depth == 1 and len(stack.places) > 2:
@@ -141,8 +145,9 @@ def _geometry(unique: Sequence[tuple[Checked, Header]], *, is_counted: bool) -> 
             return _of_localizer(found_stacks, absent), max(len(stack.places) for stack in found_stacks) > 2
         odd = tuple(name for stack in found_stacks[1:] for names in stack.places for name in names)
         found.append(Problem("mixed-orientations", odd, {"orientations": len(found_stacks)}, fatal=False))
+    acquisitions = len({header.order[1:2] for _, header in unique})  # of the order, the second is Acquisition Number
     for stack in found_stacks:
-        found += _stack_problems(stack, absent, tell=tell, is_counted=is_counted)
+        found += _stack_problems(stack, absent, acquisitions, tell=tell, is_counted=is_counted)
     return found, True
 
 
@@ -278,18 +283,17 @@ def _names(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:
 
     Fatal where no Patient ID says that the person is the same.
     """
-    by_series: dict[str, dict[str, list[tuple[Checked, Header]]]] = defaultdict(lambda: defaultdict(list))
+    by_series: dict[str, dict[frozenset[str], list[tuple[Checked, Header]]]] = defaultdict(lambda: defaultdict(list))
     for checked, header in read:
-        name = " ".join(header.patient_name.replace("^", " ").split()).casefold()
-        if name:
-            by_series[header.series_instance_uid][name].append((checked, header))
+        # alphabetic, ideographic and phonetic (PS3.5 6.2.1): one of them in common is the same person
+        groups = [" ".join(group.replace("^", " ").split()).casefold() for group in header.patient_name.split("=")]
+        if any(groups):
+            by_series[header.series_instance_uid][frozenset(groups) - {""}].append((checked, header))
     found = []
     for uid, names in by_series.items():
-        if len(names) < 2:
-            continue
         usual = max(names, key=lambda name: len(names[name]))
         known = {header.patient_id for _, header in names[usual]} - {""}
-        odd = [item for name, members in names.items() if name != usual for item in members]
+        odd = [item for name, members in names.items() if not name & usual for item in members]
         unknown = [checked.name for checked, header in odd if not header.patient_id or not known]
         other = [checked.name for checked, header in odd if header.patient_id in known]
         if unknown:
