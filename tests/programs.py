@@ -1,7 +1,6 @@
 """The command in processes of its own, without a second of imports for each: a warm process forks them."""
 
 import array
-import asyncio
 import atexit
 import gc
 import json
@@ -14,14 +13,15 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from scraper.isolation.child import Child
 from scraper.registry import catalogue
 from scraper.source.qr.reader import Reader
 from scraper.source.qr.worker import Worker
-from scraper.verify import Inspector
+from scraper.verify.workers import NEVER_NEEDED
+from tests.forked import CAN_FORK, ForkServers
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT_S = 600  # what hangs is ended; a busy machine takes minutes for what takes seconds
-CAN_FORK = hasattr(os, "fork") and hasattr(socket, "AF_UNIX") and sys.platform == "linux"
 MODULES = (  # what ``grab``, ``list``, ``decode`` and ``verify`` load when they are run; the providers come with them
     "scraper.cli.commands",
     "scraper.pipeline.run",
@@ -109,24 +109,19 @@ class WarmProgram:
         self._process.wait()
 
 
-async def _start_to_check() -> None:
-    """A process that checks files, left in ``Inspector.spare``; one that reads codes in ``Worker.spare``."""
-    async with Inspector(1) as inspector:
-        inspector.warm()
-    with Reader():
-        pass
-
-
 def wait_for_work(descriptor: int) -> list[str] | None:
     """In the warm process: fork one process for each call. Returns the words in the forked one, None at the end.
 
-    One process that checks files serves them all, one after another, and one that reads codes: half of a call's cost
-    would be their start.
+    One process that reads codes serves them all, one after another, and their children are forked too: half of a call's
+    cost would be their start.
     """
     for name in MODULES:
         __import__(name)
     catalogue.known()
     catalogue.known.cache_clear()  # a process that is forked looks for plug-ins itself
+    servers = ForkServers()
+    if CAN_FORK:
+        Child.launch = servers.launch
     gc.collect()
     gc.freeze()  # the collector of a forked process would copy every page that it looks at
     calls = socket.socket(fileno=descriptor)
@@ -136,14 +131,16 @@ def wait_for_work(descriptor: int) -> list[str] | None:
             data += calls.recv(2**20)
         if not data:
             return None
-        if not (Inspector.spare and Worker.spare and Worker.spare[0].poll() is None):
-            Inspector.spare, Worker.spare = [], []
-            asyncio.run(_start_to_check())
-        processes = [Inspector.spare[0].child.start(), Worker.spare[0]]
+        if not (Worker.spare and Worker.spare[0].poll() is None):
+            Worker.spare = []
+            with Reader():
+                pass
+        reader = Worker.spare[0]
+        if CAN_FORK:
+            servers.of("scraper.verify.workers", NEVER_NEEDED)
         pid = os.fork()
         if pid == 0:
-            for process in processes:
-                process.poll = lambda: None  # only its parent, the warm process, can ask the system how it is
+            reader.poll = lambda: None  # only its parent, the warm process, can ask the system how it is
             calls.close()
             asked = json.loads(data)
             for place, stream in enumerate(streams):
@@ -159,7 +156,7 @@ def wait_for_work(descriptor: int) -> list[str] | None:
         _, status = os.waitpid(pid, 0)
         code = os.waitstatus_to_exitcode(status)
         if not 0 <= code <= 10:  # it did not end by itself, and may have left half a question
-            for process in processes:
-                process.kill()
-                process.wait()
+            reader.kill()
+            reader.wait()
+            servers.close()
         calls.sendall(f"{code}\n".encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from collections import Counter
 
 from providers.tjmucih.arrived import IMAGE, ReceivedImages
 from providers.toolkit.gate import PageGate
@@ -46,7 +47,7 @@ NEXT_IMAGES = """async ([times, pause, patient]) => {
   return true;
 }"""
 # Round by round, as fast paging can skip images: ms a press, patient, presses too many, and s for a series to open.
-PACES = ((0, False, 0, 0.5), (200, True, 5, 1.5), (800, True, 5, 3.0))
+PACES = ((0, False, 1, 0.5), (200, True, 5, 1.5), (800, True, 5, 3.0))
 UNCOUNTED_PACE = PACES[1]
 CLOSED_S = 3.0  # for a phone's list to have closed
 AT_ONCE = 40  # presses between two looks at what came
@@ -122,7 +123,7 @@ async def _page_through(session: Session, place: int, count: int | None, pace: P
         await session.screen.wait_until(READY)
     await session.traffic.after(len(session.traffic.exchanges), timeout_s=opened_s)
     grown = arrived.take(session)
-    left = (count or 1) - 1 + more
+    left, fresh = (count or 1) - 1 + more, Counter[str]()
     while left > 0 or count is None:
         presses = min(left, AT_ONCE) if count is not None else UNCOUNTED_PRESSES
         await session.screen.evaluate(NEXT_IMAGES, [presses, pause_ms, is_patient])
@@ -134,3 +135,6 @@ async def _page_through(session: Session, place: int, count: int | None, pace: P
         if fresh.total() > AT_ONCE // 2:
             session.tell("collecting", count=sum(map(len, arrived.series.values())))
     arrived.own(place, grown)
+    while count is not None and arrived.count(place) > count and fresh.total():  # the row counts too few
+        await session.screen.evaluate(NEXT_IMAGES, [UNCOUNTED_PRESSES, pause_ms, is_patient])
+        fresh = await arrived.settle(session)

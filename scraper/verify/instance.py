@@ -215,7 +215,7 @@ def _facts(ds: Dataset, layout: structure.Layout) -> Facts:
     )
 
 
-def _check(layout: structure.Layout, origin: Origin) -> tuple[Header, Facts, list[Problem]]:
+def _check(layout: structure.Layout) -> tuple[Header, Facts, list[Problem]]:
     """Check everything in one layout.
 
     Raises:
@@ -247,7 +247,7 @@ def _check(layout: structure.Layout, origin: Origin) -> tuple[Header, Facts, lis
         )  # PS3.3 C.8.2.1.1.4, C.8.3.1.1.5
     if pixels.constant:
         shown = ", ".join(str(number + 1) for number in pixels.constant[:20])
-        problems.append(Problem("constant-frame", values={"frames": shown}, fatal=origin is Origin.REBUILT))
+        problems.append(Problem("constant-frame", values={"frames": shown}, fatal=False))
     is_lossy = pixels.is_lossy or str(first(ds, "LossyImageCompression") or "") == "01"
     facts = replace(
         facts,
@@ -263,7 +263,7 @@ def check_instance(path: Path, origin: Origin) -> Checked:
 
     Args:
         path: a file that should be a Part 10 file.
-        origin: of its bytes; in a rebuilt file a constant picture is the site's fault.
+        origin: of its bytes; it goes into the result.
     """
     with quiet():
         try:
@@ -283,7 +283,7 @@ def _instance(path: Path, origin: Origin) -> Checked:
             layout = structure.layout_of(data)
             if layout.meta_text(0x0002) == MEDIA_DIRECTORY:
                 raise CorruptInstance(what=Reason.DICOMDIR)
-            header, facts, problems = _check(layout, origin)
+            header, facts, problems = _check(layout)
         except CorruptInstance as err:
             problems = [Problem("unreadable", values={"what": err.cause})]
             if layout is not None and layout.fault is not None:

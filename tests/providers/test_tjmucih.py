@@ -42,7 +42,7 @@ NOT_OURS = (
 
 @pytest.fixture
 def world():
-    SITE.without_count, SITE.tries, SITE.slow_s = set(), 0, 0.0
+    SITE.without_count, SITE.understated, SITE.tries, SITE.slow_s = set(), set(), 0, 0.0
     with World(SITE) as up:
         yield up
 
@@ -57,6 +57,12 @@ async def test_case(case, via, world, tmp_path):
 @pytest.mark.thorough
 async def test_a_series_without_a_count_is_leafed_to_its_end(world, tmp_path):
     SITE.without_count = {1}
+    await check(Tjmucih, CASES[1], world, tmp_path, Via.BROWSER)
+
+
+@pytest.mark.thorough
+async def test_a_series_that_counts_too_few_is_leafed_to_its_end(world, tmp_path):
+    SITE.understated = {1}
     await check(Tjmucih, CASES[1], world, tmp_path, Via.BROWSER)
 
 

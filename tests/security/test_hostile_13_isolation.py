@@ -23,8 +23,7 @@ only_linux = pytest.mark.skipif(not IS_LINUX, reason="the fences are the kernel'
 
 
 @pytest.fixture(autouse=True)
-def workers_of_its_own(monkeypatch):
-    monkeypatch.setattr(Inspector, "spare", None)
+def secret_in_the_environment(monkeypatch, started_children):
     monkeypatch.setenv("CLOUDFILM_PASSWORD", "film-pass-9")
 
 
