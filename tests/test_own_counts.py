@@ -118,6 +118,8 @@ SINGLE = {
     ),
     "no pixel spacing at all": (retagged(SLICE, PixelSpacing=["0", "0"]), {"missing-geometry": False}),
     "an enhanced image without functional groups": (written(image(ENHANCED, 3)), {"missing-geometry": False}),
+    "a grey image that is called RGB": (retagged(SLICE, PhotometricInterpretation="RGB"), {"pixels-unclear": False}),
+    "an image without a sign": (retagged(SLICE, PixelRepresentation=None), {"pixels-unclear": False}),
     "Number of Frames 0": (retagged(SLICE, NumberOfFrames=0), {}),
     "an unknown sequence in Explicit VR": (unknown_sequence(), {}),
     "a right offset table": (in_fragments([]), {}),
