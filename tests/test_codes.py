@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -64,6 +65,14 @@ STRANGERS = {
     "map": "https://surl.amap.com/4Xw0JkL1mN",
     "video": "https://v.douyin.com/iRnAbC1/",
     "doctors": "https://www.hospital.test/doctor/list?dept=32",
+    "laboratory": "https://lis.hospital.test/report/lab?id=3c4a29548fa91200314bd807",
+    "laboratory in pinyin": "https://bg.hospital.test/jianyan/report?bc=84114441042",
+    "pathology": "https://bl.hospital.test/pathology/report?no=887901847",
+    "drug": "https://hospital.test/drug/trace/57568111163359079",
+    "equipment": "https://sb.hospital.test/equipment?id=1f7169b32dac",
+    "signature": "https://www.bjca.cn/v?code=46CVdpacNrGX8yBFpnt4",
+    "WeChat pay": "wxp://f2f0AbCdEfGhIjKlMnOpQrStUvWxYz",
+    "WeChat order": "weixin://wxpay/bizpayurl?pr=Ab12Cd34E",
 }
 
 
@@ -72,8 +81,13 @@ def code(text: str, left: int = 0, top: int = 0, edge: int = 200) -> qr.Code:
     return qr.Code(text, "QRCode", corners)
 
 
+@cache
+def payload(text: str) -> catalogue.Payload:
+    return catalogue.classify(text, "QRCode")
+
+
 def chosen(*codes: qr.Code, suspects: tuple[qr.Suspect, ...] = ()) -> candidates.LinkChoice:
-    return candidates.choose([(code, catalogue.classify(code.text, "QRCode")) for code in codes], suspects)
+    return candidates.choose([(code, payload(code.text)) for code in codes], suspects)
 
 
 # ---- 1: which code is the film's

@@ -60,6 +60,13 @@ def test_without_a_hint_every_lively_place_is_one():
     assert any(holds(box, 1500, 1100, 300) for box in boxes)
 
 
+def test_a_suspect_that_is_seen_steeply_is_a_place():
+    steep = ((412, 1035), (423, 984), (561, 1009), (550, 1060))
+    boxes, suspected = places(page(), KnownPlaces(suspects=(steep,)), 1.0)
+    assert suspected == 1
+    assert holds(boxes[0], 412, 984, 149 // 2)
+
+
 def test_a_suspect_that_is_no_place_is_left_out():
     known = KnownPlaces(suspects=((), square(-50, -50, 8), square(5000, 5000, 100), *(square(9, 9, 200),) * 9))
     boxes, suspected = places(page(), known, 1.0)
