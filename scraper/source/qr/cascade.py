@@ -154,9 +154,9 @@ def steps(page: Page, wechat: Wechat, known: KnownPlaces) -> Iterator[Step]:
     yield from _whole(views)
     likeliest = views.likeliest
     yield lambda: _each_patch(views, lambda patch: zxing(evened(patch)), likeliest)
+    yield from _patch_by_patch(views, _without_blur, None)
     yield from _patch_by_patch(views, lambda patch: recover_codes(patch, PATCH), likeliest)
     yield from _patch_by_patch(views, _steeply, likeliest)
-    yield from _patch_by_patch(views, _without_blur, None)
     for width in WIDTHS:
         yield from _patch_by_patch(views, partial(_sharply, width=width), likeliest)
     if wechat.is_there:

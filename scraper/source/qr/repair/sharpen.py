@@ -19,9 +19,11 @@ SHAPED_EDGE = 480  # pixels of a patch whose blur has the shape of a path or a l
 _LENGTHS = (13.5, 17.0, 20.5, 24.0)  # of the path, in pixels of that: two modules and more
 _RADII = (6.5, 8.0, 9.5, 11.5)  # of a point out of focus, likewise
 _SMEARED = 1.7  # times as strong edges one way as the other: the camera moved across the weaker ones
+_SHARP = 0.1  # slope of edges (``_slope``) of which no blur of a module leaves as much; codes that are sharp have 0.2
+_SOBEL = 8  # what Sobel's kernel makes of a step of 1 a pixel
 _NOISE = 0.01  # power of the noise over the picture's
 _PATH_NOISE = 0.03  # the same where the path was not quite straight, nor of quite that length
-_FINE_NOISE = 0.006  # the same where a lens that is out of focus lets through next to nothing
+_FINE_NOISE = 0.003  # the same where a lens that is out of focus lets through next to nothing
 _MARGIN = 24  # pixels mirrored around it, so that opposite edges do not meet
 
 
@@ -37,12 +39,16 @@ def sharpened(grey: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
 def shape_unblurred(grey: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
     """Undo the camera's motion, where edges run one way, else defocus: blurs of a module and more, by several sizes.
 
+    Nothing comes of a picture that has sharp edges every way: no such blur is in it.
+
     Args:
         grey: (rows, columns), at most ``SHAPED_EDGE`` each.
     """
     import numpy as np
 
     strengths, ways = edge_directions(grey)
+    if _slope(grey, ways[:, 0]) > _SHARP:
+        return
     picture = _Spectrum(grey)
     if strengths[1] > _SMEARED**2 * strengths[0]:
         along = picture.across * ways[0, 0] + picture.down * ways[1, 0]
@@ -51,6 +57,17 @@ def shape_unblurred(grey: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
         return
     for radius in _RADII:
         yield picture.without(picture.of_disc(radius), _FINE_NOISE)
+
+
+def _slope(grey: NDArray[np.uint8], way: Floats) -> float:
+    """How much of the contrast the sharpest edges take in one pixel's step, in the direction ``way`` (x, y)."""
+    import cv2
+    import numpy as np
+
+    x, y = (cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx, ksize=3) for dx in (1, 0))
+    low, high = np.percentile(grey[::2, ::2], (1, 99))
+    steepest = np.percentile(np.abs(x * way[0] + y * way[1])[::2, ::2], 99)
+    return float(steepest) / _SOBEL / max(float(high - low), 1.0)
 
 
 class _Spectrum:
