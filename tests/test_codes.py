@@ -168,7 +168,10 @@ def hard(picture: Image.Image) -> Image.Image:
 
 
 def paper(folder: Path, *placed: tuple[Image.Image, tuple[int, int]]) -> Path:
-    sheet = Image.new("L", (1240, 900), 245)
+    ends = [(left + picture.width, top + picture.height) for picture, (left, top) in placed]
+    sheet = Image.new(
+        "L", (max((x for x, _ in ends), default=400) + 60, max((y for _, y in ends), default=300) + 60), 245
+    )
     for picture, place in placed:
         sheet.paste(picture, place)
     path = folder / "report.png"
@@ -190,7 +193,7 @@ def test_codes_1_a_hard_film_code_beside_a_clear_stranger(tmp_path, place, stran
 @pytest.mark.parametrize("language", first_of(["en", "zh"]))
 def test_codes_1_equal_links_end_with_3_and_a_sentence(tmp_path, capsys, language):
     two = ["https://q.one.test/m/8kQz1LmP", "https://e.two.test/c/Jk3f9QwX"]
-    path = paper(tmp_path, (drawn(two[0]), (60, 60)), (drawn(two[1]), (600, 60)))
+    path = paper(tmp_path, (drawn(two[0], 4), (60, 60)), (drawn(two[1], 4), (300, 60)))
     assert run(["decode", "--json", "--lang", language, str(path)]) == 3
     out, err = capsys.readouterr()
     line = json.loads(out)
@@ -202,7 +205,7 @@ def test_codes_1_equal_links_end_with_3_and_a_sentence(tmp_path, capsys, languag
 
 def test_codes_1_a_person_chooses_among_equal_links(tmp_path):
     two = ["https://q.one.test/m/8kQz1LmP", "https://e.two.test/c/Jk3f9QwX"]
-    path = paper(tmp_path, (drawn(two[0]), (60, 60)), (drawn(two[1]), (600, 60)))
+    path = paper(tmp_path, (drawn(two[0], 4), (60, 60)), (drawn(two[1], 4), (300, 60)))
     links: list[str] = []
     asked = resolve.read(str(path), Settings(), str, lambda equal: links.extend(equal) or "2")
     assert set(links) == set(two)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import segno
+import zxingcpp
 
 from fixtures.photos.sheets import KINDS, shot
 from scraper.core.settings import Settings
@@ -18,7 +19,7 @@ from scraper.source import candidates, film_codes
 from scraper.source.pages import Page
 from scraper.source.qr import cascade
 from scraper.source.qr import reader as qr
-from scraper.source.qr.engines import Wechat, zxing
+from scraper.source.qr.engines import Kinds, Wechat, zxing
 from scraper.source.qr.repair import symbol
 from scraper.source.qr.repair.hidden_finder import covered
 from scraper.source.qr.repair.perspective import looked_at_stretched
@@ -66,6 +67,14 @@ def test_codes_2_the_whole_page_is_at_most_two_megapixels():
     assert len(steps) > len(list(cascade._whole(large)))
 
 
+def test_codes_the_bars_of_photographic_film_are_no_code():
+    made = zxingcpp.create_barcode("105-6/28A", zxingcpp.BarcodeFormat.DXFilmEdge)
+    drawn = np.array(made.to_image(scale=4))
+    assert zxingcpp.read_barcodes(drawn)
+    assert zxing(drawn, kinds=Kinds.BARS).found == ()
+
+
+@pytest.mark.thorough
 def test_codes_bars_of_a_screen_are_no_code(tmp_path):
     (picture,) = bars.blank(range(7078, 7079))
     path = tmp_path / "screen.jpg"

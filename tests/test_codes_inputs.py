@@ -374,7 +374,7 @@ def test_codes_6_bytes_on_standard_input():
 
 
 @pytest.mark.parametrize("kind", first_of(["PNG", "PDF", "text"]))
-def test_codes_6_what_grab_and_list_get_on_standard_input(kind):
+def test_codes_6_what_grab_and_list_get_on_standard_input(kind, monkeypatch, capsys):
     """A picture's bytes, a document's, or a text: the link is found, and its host then asked, where nobody answers."""
     given = io.BytesIO()
     if kind == "text":
@@ -383,8 +383,8 @@ def test_codes_6_what_grab_and_list_get_on_standard_input(kind):
         sheet().convert("L").save(given, kind)
     host = urlsplit(FILM).hostname
     words = ["list", "--json", "--browser", "never", "--connect-to", f"{host}::127.0.0.1:9", "-"]
-    command = [sys.executable, "-c", "from scraper.cli.commands import main; main()", *words]
-    done = subprocess.run(command, input=given.getvalue(), capture_output=True, check=False)
-    row = json.loads(done.stdout)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given.getvalue()), encoding="utf-8"))
+    assert run(words) == 9
+    row = json.loads(capsys.readouterr().out)
     assert [problem["code"] for problem in row["problems"]] == ["site-unreachable"]
     assert host in row["link"]

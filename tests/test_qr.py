@@ -130,9 +130,10 @@ def broken_code() -> Image.Image:
 
 
 def test_a_code_that_gives_nothing_is_a_suspect() -> None:
-    seen = zxing(np.asarray(broken_code()))
-    assert seen.found == ()
-    assert len(seen.suspects) == 1
+    search = qr._Search(is_link)
+    search.take(1, zxing(np.asarray(broken_code())))
+    assert search.codes == {}
+    assert len(search.open_suspects) == 1
 
 
 @pytest.mark.thorough
