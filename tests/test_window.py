@@ -70,6 +70,7 @@ def window(tmp_path, world=None, language="zh"):
                 process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
         process.stdout.close()
 
 
