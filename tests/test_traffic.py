@@ -160,6 +160,23 @@ async def test_what_cannot_matter_goes_on_at_once(event, empty):
     assert empty.exchanges == []
 
 
+def preflight(status: int, **headers):
+    event = paused(status=status, method="OPTIONS", **headers)
+    event["request"]["headers"] = {"Origin": "http://film.test", "Access-Control-Request-Method": "GET"}
+    return event
+
+
+@pytest.mark.parametrize("status", [200, 204, 403])
+async def test_a_preflight_ends_with_its_head(status, empty):
+    """Where its body ends later, the browser cancels what was allowed."""
+    assert await tapped(empty, DevTools(), preflight(status, content_length="2")) == ["fulfillRequest"]
+    assert empty.exchanges == []
+
+
+async def test_a_preflight_that_is_redirected_goes_on(empty):
+    assert await tapped(empty, DevTools(), preflight(302, location="/y")) == ["continueRequest"]
+
+
 @pytest.mark.parametrize(
     "event", [paused(status=302, location="/y"), paused(status=204), paused(method="HEAD", content_length="9")]
 )

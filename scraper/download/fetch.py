@@ -369,7 +369,7 @@ def _unzip_or_keep(packed: Path, into: Path) -> None:
     if kind is sniff.Kind.ZIP:
         zip_archive.only_object(packed, into)
     elif kind in zip_archive.NO_OBJECTS:
-        raise NotAnImage
+        raise zip_archive.not_an_object([kind])
     else:
         packed.replace(into)
 
