@@ -300,7 +300,7 @@ def _names(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:
             if name & usual:
                 continue
             for checked, header in members:
-                is_identified = bool(header.patient_id and known)  # several IDs are told elsewhere
+                is_identified = bool(header.patient_id and known)  # several IDs: see _patients
                 odd[not is_identified and _is_one_script(name | usual)].append(checked.name)
         found += [
             Problem("several-names", tuple(members), series_instance_uid=uid, fatal=is_fatal)
