@@ -24,7 +24,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what 
 
 def pytest_collection_finish() -> None:
     """What was collected stays until the end, and the garbage collector need not look at it again and again."""
-    gc.collect()
     gc.freeze()
     gc.enable()
 

@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import IO, Final, Self
@@ -63,8 +64,7 @@ class ForkServer:
     """A process that has loaded a module and forks one for each launch."""
 
     def __init__(self, module: str, without: Sequence[str]) -> None:
-        self._lock = Lock()
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = child_command("tests.forked", "serve", module, str(theirs.fileno()), without=without, is_bare=True)
         self._process = subprocess.Popen(
             command,
@@ -77,7 +77,12 @@ class ForkServer:
         theirs.close()
 
     def launch(self, arguments: Sequence[str]) -> ForkedProcess:
-        """Fork one process that runs ``serve`` of the module."""
+        """Fork one process that runs ``serve`` of the module.
+
+        Each launch has its answer from a socket of its own: several processes that were forked with this server in hand may
+        launch at once, and one that is killed leaves no answer to another.
+        """
+        ours, answers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         (their_stdin, stdin), (stdout, their_stdout) = os.pipe(), os.pipe()
         try:
             asked = {
@@ -86,13 +91,13 @@ class ForkServer:
                 "path": sys.path,
                 "cwd": str(Path.cwd()),
             }
-            pipes = array.array("i", [their_stdin, their_stdout])
-            with self._lock:
-                self._socket.sendmsg(
-                    [json.dumps(asked).encode() + b"\n"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, pipes)]
-                )
-                answer, descriptors, _, _ = socket.recv_fds(self._socket, 100, 1)
+            given = array.array("i", [their_stdin, their_stdout, answers.fileno()])
+            self._socket.sendmsg([json.dumps(asked).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, given)])
+            answers.close()
+            with ours:
+                answer, descriptors, _, _ = socket.recv_fds(ours, 100, 1)
         finally:
+            answers.close()
             os.close(their_stdin)
             os.close(their_stdout)
         return ForkedProcess(int(answer), descriptors[0], os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb"))
@@ -142,20 +147,22 @@ def serve() -> None:
     launches = socket.socket(fileno=int(descriptor))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks for their exit codes
     while True:
-        data, pipes, _, _ = socket.recv_fds(launches, 2**20, 2)
-        while data and not data.endswith(b"\n"):
-            data += launches.recv(2**20)
+        data, given, _, _ = socket.recv_fds(launches, 2**20, 3)
         if not data:
             return
+        *pipes, place = given
+        answers = socket.socket(fileno=place)
         pid = os.fork()
         if pid == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             launches.close()
+            answers.close()
             _become(json.loads(data), pipes)
             module.serve()
             return
         process = os.pidfd_open(pid)
-        socket.send_fds(launches, [str(pid).encode()], [process])
+        with answers, suppress(OSError):  # who asked may have been killed
+            socket.send_fds(answers, [str(pid).encode()], [process])
         for unneeded in (process, *pipes):
             os.close(unneeded)
 

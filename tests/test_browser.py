@@ -52,6 +52,23 @@ def digests(traffic) -> set[str]:
     return {hashlib.sha256(exchange.read()).hexdigest() for exchange in traffic.exchanges}
 
 
+@pytest.mark.thorough
+async def test_a_start_that_is_called_off_leaves_no_process(settings, tmp_path):
+    def children() -> set[int]:
+        return {child.pid for child in psutil.Process().children()}
+
+    before = children()
+    async with Browser(settings, tmp_path / "spool") as browser:
+        starting = asyncio.create_task(browser.window())
+        async with asyncio.timeout(120):
+            while children() == before:  # noqa: ASYNC110  # a process sends no event
+                await asyncio.sleep(0)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+    assert children() <= before
+
+
 async def test_every_channel_is_seen_whole(settings, tmp_path):
     wanted = {name: site.digest(name) for name in (*site.DIRECT, *site.SOCKETS, "big")}
     async with Browser(settings, tmp_path / "spool") as browser:

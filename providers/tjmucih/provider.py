@@ -29,20 +29,26 @@ READY = r"() => /^\s*影像ID[:：]/m.test(document.body.innerText)"
 READ = r"""selector => ({rows: [...document.querySelectorAll(selector)].map(row => row.innerText)})"""
 CLICK = "([selector, place]) => document.querySelectorAll(selector)[place]?.click()"
 BAR = """() => [...document.querySelectorAll("div.footer-li")].find(item => item.innerText.includes("序列"))?.click()"""
-# Presses 下一页 as a person would who holds it down; a patient one waits for the image before the next press.
+# Presses 下一页 as a person would who holds it down; a patient one waits for the image before the next press: until the page says
+# that it shows another one, too, as what loads meanwhile may be an earlier image. A pause is counted in turns of the page's own
+# clock: a page that stands still does nothing in it.
 NEXT_IMAGES = """async ([times, pause, patient]) => {
   performance.setResourceTimingBufferSize(1e6);
+  const turn = 15;
   const loaded = () => performance.getEntriesByType("resource").length;
+  const label = () => (document.body.innerText.match(/^\\s*影像ID[:：].*/m) || [""])[0];
   const shown = () => [...document.querySelectorAll('button[title="下一页"]')].find(button => button.offsetParent);
   for (let press = 0; press < times; press++) {
     const late = performance.now() + 5000;
     while (!shown() && performance.now() < late) await new Promise(done => setTimeout(done, 50));
     const button = shown();
     if (!button) return false;
-    const before = loaded(), until = performance.now() + pause;
+    const before = loaded(), labelled = label();
+    const is_there = () => loaded() > before && (!labelled || label() !== labelled);
+    let turns = pause / turn;
     button.click();
-    do await new Promise(done => setTimeout(done, 15));
-    while (performance.now() < until && !(patient && loaded() > before));
+    do await new Promise(done => setTimeout(done, turn));
+    while (--turns > 0 && !(patient && is_there()));
   }
   return true;
 }"""

@@ -2,7 +2,9 @@
 
 At the end of a stack an empty slice may be the scanner's own; one that is put together here must be at the end of a stack
 that shows something elsewhere, or the site gave a picture of nothing. In objects that mark or measure only a part of the body
-(segmentation, dose, parametric map) any frame may be empty.
+(segmentation, dose, parametric map), and among the tiles of a whole slide, any frame may be empty. A frame of a film (ultrasound,
+fluoroscopy, nuclear medicine) may be, too; its file came as one, so that it was lost on the way only where the file was put
+together here.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from scraper.verify.geometry import Plane, Stack, stacks
 from scraper.verify.instance import Checked
 
 _ROOT: Final = "1.2.840.10008.5.1.4.1.1."
-_MAY_BE_EMPTY: Final = (_ROOT + "66.", _ROOT + "481.", _ROOT + "30")  # segmentation, dose, parametric map
+_MAY_BE_EMPTY: Final = (_ROOT + "66.", _ROOT + "481.", _ROOT + "30", _ROOT + "77.1.6")  # …, whole slide microscopy
+# ultrasound, secondary capture, angiography and fluoroscopy, nuclear medicine, visible light
+_FILMS: Final = tuple(_ROOT + tail for tail in ("3.", "6.", "7.", "12.", "20.", "77.1.1.", "77.1.2.", "77.1.4."))
 
 Image = tuple[Checked, Header]
 
@@ -106,7 +110,8 @@ def lost_images(images: Sequence[Image], found_stacks: Sequence[Stack]) -> list[
         if unplaced := sorted((constant & rebuilt) - excused):
             found.append(Problem("constant-frame", tuple(unplaced), {"frames": "1"}))
     for checked, header in images:
-        if checked.facts.constant_frames and not checked.facts.is_constant:
+        is_film = checked.origin is Origin.ORIGINAL and f"{header.sop_class_uid}.".startswith(_FILMS)
+        if checked.facts.constant_frames and not checked.facts.is_constant and not is_film:
             frames = _frames(checked, header)
             if frames:
                 shown = ", ".join(map(str, frames[:20]))

@@ -199,6 +199,39 @@ async def test_a_response_that_is_cut_short_is_no_answer(tmp_path):
         await window.close()
 
 
+async def allowing_late(head: bytes, writer: asyncio.StreamWriter) -> None:
+    """Two origins in one: a page, and an interface that answers a preflight at once and ends its body late."""
+    allows = "Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Headers: token\r\nContent-Type: application/json"
+    method, path = head.split(b" ")[:2]
+    if path == b"/page":
+        writer.write(answer(b"<title>page</title>", "Content-Type: text/html"))
+        return
+    whole = answer(b"OK" if method == b"OPTIONS" else bytes(1000), allows)
+    at = whole.index(b"\r\n\r\n") + 4
+    writer.write(whole[:at])
+    await writer.drain()
+    await asyncio.sleep(0.1 if method == b"OPTIONS" else 0.3)
+    writer.write(whole[at:])
+
+
+async def test_a_call_is_not_cancelled_where_the_preflight_ends_after_it_began(tmp_path):
+    settings = Settings(timeout_s=20)
+    async with (
+        server(allowing_late) as page_port,
+        server(allowing_late) as port,
+        Browser(settings, tmp_path / "spool") as browser,
+    ):
+        door = Door(settings, Played({"film.test": [PUBLIC]}))
+        window = await browser.window(door=door)
+        door.belongs_to(f"http://film.test:{page_port}/page")
+        await window.open(f"http://film.test:{page_port}/page")
+        fetch = f"fetch('http://film.test:{port}/data', {{headers: {{token: 'x'}}}})"
+        assert await window.page.evaluate(f"() => {fetch}.then(one => one.text()).then(one => one.length)") == 1000
+        assert [exchange.size for exchange in window.traffic.matching("/data")] == [1000]
+        assert not window.traffic.missed
+        await window.close()
+
+
 async def test_hostile_8_a_browser_that_ends_with_its_driver_is_noticed(tmp_path):
     """As the system ends them where its memory is full."""
     settings = Settings(timeout_s=20)
