@@ -30,15 +30,24 @@ from tests.forked import CAN_FORK, ForkServers
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT_S = 600  # what hangs is ended; a busy machine takes minutes for what takes seconds
-MODULES = (  # what ``grab``, ``list``, ``decode`` and ``verify`` load when they are run; the providers come with them
+MODULES = (  # what most commands load when they are run; the providers come with them
     "scraper.cli.commands",
     "scraper.pipeline.run",
     "scraper.download.fetch",
     "scraper.session.http.client",
     "scraper.source.resolve",
     "scraper.verify.folder",
+    "scraper.batch.report.page",
+    "scraper.batch.report.thumbnails",
+    "scraper.batch.runner",
+    "scraper.batch.workers.local",
+    "scraper.export.targets",
+    "scraper.export.view",
+    "scraper.send.by_dimse",
+    "scraper.send.run",
     "scraper.ui.tables",
     "curl_cffi.requests",
+    "jinja2.runtime",
     "rich.live",
     "rich.progress",
     "rich.table",

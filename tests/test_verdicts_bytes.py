@@ -653,8 +653,10 @@ def test_verdicts_c28_no_module_that_runs_here_calls_a_codec():
     codecs = {"imagecodecs", "simplejpeg", "pydicom.pixels", "PIL"}
     found = set()
     for path in home.rglob("*.py"):
-        name = path.relative_to(home).as_posix()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        name, text = path.relative_to(home).as_posix(), path.read_text(encoding="utf-8")
+        if not any(codec in text for codec in codecs):  # to take all modules apart costs seconds
+            continue
+        for node in ast.walk(ast.parse(text)):
             modules = [item.name for item in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             if any(module == codec or module.startswith(codec + ".") for module in modules for codec in codecs):
