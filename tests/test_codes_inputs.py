@@ -51,8 +51,8 @@ def film_of() -> Iterator[Callable[[Path], str | None]]:
         yield lambda path: film_codes.decode(path, SETTINGS, reader).link
 
 
-def test_codes_6_a_jpeg_of_200_megapixels(tmp_path):
-    page = Image.new("L", (16320, 12240), 230)
+def test_codes_6_a_jpeg_of_128_megapixels(tmp_path):
+    page = Image.new("L", (16000, 8000), 230)  # more than are decoded in full
     page.paste(drawn(module=24), (8000, 6000))
     page.save(tmp_path / "photo.jpg", quality=60)
     found = film_codes.decode(tmp_path / "photo.jpg", SETTINGS)

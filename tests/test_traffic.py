@@ -68,6 +68,16 @@ async def test_settled(empty):
     assert not await empty.settled(quiet_s=0.01, up_to_s=0.05)
 
 
+async def test_what_brings_no_exchange_is_no_end_of_the_wait(empty):
+    waiting = asyncio.create_task(empty.after(0, timeout_s=30))
+    await asyncio.sleep(0)
+    empty.miss("http://film.test/favicon.ico", "no body")
+    for _ in range(5):
+        await asyncio.sleep(0)
+    empty.add(seen("http://film.test/list"))
+    assert [item.url for item in await waiting] == ["http://film.test/list"]
+
+
 async def test_after(empty):
     empty.add(seen("http://film.test/1"))
     assert await empty.after(1, timeout_s=0) == []

@@ -289,6 +289,25 @@ def _is_constant_picture(samples: NDArray[np.generic]) -> bool:
     return _is_constant(samples)
 
 
+def _unclear(ds: Dataset, declared: Description) -> str:
+    """What the Image Pixel module leaves open or contradicts, though its sizes fit (PS3.3 C.7.6.3); empty where it is clear."""
+    names = {
+        "SamplesPerPixel": "Samples per Pixel",
+        "PhotometricInterpretation": "Photometric Interpretation",
+        "PixelRepresentation": "Pixel Representation",
+    }
+    absent = [words for keyword, words in names.items() if first(ds, keyword) is None]
+    if declared.photometric.startswith(("MONOCHROME", "PALETTE")):
+        fitting = 1
+    elif declared.photometric.startswith(("RGB", "YBR")):
+        fitting = 3
+    else:
+        fitting = declared.samples
+    if not absent and fitting != declared.samples:
+        absent = [f"{declared.photometric}, Samples per Pixel {declared.samples}"]
+    return ", ".join(absent)
+
+
 def check(layout: structure.Layout, ds: Dataset) -> Pixels:
     """Check the pixels of an instance; a data set without pixels has no findings."""
     found = Pixels()
@@ -302,6 +321,8 @@ def check(layout: structure.Layout, ds: Dataset) -> Pixels:
     high = integer(ds, "HighBit")
     if declared.stored > declared.allocated or (high is not None and high != declared.stored - 1):
         found.add("bits-disagree", fatal=declared.stored > declared.allocated)
+    if element.tag == structure.PIXEL_DATA and (unclear := _unclear(ds, declared)):
+        found.add("pixels-unclear", fatal=False, what=unclear)
     if layout.fault is structure.Fault.TRUNCATED and layout.fragments is None:
         return found  # named already, as a truncated file
     if layout.fragments is not None:
