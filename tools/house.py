@@ -82,6 +82,8 @@ def retired_names(name: str, tree: ast.Module) -> list[str]:
 
 def retired_prose(name: str, text: str, tree: ast.Module) -> list[str]:
     """Retired words in the docstrings and comments of one file."""
+    if not RETIRED_PROSE.search(text):
+        return []
     prose: list[tuple[int, str]] = []
     for node in ast.walk(tree):
         match node:
