@@ -15,7 +15,7 @@ JUNIT = build/tests/$(1).xml
 PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --junit-xml=$(call JUNIT,$(1))
 
 .PHONY: help demo test thorough soak check bench readme recording docs figures dist wheel-demo package lock clean distclean setup
-.PHONY: checked tested
+.PHONY: checked tested compiled
 
 help:
 	@echo "make demo        a photographed report becomes a verified study, on loopback, through a real browser"
@@ -68,11 +68,18 @@ checked:
 	@mkdir -p build
 	@$(MAKE) --no-print-directory check >build/checks.txt 2>&1
 
-tested:
+tested: compiled
 	$(call PYTEST,test) $(TESTS)
+
+# On a fresh checkout everything is compiled once; else each of the workers would do it for itself, all at the same time, and the
+# children, which write nothing, at each start.
+compiled:
+	@test -d tests/__pycache__ || { $(BIN)/python -m compileall -q scraper providers fixtures tests tools; \
+	$(BIN)/python -m pytest -q --collect-only tests >/dev/null || true; }
 
 thorough:
 	@$(PYTHON) tools/setup.py test
+	@$(MAKE) --no-print-directory compiled
 	$(call PYTEST,thorough) -m "not soak" $(TESTS)
 
 soak:
