@@ -13,6 +13,7 @@ from scraper.core.settings import MOST_AHEAD_BYTES, MOST_BROWSER_BYTES, MOST_VIE
 from scraper.session.browser import Browser, Window, processes
 from scraper.session.browser.memory import bound
 from scraper.session.door import Door
+from scraper.testing import borrowed_browser, in_browser_loop
 from tests.security.memory import MB, MOST, peak_of_all_processes
 from tests.security.played import PUBLIC, Played
 from tests.security.test_hostile_addresses import answer, server
@@ -183,9 +184,10 @@ async def test_hostile_7_another_browser_of_the_program_goes_on(tmp_path):
         await calm.close()
 
 
-async def test_a_response_that_is_cut_short_is_no_answer(tmp_path):
+@in_browser_loop
+async def test_a_response_that_is_cut_short_is_no_answer():
     settings = Settings(timeout_s=20)
-    async with server(site("calm")) as port, Browser(settings, tmp_path / "spool") as browser:
+    async with server(site("calm")) as port, borrowed_browser(settings) as browser:
         door = Door(settings, Played({"film.test": [PUBLIC]}))
         door.belongs_to(f"http://film.test:{port}/page")
         window = await browser.window(door=door)

@@ -85,6 +85,14 @@ class Tap:
         patterns += [{"urlPattern": "*", "requestStage": "Request", "resourceType": kind} for kind in asked]
         await self._send("Fetch.enable", {"patterns": patterns})
 
+    async def serve(self, settings: Settings) -> None:
+        """Copy for a window with other settings from now on."""
+        is_armed = settings.keep_programs == self._programs
+        self._programs, self._timeout_s = settings.keep_programs, settings.timeout_s
+        self._endless_s = settings.timings.endless_s
+        if not is_armed:
+            await self._arm_again()
+
     async def _arm_again(self) -> None:
         with suppress(TargetClosed):
             await self.arm()
