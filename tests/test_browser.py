@@ -15,7 +15,7 @@ from scraper.core.model import Request
 from scraper.core.reasons import Reason
 from scraper.core.settings import ConnectTo, Settings
 from scraper.core.timings import Timings
-from scraper.session.browser import Browser, find_browser
+from scraper.session.browser import Browser, copy_rules, find_browser
 from scraper.session.browser.discovery import installed_browsers
 from scraper.session.http.client import Cookie
 from scraper.testing import borrowed_browser, in_browser_loop
@@ -52,7 +52,10 @@ def digests(traffic) -> set[str]:
 
 
 @in_browser_loop
-async def test_every_channel_is_seen_whole(settings):
+async def test_every_channel_is_seen_whole(settings, monkeypatch):
+    monkeypatch.setattr(
+        copy_rules, "WHOLE", site.BIG - 1
+    )  # so that a body of a few MB is streamed, and asked for again
     wanted = {name: site.digest(name) for name in (*site.DIRECT, *site.SOCKETS, "big")}
     async with borrowed_browser(settings) as browser:
         window = await browser.window()
@@ -147,6 +150,11 @@ async def test_windows_share_nothing_and_wait_for_each_other(settings):
         assert await window.cookies() == []
         assert await window.page.evaluate("navigator.maxTouchPoints") > 0
         assert "Headless" not in await window.page.evaluate("navigator.userAgent")
+        await window.close()
+        hasty = await browser.window(settings=replace(settings, timeout_s=0.2))
+        with pytest.raises(SiteChanged):
+            async with hasty.guard():
+                await hasty.page.click("#no-such-button")  # no longer than its own settings say
 
 
 @in_browser_loop

@@ -10,7 +10,7 @@ import functools
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
@@ -82,8 +82,7 @@ class LentBrowser:
     def __init__(self, process: Browser, settings: Settings) -> None:
         self.process = process
         self._settings = settings
-        self._windows: list[Window] = []
-        self._contexts: list[BrowserContext] = []
+        self._opened = AsyncExitStack()
 
     async def window(
         self, *, user_agent: str = "", mobile: bool = False, door: Door | None = None, settings: Settings | None = None
@@ -91,7 +90,7 @@ class LentBrowser:
         """As ``Browser.window``."""
         settings = settings or self._settings
         window = await self.process.window(user_agent=user_agent, mobile=mobile, door=door, settings=settings)
-        self._windows.append(window)
+        self._opened.push_async_callback(window.close)
         return window
 
     async def context(self, **options: Any) -> BrowserContext:
@@ -101,7 +100,7 @@ class LentBrowser:
             options: of Playwright's ``new_context``. Without ``proxy`` only files can be opened.
         """
         context = await (await self.process._started()).new_context(**options)
-        self._contexts.append(context)
+        self._opened.push_async_callback(context.close)
         return context
 
     async def playwright(self) -> Playwright:
@@ -112,10 +111,7 @@ class LentBrowser:
 
     async def close(self) -> None:
         """Close the windows and contexts; the process goes on."""
-        for window in self._windows:
-            await window.close()
-        for context in self._contexts:
-            await context.close()
+        await self._opened.aclose()
 
 
 @dataclass(slots=True)
