@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import shutil
 from io import BytesIO
 
 import numpy as np
@@ -100,6 +101,7 @@ def test_a_report_names_nothing_outside_its_folder(tmp_path):
     report = next((tmp_path / "out").glob("*/study.json"))
     outside = tmp_path / "outside"
     report.parent.rename(outside)
+    shutil.copytree(outside, tmp_path / "out" / "sound")
     report.parent.mkdir()
     document = json.loads((outside / "study.json").read_text())
     for row in document["instances_saved"]:
@@ -110,9 +112,11 @@ def test_a_report_names_nothing_outside_its_folder(tmp_path):
         connection.request("GET", f"/{started.token}/events")
         news = json.loads(connection.getresponse().readline().removeprefix(b"data: "))
         connection.close()
-        path = f"/{started.token}/study/{news['studies'][0]['number']}/index.json"
-        _, answer, _ = asked(started, "GET", path)
-    assert "没有图像" in answer.decode()
+        shown = {}
+        for study in news["studies"]:
+            status, answer, _ = asked(started, "GET", f"/{started.token}/study/{study['number']}/index.json")
+            shown[study["folder"]] = (status, len(json.loads(answer)["series"]))
+    assert shown == {"sound": (200, 1), report.parent.name: (200, 0)}
 
 
 @pytest.mark.thorough
