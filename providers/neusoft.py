@@ -110,7 +110,8 @@ async def _pack(page: ShareLink, session: Session, number: str, *, is_offered: b
     if not reply.ok or not reply.value:
         raise refusal_error(reply.value or reply.message, host=page.host, or_else=DownloadNotPermitted)
     try:
-        address = page.join(decode_text(ciphers.from_base64(reply.value)).strip())
+        is_plain = reply.value.startswith(("http://", "https://"))
+        address = page.join(reply.value if is_plain else decode_text(ciphers.from_base64(reply.value)).strip())
     except ciphers.WrongKey as err:
         raise SiteChanged(host=page.host, what="downloadZipImage, returnResult") from err
     await session.http.check_hop(page.url, address)

@@ -14,7 +14,7 @@ from scraper.contract import (
     PHONE,
     PHONE_LAST4,
     SMS_CODE,
-    CaptchaRequired,
+    CredentialsError,
     Deployment,
     Reason,
     Series,
@@ -56,7 +56,8 @@ class XaData(neuview.NeuView):
         await session.get(link.without_fragment)  # the call goes with the page's cookies
         try:
             return neuview.describe(link, await neuview.LIST.send(named, session))
-        except (StudyGone, CaptchaRequired) as err:
-            if type(err) not in (StudyGone, CaptchaRequired):  # expired or cancelled: the page knows no more
+        except (StudyGone, CredentialsError) as err:
+            is_over = isinstance(err, StudyGone) and type(err) is not StudyGone
+            if is_over:  # expired or cancelled: the page knows no more
                 raise
             raise session.only_in_page(Reason.REFUSAL, err) from None

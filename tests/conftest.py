@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from scraper.isolation.child import Child, launched
 from scraper.registry import catalogue
 from scraper.source.qr.worker import Worker
 from scraper.testing import shared_browser
-from scraper.verify import Inspector
+from tests.forked import CAN_FORK, ForkServers
 
 gc.disable()  # until all tests are collected: hardly anything of it is garbage
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in the background
@@ -23,7 +24,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what 
 
 def pytest_collection_finish() -> None:
     """What was collected stays until the end, and the garbage collector need not look at it again and again."""
-    gc.collect()
     gc.freeze()
     gc.enable()
 
@@ -51,15 +51,23 @@ def plugged_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def spare_processes() -> Iterator[None]:
-    """A process that checks files, or reads codes, costs half a second to start, and most tests would start one."""
-    Inspector.spare, Worker.spare = [], []
-    yield
-    for worker in Inspector.spare:
-        worker.child.close()
+def quick_children() -> Iterator[None]:
+    """A process that checks files, or reads codes, costs half a second to start, and most tests start one."""
+    Worker.spare = []
+    with ForkServers() as servers:
+        if CAN_FORK:
+            Child.launch = servers.launch
+        yield
+        Child.launch = staticmethod(launched)
     for process in Worker.spare:
         process.communicate()  # it ends with its questions
-    Inspector.spare = Worker.spare = None
+    Worker.spare = None
+
+
+@pytest.fixture
+def started_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Children of this test are started as the program starts them."""
+    monkeypatch.setattr(Child, "launch", staticmethod(launched))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -33,8 +33,9 @@ from scraper.core.errors import ExitCode
 from scraper.testing import first_of
 from tests import aurora
 from tests.many import Ends, Many, up
-from tests.programs import until
-from tests.test_cli import cloudfilm, command, documents, environment, photo, site_of
+from tests.programs import PIPE, Program, environment, until
+from tests.programs import started as program
+from tests.test_cli import cloudfilm, documents, photo, site_of
 from tests.test_cli import up as aurora_up
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and rights are POSIX")
@@ -44,16 +45,9 @@ def batch(many: Many, links: Path, output: Path, *words: object, **more: str) ->
     return cloudfilm("batch", links, "-o", output, *many.options, *words, **more)
 
 
-def started(many: Many, links: Path, output: Path, *words: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command("batch", links, "-o", output, *many.options, *words),
-        env=environment(),
-        text=True,
-        encoding="utf-8",
-        cwd=Path(__file__).parent.parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+def started(many: Many, links: Path, output: Path, *words: object) -> Program | subprocess.Popen[str]:
+    given = ("batch", links, "-o", output, *many.options, *words)
+    return program(*given, environment=environment(), stdout=PIPE, stderr=PIPE, text=True)
 
 
 def listed(folder: Path, *lines: str, name: str = "links.txt") -> Path:
@@ -312,14 +306,9 @@ def test_a_person_at_the_terminal_is_asked_where_one_source_is_done_at_a_time(tm
         links = listed(tmp_path, aurora.ASKS)
         near, far = pty.openpty()
         words = ("batch", links, "-o", tmp_path / "out", "--browser", "never", "--parallel", 1)
-        running = subprocess.Popen(
-            command(*words, "--connect-to", site.connect_to[0]),
-            env=environment(),
-            stdin=far,
-            stderr=far,
-            stdout=subprocess.PIPE,
-            cwd=Path(__file__).parent.parent,
-            start_new_session=True,
+        to_site = ("--connect-to", site.connect_to[0])
+        running = program(
+            *words, *to_site, environment=environment(), stdin=far, stderr=far, stdout=PIPE, new_session=True
         )
         os.close(far)
         received = b""
@@ -351,15 +340,7 @@ def test_a_browser_that_dies_costs_its_own_source_only(tmp_path):
     links = listed(tmp_path, shdc.VIEWER, kayi.link("A1"))
     with World(kayi, report) as world:
         words = ("batch", links, "-o", tmp_path / "out", "--browser", "always", *world.options)
-        running = subprocess.Popen(
-            command(*words, "--json", "-q"),
-            env=environment(),
-            text=True,
-            encoding="utf-8",
-            stdout=subprocess.PIPE,
-            cwd=Path(__file__).parent.parent,
-            stderr=subprocess.PIPE,
-        )
+        running = program(*words, "--json", "-q", environment=environment(), stdout=PIPE, stderr=PIPE, text=True)
         until(lambda: len(world.seen) > 0)
         killed = [
             child

@@ -2,8 +2,7 @@
 
 import base64
 import json
-import subprocess
-import sys
+import os
 from collections.abc import Callable
 
 import pytest
@@ -33,6 +32,7 @@ from scraper.registry import catalogue, constants, overrides
 from scraper.session.browser import find_browser
 from scraper.testing import in_pipeline, settings_in
 from scraper.ui.doctor import examine
+from tests.programs import ran
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 
@@ -234,10 +234,9 @@ def test_what_is_in_use_is_shown_with_its_date(data_folder):
 
 
 def cloudfilm(*words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "cloudfilm", *words], capture_output=True, text=True, check=True, timeout=60
-    )
-    return done.stdout
+    done = ran(*words, environment=os.environ)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode()
 
 
 def page(*texts: str, calls: tuple[tuple[str, bytes], ...] = ()) -> Page:

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from threading import Event, Thread
 
@@ -24,7 +23,7 @@ from scraper.core.errors import ExitCode
 from scraper.testing import first_of
 from tests import aurora
 from tests.aurora import Fault, Site
-from tests.programs import CAN_FORK, WarmProgram
+from tests.programs import ROOT, environment, ran, started
 
 RESULT = {
     "type": "object",
@@ -148,37 +147,13 @@ def up(site: Site) -> Iterator[Site]:
         thread.join(10)
 
 
-def environment(**more: str) -> dict[str, str]:
-    plugins = Path(__file__).parent / "plugins"
-    variables = {
-        name: value for name, value in os.environ.items() if not name.startswith(("CLOUDFILM_", "LC_", "LANG"))
-    }
-    return {**variables, "PYTHONPATH": str(plugins), "LANG": "en_US.UTF-8", "PYTHONUTF8": "1", **more}
-
-
-def command(*words: object) -> list[str]:
-    return [sys.executable, "-c", "from scraper.cli.commands import main; main()", *map(str, words)]
-
-
-@cache
-def warm() -> WarmProgram:
-    return WarmProgram(environment())
-
-
-def cloudfilm(*words: object, text: str = "", **more: str) -> subprocess.CompletedProcess[str]:
-    """The program in a process of its own; one whose interpreter starts otherwise is started from nothing."""
-    if CAN_FORK and not any(name.startswith("PYTHON") for name in more):
-        return warm().run([str(word) for word in words], text, environment(**more), Path(__file__).parent.parent)
-    return subprocess.run(
-        command(*words),
-        input=text,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=600,
-        env=environment(**more),
-        cwd=Path(__file__).parent.parent,
-    )
+def cloudfilm(
+    *words: object, text: str = "", cwd: Path = ROOT, before: str = "", **more: str
+) -> subprocess.CompletedProcess[str]:
+    """The program in a process of its own."""
+    done = ran(*words, given=text.encode(), environment=environment(**more), cwd=cwd, before=before)
+    out, err = (stream.decode().replace("\r\n", "\n") for stream in (done.stdout, done.stderr))
+    return subprocess.CompletedProcess(done.args, done.returncode, out, err)
 
 
 def grab(site: Site, *words: object, **more: str) -> subprocess.CompletedProcess[str]:
@@ -210,7 +185,7 @@ def test_exit_0_a_photo_becomes_a_verified_study(study, tmp_path):
     assert document["instances"] == {"expected": 13, "saved": 13, "reused": 0, "failed": 0}
     assert document["output"].endswith("_CT_测试甲_胸部CT平扫")
     report = json.loads((Path(document["output"]) / "study.json").read_text(encoding="utf-8"))
-    schema = (Path(__file__).parent.parent / "docs" / "study.schema.json").read_text(encoding="utf-8")
+    schema = (ROOT / "docs" / "study.schema.json").read_text(encoding="utf-8")
     jsonschema.validate(report, json.loads(schema))
     assert report["made"]["options"]["browser"] == "never"
     assert len(report["instances_saved"]) == 13
@@ -220,16 +195,8 @@ def test_exit_0_a_photo_becomes_a_verified_study(study, tmp_path):
 
 
 def test_exit_1_a_bug_leaves_a_diagnostic_without_the_link(tmp_path):
-    done = subprocess.run(
-        command("grab", "http://film.dusk.test/dusk/s3cr3tt0ken"),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env=environment(
-            PYTHONPATH=os.pathsep.join(map(str, (Path(__file__).parent / "plugins", Path(__file__).parents[1])))
-        ),
-        cwd=tmp_path,
-    )
+    places = os.pathsep.join(map(str, (ROOT / "tests" / "plugins", ROOT)))
+    done = cloudfilm("grab", "http://film.dusk.test/dusk/s3cr3tt0ken", cwd=tmp_path, PYTHONPATH=places)
     assert done.returncode == ExitCode.BUG
     (diagnostic,) = tmp_path.rglob("cloudfilm-diagnostic-*.json")
     assert diagnostic.name in done.stderr
@@ -366,18 +333,10 @@ def test_exit_10_a_disk_that_takes_no_more(tmp_path):
     limited = (
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
-        "from scraper.cli.commands import main; main()"
     )
     with up(site_of(big)) as site:
-        words = ["grab", aurora.LINK, "-o", str(tmp_path), "--browser", "never", "--connect-to", site.connect_to[0]]
-        done = subprocess.run(
-            [sys.executable, "-c", limited, *words],
-            capture_output=True,
-            text=True,
-            timeout=600,
-            env=environment(),
-            cwd=Path(__file__).parent.parent,
-        )
+        words = ["grab", aurora.LINK, "-o", tmp_path, "--browser", "never", "--connect-to", site.connect_to[0]]
+        done = cloudfilm(*words, before=limited)
         assert done.returncode == ExitCode.STORE, done.stdout + done.stderr
         again = grab(site, aurora.LINK, "-o", tmp_path, "--json")
     assert again.returncode == 0
@@ -455,16 +414,8 @@ def test_killed_in_the_middle_and_run_again(study, tmp_path, after):
     site = site_of(study)
     site.latency_s = 0.15
     with up(site):
-        words = command(
-            "grab", aurora.LINK, "-o", tmp_path, "--jobs", 1, "--browser", "never", "--connect-to", site.connect_to[0]
-        )
-        running = subprocess.Popen(
-            words,
-            env=environment(),
-            cwd=Path(__file__).parent.parent,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        words = ("grab", aurora.LINK, "-o", tmp_path, "--jobs", 1, "--browser", "never")
+        running = started(*words, "--connect-to", site.connect_to[0], environment=environment())
         give_up = time.monotonic() + 60
         while len(list(tmp_path.rglob("*.dcm"))) < after and time.monotonic() < give_up and running.poll() is None:
             time.sleep(0.01)

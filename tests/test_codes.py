@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -64,6 +65,14 @@ STRANGERS = {
     "map": "https://surl.amap.com/4Xw0JkL1mN",
     "video": "https://v.douyin.com/iRnAbC1/",
     "doctors": "https://www.hospital.test/doctor/list?dept=32",
+    "laboratory": "https://lis.hospital.test/report/lab?id=3c4a29548fa91200314bd807",
+    "laboratory in pinyin": "https://bg.hospital.test/jianyan/report?bc=84114441042",
+    "pathology": "https://bl.hospital.test/pathology/report?no=887901847",
+    "drug": "https://hospital.test/drug/trace/57568111163359079",
+    "equipment": "https://sb.hospital.test/equipment?id=1f7169b32dac",
+    "signature": "https://www.bjca.cn/v?code=46CVdpacNrGX8yBFpnt4",
+    "WeChat pay": "wxp://f2f0AbCdEfGhIjKlMnOpQrStUvWxYz",
+    "WeChat order": "weixin://wxpay/bizpayurl?pr=Ab12Cd34E",
 }
 
 
@@ -72,8 +81,13 @@ def code(text: str, left: int = 0, top: int = 0, edge: int = 200) -> qr.Code:
     return qr.Code(text, "QRCode", corners)
 
 
+@cache
+def payload(text: str) -> catalogue.Payload:
+    return catalogue.classify(text, "QRCode")
+
+
 def chosen(*codes: qr.Code, suspects: tuple[qr.Suspect, ...] = ()) -> candidates.LinkChoice:
-    return candidates.choose([(code, catalogue.classify(code.text, "QRCode")) for code in codes], suspects)
+    return candidates.choose([(code, payload(code.text)) for code in codes], suspects)
 
 
 # ---- 1: which code is the film's
@@ -154,7 +168,10 @@ def hard(picture: Image.Image) -> Image.Image:
 
 
 def paper(folder: Path, *placed: tuple[Image.Image, tuple[int, int]]) -> Path:
-    sheet = Image.new("L", (1240, 900), 245)
+    ends = [(left + picture.width, top + picture.height) for picture, (left, top) in placed]
+    sheet = Image.new(
+        "L", (max((x for x, _ in ends), default=400) + 60, max((y for _, y in ends), default=300) + 60), 245
+    )
     for picture, place in placed:
         sheet.paste(picture, place)
     path = folder / "report.png"
@@ -176,7 +193,7 @@ def test_codes_1_a_hard_film_code_beside_a_clear_stranger(tmp_path, place, stran
 @pytest.mark.parametrize("language", first_of(["en", "zh"]))
 def test_codes_1_equal_links_end_with_3_and_a_sentence(tmp_path, capsys, language):
     two = ["https://q.one.test/m/8kQz1LmP", "https://e.two.test/c/Jk3f9QwX"]
-    path = paper(tmp_path, (drawn(two[0]), (60, 60)), (drawn(two[1]), (600, 60)))
+    path = paper(tmp_path, (drawn(two[0], 4), (60, 60)), (drawn(two[1], 4), (300, 60)))
     assert run(["decode", "--json", "--lang", language, str(path)]) == 3
     out, err = capsys.readouterr()
     line = json.loads(out)
@@ -188,7 +205,7 @@ def test_codes_1_equal_links_end_with_3_and_a_sentence(tmp_path, capsys, languag
 
 def test_codes_1_a_person_chooses_among_equal_links(tmp_path):
     two = ["https://q.one.test/m/8kQz1LmP", "https://e.two.test/c/Jk3f9QwX"]
-    path = paper(tmp_path, (drawn(two[0]), (60, 60)), (drawn(two[1]), (600, 60)))
+    path = paper(tmp_path, (drawn(two[0], 4), (60, 60)), (drawn(two[1], 4), (300, 60)))
     links: list[str] = []
     asked = resolve.read(str(path), Settings(), str, lambda equal: links.extend(equal) or "2")
     assert set(links) == set(two)

@@ -75,7 +75,7 @@ def test_the_code_on_one_of_many_pages(tmp_path):
     pages = [sheet() for _ in range(40)]
     pages[36] = sheet(FOLLOW, FILM)
     path = tmp_path / "report.pdf"
-    pages[0].save(path, save_all=True, append_images=pages[1:])
+    pages[0].save(path, save_all=True, append_images=pages[1:], resolution=300)
     found = film_codes.decode(path, Settings(decode_timeout_s=600))
     assert found.link == FILM
     assert {code.page for code, _ in found.codes} == {37}

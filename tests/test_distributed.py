@@ -19,9 +19,8 @@ import pytest
 from scraper.batch.target import Target, folder_name, shown
 from scraper.core.errors import ExitCode, ExtraMissing, NotWritable, UsageError
 from tests.many import Ends, Many, share, up
-from tests.programs import until
+from tests.programs import environment, until
 from tests.test_batch import batch, listed, started, states
-from tests.test_cli import environment
 
 # they cost seconds to load: in the tests that use them, not in every process that collects tests
 pytestmark = pytest.mark.skipif(not (find_spec("distributed") and find_spec("fsspec")), reason="the extra is missing")

@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -12,6 +10,7 @@ import pytest
 
 from scraper.core.errors import ExitCode
 from scraper.core.settings import Language
+from tests.programs import ran
 from tools import index_readme, readme, site
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,11 +67,9 @@ def words_of_help(text: str) -> str:
 @cache
 def help_of(*command: str) -> str:
     variables = {**os.environ, "COLUMNS": "240", "NO_COLOR": "1", "TERM": "dumb", "LC_ALL": "C.UTF-8"}
-    code = "import sys; from scraper.cli.commands import main; sys.argv[0] = 'cloudfilm'; main()"
-    words = [sys.executable, "-c", code, *command, "--help"]
-    done = subprocess.run(words, capture_output=True, text=True, encoding="utf-8", check=False, cwd=ROOT, env=variables)
+    done = ran(*command, "--help", environment=variables, before="import sys; sys.argv[0] = 'cloudfilm'")
     assert done.returncode == 0, done.stderr
-    return words_of_help(done.stdout)
+    return words_of_help(done.stdout.decode())
 
 
 def commands_of_help() -> set[str]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +12,7 @@ import typer
 from scraper.cli import chinese
 from scraper.cli.commands import app
 from scraper.testing import first_of
+from tests.programs import environment, ran
 from tests.test_cli import cloudfilm
 from tools import manual
 
@@ -92,15 +90,10 @@ def test_usage_errors(words, zh, en):
 
 
 def test_a_shell_completes_commands_and_options():
-    program = [sys.executable, "-m", "cloudfilm"]
     for words, expected in (("cloudfilm gr", "grab"), ("cloudfilm grab --exp", "--expect")):
-        environment = os.environ | {
-            "_CLOUDFILM_COMPLETE": "complete_bash",
-            "COMP_WORDS": words,
-            "COMP_CWORD": str(words.count(" ")),
-        }
-        done = subprocess.run(program, env=environment, capture_output=True, text=True, check=True, timeout=600)
-        assert done.stdout.split() == [expected]
+        asked = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" ")), "_CLOUDFILM_COMPLETE": "complete_bash"}
+        done = ran(environment=environment(**asked), entry="scraper.cli.start")
+        assert (done.returncode, done.stdout.split()) == (0, [expected.encode()])
 
 
 def test_the_man_page_names_every_option():

@@ -118,3 +118,20 @@ def test_any_bytes_end_in_a_verdict():
         for _ in range(chance.randrange(1, 6)):
             data[chance.randrange(len(data))] = chance.randrange(256)
         assert verdict(bytes(data[: chance.randrange(1, len(data) + 1)])) in Verdict
+
+
+@pytest.mark.parametrize("rest", [b"\0" * 40, b"abc"])
+def test_a_little_padding_behind_the_packets_is_left_to_the_decoder(rest):
+    assert verdict(resized(encoded(64)[:-2] + rest + END)) is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("back", [-400, 400])
+def test_a_hole_or_an_overlap_within_a_tile_of_fitting_length_is_damage(back):
+    data = encoded(128)
+    assert verdict(resized(data[:3000] + data[3000 - back :])) is Verdict.DAMAGED
+
+
+def resized(data):
+    """The stream with the length of its one tile-part as it is (A.4.2)."""
+    at = data.index(b"\xff\x90")
+    return data[: at + 6] + (len(data) - 2 - at).to_bytes(4, "big") + data[at + 10 :]

@@ -103,6 +103,9 @@ def test_no_representation_shows_the_secret():
         ("https://mp.weixin.qq.com/a/~~abc", "QRCode", Kind.WECHAT_MINI_PROGRAM),
         ("weixin://dl/business/?t=x", "QRCode", Kind.WECHAT_MINI_PROGRAM),
         ("https://wxaurl.cn/abc", "QRCode", Kind.WECHAT_MINI_PROGRAM),
+        ("https://servicewechat.com/wxa/0a1b2c", "QRCode", Kind.WECHAT_MINI_PROGRAM),
+        ("wxp://f2f0abc", "QRCode", Kind.TEXT),
+        ("weixin://wxpay/bizpayurl?pr=abc", "QRCode", Kind.TEXT),
         (
             "https://open.weixin.qq.com/connect/oauth2/authorize?redirect_uri=https%3A%2F%2Fa.test%2Fx",
             "QRCode",

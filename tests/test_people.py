@@ -47,15 +47,16 @@ from scraper.source import film_codes, resolve
 from scraper.testing import first_of
 from scraper.ui import doctor
 from tests import aurora
-from tests.test_cli import cloudfilm, command, environment, site_of, up
+from tests.programs import PIPE, Program, environment, from_nothing, started
+from tests.test_cli import cloudfilm, site_of, up
 
 SETTINGS = Settings(decode_timeout_s=20)
 LAKE = "http://film.lakeside.test/s/Ab12Cd34"
 OTHER = "http://other.test/v?a="
 ROOT = Path(__file__).parent.parent
-OWN_TERMINAL = (  # what a shell does: the terminal's keys signal this process
-    "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from scraper.cli.start import main; main()"
-)
+ENTRY = "scraper.cli.start"  # what `cloudfilm` runs
+# what a shell does: the terminal's keys signal this process
+OWN_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
 thorough = pytest.mark.thorough
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 
@@ -247,7 +248,7 @@ def test_verdicts_29_every_command_ends_with_its_own_code(study, tmp_path, encod
                 given += ["--browser", "never", "--connect-to", site.connect_to[0]]
             chinese = [] if "--help" in given else ["--lang", "zh"]
             done = subprocess.run(
-                command(*given, *chinese),
+                from_nothing(*given, *chinese),
                 capture_output=True,
                 cwd=ROOT,
                 timeout=600,
@@ -268,7 +269,7 @@ def test_verdicts_29_json_is_utf8_whatever_the_code_page(study, tmp_path, encodi
     with up(site):
         for words in (["grab", aurora.LINK, "-o", tmp_path / "检查"], ["list", aurora.LINK]):
             done = subprocess.run(
-                command(*words, "--json", "--browser", "never", "--connect-to", site.connect_to[0]),
+                from_nothing(*words, "--json", "--browser", "never", "--connect-to", site.connect_to[0]),
                 capture_output=True,
                 cwd=ROOT,
                 env=environment(PYTHONIOENCODING=encoding, PYTHONUTF8="0"),
@@ -276,7 +277,7 @@ def test_verdicts_29_json_is_utf8_whatever_the_code_page(study, tmp_path, encodi
             assert done.returncode == 0
             assert json.loads(done.stdout.decode("utf-8"))["exit_code"] == 0
     done = subprocess.run(
-        command("verify", tmp_path / "检查", "--json"),
+        from_nothing("verify", tmp_path / "检查", "--json"),
         capture_output=True,
         cwd=ROOT,
         env=environment(PYTHONIOENCODING=encoding, PYTHONUTF8="0"),
@@ -295,7 +296,7 @@ def test_verdicts_29_text_falls_back_to_signs_that_can_be_written():
 def test_verdicts_29_english_where_chinese_cannot_be_written():
     for encoding, words in (("cp1252", "There is no file"), ("gbk", "找不到文件"), ("utf-8", "找不到文件")):
         done = subprocess.run(
-            command("grab", "gone.jpg"),
+            from_nothing("grab", "gone.jpg"),
             capture_output=True,
             cwd=ROOT,
             env=environment(PYTHONIOENCODING=encoding, PYTHONUTF8="0", LANG="zh_CN.GBK"),
@@ -344,19 +345,13 @@ class Silence:
             line.close()
 
 
-def started(*words: object, **more: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-c", "from scraper.cli.start import main; main()", *map(str, words)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(**more),
-        cwd=ROOT,
-        start_new_session=True,
-    )
+def in_session(*words: object, **more: str) -> Program | subprocess.Popen[bytes]:
+    """The program, in a session of its own."""
+    variables = environment(**more)
+    return started(*words, environment=variables, stdout=PIPE, stderr=PIPE, new_session=True, entry=ENTRY)
 
 
-def interrupted(running: subprocess.Popen[bytes], *, times: int = 1) -> str:
+def interrupted(running: Program | subprocess.Popen[bytes], *, times: int = 1) -> str:
     """What the command says after Ctrl-C at its terminal, which reaches all of its processes."""
     for _ in range(times):
         try:
@@ -380,7 +375,7 @@ def test_verdicts_30_ends_at_once_and_says_that_the_same_command_goes_on(tmp_pat
     words = [job, tmp_path / "links.txt" if job == "batch" else aurora.LINK]
     words += ["--browser", "never", "--lang", language] + ([] if job == "list" else ["-o", tmp_path / "out"])
     with Silence() as site:
-        running = started(*words, "--connect-to", f"{aurora.HOST}:80:127.0.0.1:{site.port}")
+        running = in_session(*words, "--connect-to", f"{aurora.HOST}:80:127.0.0.1:{site.port}")
         assert site.reached.wait(60)
         complaints = interrupted(running, times=times)
     assert complaints.count(interrupt_words.SENTENCES[language]) == 1
@@ -391,7 +386,15 @@ def test_verdicts_30_decode_and_the_time_before_anything_runs(tmp_path):
     pipe = tmp_path / "pipe.png"
     os.mkfifo(pipe)  # nothing is read of it
     for words in (["decode", *[ROOT / "fixtures" / "report.jpg"] * 50], ["providers"]):
-        running = started(*words)
+        running = subprocess.Popen(
+            from_nothing(*words, entry=ENTRY),
+            stdin=subprocess.DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            env=environment(),
+            cwd=ROOT,
+            start_new_session=True,
+        )
         # the program's own first act: the handler is in place where the process ignores nothing and catches SIGINT
         status = Path(f"/proc/{running.pid}/status")
         while status.exists() and running.poll() is None:
@@ -418,28 +421,17 @@ def test_verdicts_30_at_a_password_prompt(study, tmp_path):
     site = site_of(study)
     leader, follower = pty.openpty()
     with up(site):
-        running = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                OWN_TERMINAL,
-                "grab",
-                aurora.ASKS,
-                "-o",
-                str(tmp_path),
-                "--lang",
-                "zh",
-                "--browser",
-                "never",
-                "--connect-to",
-                site.connect_to[0],
-            ],
+        words = ("grab", aurora.ASKS, "-o", tmp_path, "--lang", "zh", "--browser", "never")
+        running = started(
+            *words,
+            *("--connect-to", site.connect_to[0]),
+            environment=environment(),
             stdin=follower,
             stdout=follower,
             stderr=follower,
-            env=environment(),
-            cwd=ROOT,
-            start_new_session=True,
+            new_session=True,
+            entry=ENTRY,
+            before=OWN_TERMINAL,
         )
         os.close(follower)
         seen = b""
@@ -469,21 +461,21 @@ def test_verdicts_30_what_a_killed_run_left_is_removed_by_the_next(tmp_path):
         (temporary / name / "file").touch()
     with Silence() as site:
         words = ("list", aurora.LINK, "--browser", "never", "--connect-to", f"{aurora.HOST}:80:127.0.0.1:{site.port}")
-        running = started(*words, TMPDIR=str(temporary))
+        running = in_session(*words, TMPDIR=str(temporary))
         assert site.reached.wait(60)
         (left,) = [folder for folder in temporary.glob("cloudfilm-*") if (folder / leftovers.LOCK).exists()]
         assert left.stat().st_mode & 0o777 == 0o700
         (left / "browser").mkdir()
         (left / "browser" / "body").write_bytes(bytes(1000))
         site.reached.clear()
-        second = started(*words, TMPDIR=str(temporary))
+        second = in_session(*words, TMPDIR=str(temporary))
         assert site.reached.wait(60)
         assert left.exists(), "of a run that lives"
         for process in (running, second):
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
         site.reached.clear()
-        third = started(*words, TMPDIR=str(temporary))
+        third = in_session(*words, TMPDIR=str(temporary))
         assert site.reached.wait(60)
         assert len([folder for folder in temporary.glob("cloudfilm-*") if (folder / leftovers.LOCK).exists()]) == 1
         interrupted(third)
@@ -675,10 +667,11 @@ def test_verdicts_35_a_closed_pipe_is_no_bug(tmp_path, words):
     given = [word.format(good=tmp_path / "good.png") for word in words]
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run(command(*given), stdout=writing, stderr=subprocess.PIPE, env=environment(), cwd=ROOT)
+    running = started(*given, environment=environment(), stdout=writing, stderr=PIPE)
     os.close(writing)
-    assert done.returncode in (0, 141), done.stderr
-    assert b"bug" not in done.stderr
+    _, complaints = running.communicate(timeout=600)
+    assert running.returncode in (0, 141), complaints
+    assert b"bug" not in complaints
 
 
 @posix
@@ -688,25 +681,10 @@ def test_verdicts_35_a_study_is_brought_home_though_nobody_reads(study, tmp_path
     with up(site):
         reading, writing = os.pipe()
         os.close(reading)
-        done = subprocess.run(
-            command(
-                "grab",
-                aurora.LINK,
-                aurora.LINK,
-                "-o",
-                tmp_path,
-                "--browser",
-                "never",
-                "--connect-to",
-                site.connect_to[0],
-            ),
-            stdout=writing,
-            stderr=subprocess.PIPE,
-            env=environment(),
-            cwd=ROOT,
-        )
+        words = ("grab", aurora.LINK, aurora.LINK, "-o", tmp_path, "--browser", "never")
+        running = started(*words, "--connect-to", site.connect_to[0], environment=environment(), stdout=writing)
         os.close(writing)
-    assert done.returncode == 0
+        assert running.wait(600) == 0
     assert len(list(tmp_path.rglob("*.dcm"))) == len(site.originals)
 
 
@@ -716,8 +694,9 @@ def test_verdicts_35_a_full_disk_behind_standard_output_is_10(tmp_path, words):
     code(aurora.LINK).save(tmp_path / "good.png")
     given = [word.format(good=tmp_path / "good.png") for word in words]
     with open("/dev/full", "w") as full:  # noqa: PTH123
-        done = subprocess.run(command(*given), stdout=full, stderr=subprocess.PIPE, env=environment(), cwd=ROOT)
-    assert done.returncode == 10, done.stderr
+        running = started(*given, environment=environment(), stdout=full, stderr=PIPE)
+    _, complaints = running.communicate(timeout=600)
+    assert running.returncode == 10, complaints
 
 
 def test_verdicts_35_an_unwritable_output_is_noticed_before_the_site_is_entered(study, tmp_path):

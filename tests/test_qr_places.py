@@ -60,6 +60,13 @@ def test_without_a_hint_every_lively_place_is_one():
     assert any(holds(box, 1500, 1100, 300) for box in boxes)
 
 
+def test_a_suspect_that_is_seen_steeply_is_a_place():
+    steep = ((412, 1035), (423, 984), (561, 1009), (550, 1060))
+    boxes, suspected = places(page(), KnownPlaces(suspects=(steep,)), 1.0)
+    assert suspected == 1
+    assert holds(boxes[0], 412, 984, 149 // 2)
+
+
 def test_a_suspect_that_is_no_place_is_left_out():
     known = KnownPlaces(suspects=((), square(-50, -50, 8), square(5000, 5000, 100), *(square(9, 9, 200),) * 9))
     boxes, suspected = places(page(), known, 1.0)
@@ -68,7 +75,7 @@ def test_a_suspect_that_is_no_place_is_left_out():
 
 
 def test_a_patch_whose_code_was_read_is_not_searched_again(tmp_path):
-    Image.fromarray(page((FOLLOW, 200, 200, 300), size=(1800, 1500))).save(tmp_path / "one.png")
+    Image.fromarray(page((FOLLOW, 200, 200, 300), size=(1300, 1000))).save(tmp_path / "one.png")
     (item,) = pages.pages(tmp_path / "one.png")
     steps = list(cascade.steps(item, Wechat(tmp_path), KnownPlaces()))
     seen = [step() for step in steps]
@@ -80,8 +87,8 @@ def test_what_stands_beside_the_codes_is_read_too(tmp_path):
     zxingcpp = pytest.importorskip("zxingcpp")
     bars = zxingcpp.create_barcode("CT20260108001", zxingcpp.BarcodeFormat.Code128)
     matrix = zxingcpp.create_barcode("sample 17", zxingcpp.BarcodeFormat.DataMatrix)
-    sheet = Image.new("L", (1600, 1200), 255)
-    for made, scale, at in ((bars, 3, (100, 100)), (matrix, 6, (900, 600))):
+    sheet = Image.new("L", (900, 600), 255)
+    for made, scale, at in ((bars, 3, (60, 60)), (matrix, 6, (600, 300))):
         sheet.paste(Image.fromarray(np.array(made.to_image(scale=scale))), at)
     sheet.save(tmp_path / "labels.png")
     found = qr.read(Path(tmp_path / "labels.png"), certain=lambda text: False).codes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -35,6 +34,7 @@ from scraper.dicom.outgoing import keyword_of
 from scraper.send import Sent, send, target_of
 from scraper.send.run import SendOptions
 from scraper.testing import first_of
+from tests.programs import environment, ran, started
 from tests.test_cli import cloudfilm
 
 STUDY = chest_ct(slices=5, thin=3, size=64, seed=81, thin_syntax=JPEG_LS)
@@ -391,14 +391,11 @@ def test_a_ledger_that_finds_no_room_ends_the_run_and_the_next_one_goes_on(way, 
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000));"
     )
-    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
-    program = "from scraper.cli.commands import main; main()"
     with SmallArchive() as archive, StowService() as service:
         target, stored = (archive.link, archive.stored) if way == "C-STORE" else (service.url, service.stored)
         documents = []
-        for code in (limited + program, program):
-            words = [sys.executable, "-c", code, "send", str(folder), target, "--json"]
-            done = subprocess.run(words, env=variables, capture_output=True, text=True, timeout=120)
+        for before in (limited, ""):
+            done = cloudfilm("send", folder, target, "--json", before=before)
             documents.append(json.loads(done.stdout))
             if len(documents) == 1:
                 had = len(stored)
@@ -425,14 +422,14 @@ def test_killed_at_any_moment_each_instance_is_there_once(folder, tmp_path):
             return original(place)
 
         archive.status = status
-        variables = {**os.environ, "CLOUDFILM_DATA": str(tmp_path / "data"), "PYTHONPATH": str(ROOT)}
-        words = [sys.executable, "-m", "cloudfilm", "send", str(folder), archive.link, "--json"]
+        variables = environment(CLOUDFILM_DATA=str(tmp_path / "data"))
+        words = ("send", folder, archive.link, "--json")
         for count in (1, 4):
-            with subprocess.Popen(words, env=variables, stdout=subprocess.DEVNULL) as process:
+            with started(*words, environment=variables) as process:
                 with reached:
                     assert reached.wait_for(lambda: len(set(uids(archive))) >= count, 60)  # noqa: B023  waited for at once
                 process.send_signal(signal.SIGKILL)
-        done = subprocess.run(words, env=variables, capture_output=True, text=True, timeout=600)
+        done = ran(*words, environment=variables)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["instances"]["before"] + document["instances"]["sent"] == len(ALL)

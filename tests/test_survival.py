@@ -19,7 +19,8 @@ from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from scraper.core.timings import Timings
 from scraper.testing import Silent, compare, nobody
 from tests.aurora import HOST, LINK, Site, serving
-from tests.test_cli import command, environment, up
+from tests.programs import environment, from_nothing
+from tests.test_cli import up
 
 pytestmark = pytest.mark.usefixtures("plugged_in")
 
@@ -197,7 +198,7 @@ def test_killed_at_twenty_random_moments(study, tmp_path):
         while killed < 20:
             output = tmp_path / str(round_)
             running = subprocess.Popen(
-                command(*words, "-o", output, "--connect-to", site.connect_to[0]),
+                from_nothing(*words, "-o", output, "--connect-to", site.connect_to[0]),
                 env=environment(),
                 cwd=Path(__file__).parent.parent,
                 stdout=subprocess.DEVNULL,
@@ -213,7 +214,7 @@ def test_killed_at_twenty_random_moments(study, tmp_path):
             for path in output.rglob("*.dcm"):
                 assert hashlib.sha256(path.read_bytes()).hexdigest() in whole, "a torn file under its final name"
         site.latency_s = 0.0
-        final = command(*words, "-o", output, "--connect-to", site.connect_to[0])
+        final = from_nothing(*words, "-o", output, "--connect-to", site.connect_to[0])
         done = subprocess.run(
             final, env=environment(), cwd=Path(__file__).parent.parent, capture_output=True, check=False
         )

@@ -68,6 +68,16 @@ async def test_settled(empty):
     assert not await empty.settled(quiet_s=0.01, up_to_s=0.05)
 
 
+async def test_what_brings_no_exchange_is_no_end_of_the_wait(empty):
+    waiting = asyncio.create_task(empty.after(0, timeout_s=30))
+    await asyncio.sleep(0)
+    empty.miss("http://film.test/favicon.ico", "no body")
+    for _ in range(5):
+        await asyncio.sleep(0)
+    empty.add(seen("http://film.test/list"))
+    assert [item.url for item in await waiting] == ["http://film.test/list"]
+
+
 async def test_after(empty):
     empty.add(seen("http://film.test/1"))
     assert await empty.after(1, timeout_s=0) == []
@@ -148,6 +158,23 @@ async def tapped(empty, devtools, event, timeout_s=5.0):
 async def test_what_cannot_matter_goes_on_at_once(event, empty):
     assert await tapped(empty, DevTools(), event) == ["continueRequest"]
     assert empty.exchanges == []
+
+
+def preflight(status: int, **headers):
+    event = paused(status=status, method="OPTIONS", **headers)
+    event["request"]["headers"] = {"Origin": "http://film.test", "Access-Control-Request-Method": "GET"}
+    return event
+
+
+@pytest.mark.parametrize("status", [200, 204, 403])
+async def test_a_preflight_ends_with_its_head(status, empty):
+    """Where its body ends later, the browser cancels what was allowed."""
+    assert await tapped(empty, DevTools(), preflight(status, content_length="2")) == ["fulfillRequest"]
+    assert empty.exchanges == []
+
+
+async def test_a_preflight_that_is_redirected_goes_on(empty):
+    assert await tapped(empty, DevTools(), preflight(302, location="/y")) == ["continueRequest"]
 
 
 @pytest.mark.parametrize(

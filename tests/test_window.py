@@ -6,7 +6,6 @@ import http.client
 import re
 import signal
 import subprocess
-import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,8 @@ from fixtures.sites.tdcloud import site as tdcloud
 from fixtures.world import World
 from scraper.session.browser import find_browser
 from tests import aurora
-from tests.test_cli import cloudfilm, environment, site_of, up
+from tests.programs import PIPE, Program, environment, ran, started
+from tests.test_cli import cloudfilm, site_of, up
 from tests.test_send import STUDY, SmallArchive, uids
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
@@ -36,7 +36,7 @@ class Started:
     """A running window: its address, its process, and where its studies go."""
 
     address: str
-    process: subprocess.Popen
+    process: Program | subprocess.Popen[str]
     output: Path
     home: Path
 
@@ -49,17 +49,17 @@ class Started:
         return self.address.rstrip("/").rpartition("/")[2]
 
 
-def command(*words):
-    return [sys.executable, "-c", "from scraper.cli.commands import main; main()", *map(str, words)]
+def variables_of(home):
+    """Of a window whose address is to be read."""
+    return environment(CLOUDFILM_DATA=str(home), PYTHONUNBUFFERED="1")
 
 
 @contextlib.contextmanager
 def window(tmp_path, world=None, language="zh"):
     home = tmp_path / "home"
     home.mkdir(exist_ok=True)
-    words = command("app", "--no-window", "--lang", language, "-o", tmp_path / "out", *(world.options if world else ()))
-    variables = environment(CLOUDFILM_DATA=str(home), PYTHONUNBUFFERED="1")
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=variables)
+    words = ("app", "--no-window", "--lang", language, "-o", tmp_path / "out", *(world.options if world else ()))
+    process = started(*words, environment=variables_of(home), stdout=PIPE, text=True)
     try:
         found = ADDRESS.search(process.stdout.readline())
         yield Started(found[0], process, tmp_path / "out", home)
@@ -70,6 +70,7 @@ def window(tmp_path, world=None, language="zh"):
                 process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
         process.stdout.close()
 
 
@@ -391,10 +392,9 @@ def test_a_name_that_is_a_path_is_a_name(tmp_path):
 def test_a_second_call_shows_the_first_window(tmp_path):
     with window(tmp_path) as started:
         variables = environment(CLOUDFILM_DATA=str(started.home), BROWSER="true")
-        words = command("app", "--lang", "en", "-o", tmp_path / "out")
-        second = subprocess.run(words, capture_output=True, text=True, env=variables, timeout=600)
+        second = ran("app", "--lang", "en", "-o", tmp_path / "out", environment=variables)
         assert second.returncode == 0
-        assert "open already" in second.stderr
+        assert b"open already" in second.stderr
         assert (started.home / "window.json").stat().st_mode & 0o077 == 0
     assert not (started.home / "window.json").exists()
 
@@ -410,10 +410,9 @@ def test_it_ends_with_its_page(tmp_path):
 
 def test_it_ends_quietly_under_an_open_page(tmp_path):
     """The page's stream of news does not hold the server up."""
-    words = command("app", "--no-window", "-o", tmp_path / "out")
-    variables = environment(CLOUDFILM_DATA=str(tmp_path / "home"), PYTHONUNBUFFERED="1")
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(words, env=variables, **pipes) as process:
+    words = ("app", "--no-window", "-o", tmp_path / "out")
+    variables = variables_of(tmp_path / "home")
+    with started(*words, environment=variables, stdout=PIPE, stderr=PIPE, text=True) as process:
         address = ADDRESS.search(process.stdout.readline())[0]
         connection = http.client.HTTPConnection("127.0.0.1", int(address.split(":")[2].partition("/")[0]), timeout=30)
         connection.request("GET", f"/{address.rstrip('/').rpartition('/')[2]}/events")

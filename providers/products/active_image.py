@@ -22,6 +22,7 @@ from scraper.contract import (
     NoSuchStudy,
     Number,
     OnDemand,
+    Problem,
     Provider,
     Reason,
     Reply,
@@ -37,6 +38,7 @@ from scraper.contract import (
 from scraper.protocols import zip_archive
 
 PACKED_S, IDLE_S = 1800.0, 120.0  # a big series takes minutes; a page at rest for so long packs nothing
+ENDED_S = 60.0  # for the file to come, once the page's own function says that it has ended
 IMAGE_S = 90.0  # an image that takes longer never comes
 TRIES = 3  # of one download, or of one image before the viewer is loaded again
 STATE = """() => {
@@ -67,12 +69,15 @@ IMAGE = """async ([guid, series, image, patience]) => {
 }"""
 PACK = """([guid, series, total]) => {
   window.__failed = "";
+  window.__ended = false;
   (async () => {
     const vm = document.querySelector(".image_main").__vue__, cell = vm.layoutData[vm.sequenceIndex];
     cell.bind_xeguid = guid;
     cell.seriesId = series;
     cell.totalImage = total;
-    await vm.downOriginal("CURRENTSERIES");
+    const work = vm.downOriginal("CURRENTSERIES");
+    await work;
+    window.__ended = Boolean(work) && typeof work.then === "function";  // else it only began
   })().catch(error => { window.__failed = String(error) || "failed"; });
 }"""
 
@@ -106,6 +111,12 @@ class State(Reply):
         """The study that the link is about; earlier ones of the patient may be listed with it."""
         listed, place = self.studies or self.index, self.selected or 0
         return listed[place] if 0 <= place < len(listed) else StudyReply.empty()
+
+    @property
+    def further(self) -> int:
+        """How many other studies the viewer lists."""
+        guids = {study.guid for study in (*self.studies, *self.index)}
+        return len(guids - {self.study.guid, ""})
 
     @property
     def is_packed(self) -> bool:
@@ -148,7 +159,7 @@ async def describe(link: ShareLink, session: Session) -> list[Series]:
     viewer = _Viewer(link, session, study.guid)
     make = viewer.packed if state.is_packed else viewer.image
     known = Study("", study.time, study.modality, study.description, study.patient, study.guid)
-    return [
+    found = [
         Series(
             study_instance_uid="",
             series_instance_uid="",
@@ -166,6 +177,10 @@ async def describe(link: ShareLink, session: Session) -> list[Series]:
         for place, series in enumerate(state.listed)
         if series.total  # without images there is nothing to fetch
     ]
+    if state.further:
+        values = {"count": state.further, "why": Reason.LINK_IS_FOR_ONE}
+        found[0] = found[0].with_problem(Problem("further-study", values=values, fatal=False))
+    return found
 
 
 async def _state(session: Session) -> State:
@@ -270,4 +285,6 @@ class _Viewer:
                     return traffic.spooled(exchange)
             if await session.screen.evaluate("() => window.__failed"):
                 return None
+            if give_up > time.monotonic() + ENDED_S and await session.screen.evaluate("() => window.__ended"):
+                give_up = time.monotonic() + ENDED_S
         return None

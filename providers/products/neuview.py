@@ -168,7 +168,7 @@ def _series(link: ShareLink, place: int, reply: SeriesReply, study: Study) -> Se
         number=place + 1 if series_number is None else series_number,
         description=reply.description,
         modality=study.modality,
-        expected=len(instances) + nameless,
+        expected=max(len(instances) + nameless, *map(len, lists), 0),  # one of its lists may name more than another
         study=study,
         instances=tuple(instances.values()),
     )

@@ -87,6 +87,7 @@ def site(link: ShareLink) -> dict[str, str]:
 @dataclass
 class _ListedSeries:
     tags: dict[str, str]
+    place: str = ""  # of the page's object for it, where nothing else names it
     images: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -119,7 +120,7 @@ def _series(listed: _ListedSeries, api: str, headers: Mapping[str, str], study: 
     series = Series(
         study_instance_uid=study.uid,
         series_instance_uid=uid,
-        key=number,
+        key=number or listed.place,
         number=parse_int(number),
         description=listed.tags.get("serDesc", "") or listed.tags.get("bodyPart", ""),
         modality=listed.tags.get("modality", ""),
@@ -160,10 +161,13 @@ def _walk(page: str) -> Iterator[_ListedSeries]:
     A page that registers nothing (a part of one, saved) names each image's series in its literal.
     """
     literals: dict[str, str] = {}
+    unregistered: list[str] = []  # the same name may stand for every image
     series: list[_ListedSeries] = []
     for step, literal in _steps(page):
         if step["name"]:
             literals[step["name"]] = literal
+            if step["name"].startswith("imgInfo"):
+                unregistered.append(literal)
         elif step["kind"] == "Series":
             series.append(_ListedSeries(_pairs(literals.get(step["added"], ""))))
         elif step["kind"] == "Image":
@@ -172,11 +176,10 @@ def _walk(page: str) -> Iterator[_ListedSeries]:
             series[-1].images.append(_pairs(literals.get(step["added"], "")))
     if not any(listed.images for listed in series):
         by_name: dict[str, _ListedSeries] = {}
-        for name, literal in literals.items():
-            if name.startswith("imgInfo"):
-                number = (_SERIES_OF.search(literal) or ["", ""])[1]
-                own = by_name.setdefault(number, _ListedSeries(_pairs(literals.get(f"serInfo{number}", ""))))
-                own.images.append(_pairs(literal))
+        for literal in unregistered:
+            number = (_SERIES_OF.search(literal) or ["", ""])[1]
+            tags = _pairs(literals.get(f"serInfo{number}", ""))
+            by_name.setdefault(number, _ListedSeries(tags, place=f"serObj{number}")).images.append(_pairs(literal))
         series = list(by_name.values())
     yield from series
 

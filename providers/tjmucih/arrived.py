@@ -60,6 +60,10 @@ class ReceivedImages:
         if place not in self.owners and mine:
             self.owners[place] = mine[0]
 
+    def count(self, place: int) -> int:
+        """How many images of the row's series came, as far as it is known which it is."""
+        return len(self.series.get(self.owners.get(place, ""), ()))
+
     def is_short(self, place: int, counts: list[int | None]) -> bool:
         """May the row's series lack images: some row's does, and it is not known that it is not this row's."""
         wanted, by_size = self.matched(counts)
@@ -88,6 +92,7 @@ class ReceivedImages:
         ]
         for uid, images in self.series.items():
             count = expected.get(uid, len(images) if None not in counts else None)
+            count = None if count is None else max(count, len(images))
             series = Series(self.study_instance_uid, uid, tuple(images.values()), count)
             found.append(series if count is not None else series.with_problem(Problem("count-unknown", fatal=False)))
         return found

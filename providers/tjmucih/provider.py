@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from collections import Counter
 
 from providers.tjmucih.arrived import IMAGE, ReceivedImages
 from providers.toolkit.gate import PageGate
@@ -28,25 +29,31 @@ READY = r"() => /^\s*影像ID[:：]/m.test(document.body.innerText)"
 READ = r"""selector => ({rows: [...document.querySelectorAll(selector)].map(row => row.innerText)})"""
 CLICK = "([selector, place]) => document.querySelectorAll(selector)[place]?.click()"
 BAR = """() => [...document.querySelectorAll("div.footer-li")].find(item => item.innerText.includes("序列"))?.click()"""
-# Presses 下一页 as a person would who holds it down; a patient one waits for the image before the next press.
+# Presses 下一页 as a person would who holds it down; a patient one waits for the image before the next press: until the page says
+# that it shows another one, too, as what loads meanwhile may be an earlier image. A pause is counted in turns of the page's own
+# clock: a page that stands still does nothing in it.
 NEXT_IMAGES = """async ([times, pause, patient]) => {
   performance.setResourceTimingBufferSize(1e6);
+  const turn = 15;
   const loaded = () => performance.getEntriesByType("resource").length;
+  const label = () => (document.body.innerText.match(/^\\s*影像ID[:：].*/m) || [""])[0];
   const shown = () => [...document.querySelectorAll('button[title="下一页"]')].find(button => button.offsetParent);
   for (let press = 0; press < times; press++) {
     const late = performance.now() + 5000;
     while (!shown() && performance.now() < late) await new Promise(done => setTimeout(done, 50));
     const button = shown();
     if (!button) return false;
-    const before = loaded(), until = performance.now() + pause;
+    const before = loaded(), labelled = label();
+    const is_there = () => loaded() > before && (!labelled || label() !== labelled);
+    let turns = pause / turn;
     button.click();
-    do await new Promise(done => setTimeout(done, 15));
-    while (performance.now() < until && !(patient && loaded() > before));
+    do await new Promise(done => setTimeout(done, turn));
+    while (--turns > 0 && !(patient && is_there()));
   }
   return true;
 }"""
 # Round by round, as fast paging can skip images: ms a press, patient, presses too many, and s for a series to open.
-PACES = ((0, False, 0, 0.5), (200, True, 5, 1.5), (800, True, 5, 3.0))
+PACES = ((0, False, 1, 0.5), (200, True, 5, 1.5), (800, True, 5, 3.0))
 UNCOUNTED_PACE = PACES[1]
 CLOSED_S = 3.0  # for a phone's list to have closed
 AT_ONCE = 40  # presses between two looks at what came
@@ -122,7 +129,7 @@ async def _page_through(session: Session, place: int, count: int | None, pace: P
         await session.screen.wait_until(READY)
     await session.traffic.after(len(session.traffic.exchanges), timeout_s=opened_s)
     grown = arrived.take(session)
-    left = (count or 1) - 1 + more
+    left, fresh = (count or 1) - 1 + more, Counter[str]()
     while left > 0 or count is None:
         presses = min(left, AT_ONCE) if count is not None else UNCOUNTED_PRESSES
         await session.screen.evaluate(NEXT_IMAGES, [presses, pause_ms, is_patient])
@@ -134,3 +141,6 @@ async def _page_through(session: Session, place: int, count: int | None, pace: P
         if fresh.total() > AT_ONCE // 2:
             session.tell("collecting", count=sum(map(len, arrived.series.values())))
     arrived.own(place, grown)
+    while count is not None and arrived.count(place) > count and fresh.total():  # the row counts too few
+        await session.screen.evaluate(NEXT_IMAGES, [UNCOUNTED_PRESSES, pause_ms, is_patient])
+        fresh = await arrived.settle(session)

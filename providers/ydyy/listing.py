@@ -13,6 +13,7 @@ from providers.products import mviewer
 from scraper.contract import (
     Instance,
     NoSuchStudy,
+    Problem,
     Reason,
     Response,
     Series,
@@ -20,10 +21,12 @@ from scraper.contract import (
     SiteChanged,
     Study,
     WadoUri,
+    at_most,
     none_last,
     parse_int,
 )
 
+NO_DICOM = frozenset(("jpg", "jpeg", "png", "bmp", "gif", "tif", "tiff", "pdf", "avi", "mp4", "txt", "html", "xml"))
 STUDY_ATTRIBUTES = ("uid", "studytime", "devicetypename", "patientname", "checkserialnum")
 
 
@@ -45,16 +48,29 @@ def read(listed: Response, page: ShareLink, headers: Mapping[str, str]) -> list[
     for item in root.iter("study"):
         uid, date, modality, patient, key = (item.get(name, "") for name in STUDY_ATTRIBUTES)
         study = Study(uid, date, modality, patient_name=patient, key=key)
-        found += [_series(element, place, study, page, headers) for place, element in enumerate(item.iter("series"))]
+        listed_series = [
+            _series(element, place, study, page, headers) for place, element in enumerate(item.iter("series"))
+        ]
+        found += listed_series
+        if listed_series:
+            found += _absent(study, len(listed_series), parse_int(item.get("seriescount")) or 0)
     if not found:
         raise NoSuchStudy(host=page.host)
     return found
 
 
+def _absent(study: Study, listed: int, counted: int) -> list[Series]:
+    """The series that the study's own count has and its list lacks."""
+    return [
+        Series(study.uid, "", key=f"{study.key}/{place}", study=study).with_problem(Problem("missing-series"))
+        for place in at_most(range(listed, counted))
+    ]
+
+
 def _series(
     series: ElementTree.Element, place: int, study: Study, page: ShareLink, headers: Mapping[str, str]
 ) -> Series:
-    """One series over all its storages; objects of another type than DICOM are named and left out."""
+    """One series over all its storages; pictures, documents and videos are named and left out."""
     objects = [(storage, image) for storage in series.iter("storage") for image in storage.iter("im")]
     objects.sort(key=lambda item: _order(item[1]))
     instances, others, uid = [], [], ""
@@ -62,7 +78,7 @@ def _series(
         query = (image.text or "").strip().lstrip("?&")
         named = ShareLink(f"http://x/?{query}").params
         name = named.get("objectUID", "")
-        if image.get("type", "dicom").lower() != "dicom":
+        if image.get("type", "dicom").lower() in NO_DICOM:
             others.append(name or f"{place}/{at}")
             continue
         uid = uid or named.get("seriesUID", "")

@@ -82,6 +82,7 @@ def read_bundle(path: Path, spool: Path) -> Recording:
             document = parse_json(archive.read("bundle.json"))
             if not isinstance(document, dict) or document.get("format") != FORMAT:
                 raise BundleUnread(f"{path} is no bundle of cloudfilm record")
+            _check_sizes(document, archive)
             for exchange in _exchanges(document, archive, traffic):
                 traffic.add(exchange)
         link = links.parse_url(str(document["link"]))
@@ -95,18 +96,25 @@ def read_bundle(path: Path, spool: Path) -> Recording:
     return Recording(link, answers, tuple(traffic.exchanges))
 
 
-def _exchanges(document: Mapping[str, Any], archive: zipfile.ZipFile, traffic: Traffic) -> Iterator[Exchange]:
-    left = MOST_BYTES
+def _check_sizes(document: Mapping[str, Any], archive: zipfile.ZipFile) -> None:
+    """Count the bodies before the first one is unpacked.
 
+    Raises:
+        ValueError: they are too large.
+    """
+    left = MOST_BYTES
+    for entry in document["entries"]:
+        messages = [message["body"] for message in entry.get("messages", ())]
+        for name in (*messages, entry.get("body"), entry.get("request_body")):
+            size = archive.getinfo(str(name)).file_size if name else 0
+            left -= size
+            if size > MOST_BODY or left < 0:
+                raise ValueError(f"its bodies are too large: {size}")
+
+
+def _exchanges(document: Mapping[str, Any], archive: zipfile.ZipFile, traffic: Traffic) -> Iterator[Exchange]:
     def body_of(name: object) -> bytes:
-        nonlocal left
-        if not name:
-            return b""
-        size = archive.getinfo(str(name)).file_size
-        left -= size
-        if size > MOST_BODY or left < 0:
-            raise ValueError(f"its bodies are too large: {size}")
-        return archive.read(str(name))
+        return archive.read(str(name)) if name else b""
 
     for entry in document["entries"]:
         url, kind = str(entry["url"]), str(entry.get("kind") or "other")

@@ -15,6 +15,7 @@ from scraper.core.settings import BrowserUse, Language
 
 NAME: Final = "config.toml"
 LARGEST: Final = 64 * 1024  # bytes
+MOST_DOTS: Final = 500  # of a line: the time that a key takes to read grows with the square of its steps
 _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
     "output": str,
     "lang": str,
@@ -124,7 +125,7 @@ def read(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             text = file.read(LARGEST + 1)
-        if len(text) > LARGEST:
+        if len(text) > LARGEST or any(line.count(b".") > MOST_DOTS for line in text.splitlines()):
             raise UnreadableFile(path=str(path))
         values = tomllib.loads(text.decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as err:  # of text and TOML: both are values' errors

@@ -312,6 +312,10 @@ class NotAnImage(Incomplete):
     """The site lists the object and has no pixels for it (a report, a PDF)."""
 
 
+class PictureInstead(NotAnImage):
+    """A picture (a preview) came in the place of the object."""
+
+
 class NotOriginalDicom(CloudfilmError):
     """Only pictures are given out. Values: ``host``."""
 

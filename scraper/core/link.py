@@ -335,6 +335,7 @@ _BY_HOST = {
     "open.weixin.qq.com": Kind.WECHAT_OAUTH,
     "wxaurl.cn": Kind.WECHAT_MINI_PROGRAM,
     "wxmpurl.cn": Kind.WECHAT_MINI_PROGRAM,
+    "servicewechat.com": Kind.WECHAT_MINI_PROGRAM,
     "weixin.qq.com": Kind.WECHAT_FOLLOW,
     "u.wechat.com": Kind.WECHAT_FOLLOW,
     "work.weixin.qq.com": Kind.WECHAT_FOLLOW,
@@ -348,7 +349,9 @@ def kind_of(text: str, symbology: str = "") -> Kind:
     mini programs ``mp.weixin.qq.com/a``, ``wxaurl.cn``, OAuth ``open.weixin.qq.com/connect``).
     """
     payload = text.strip()
-    if payload.lower().startswith(("weixin://", "wxp://", "#小程序://")):
+    if payload.lower().startswith(("wxp://", "weixin://wxpay/")):
+        return Kind.TEXT  # a payment
+    if payload.lower().startswith(("weixin://", "#小程序://")):
         return Kind.WECHAT_MINI_PROGRAM
     if found := addresses(payload):
         return _kind_of_address(found[0])

@@ -171,6 +171,7 @@ class Reason(StrEnum):
     NOT_IN_RECORDING = auto()
     ANOTHER_PATIENT = auto()
     PATIENT_UNKNOWN = auto()
+    LINK_IS_FOR_ONE = auto()
     TOO_MANY_STUDIES = auto()
     RAR_NOT_READ = auto()
     BROKEN_DISC_IMAGE = auto()

@@ -60,6 +60,8 @@ class Reply(BaseModel):
     An alias with dots is a path: ``uid: str = Field("", alias="data.studies.0.uid")``; no model is needed for the levels between.
     With a bar it names alternatives, of which the first that holds something counts: ``alias="study.date|study.datetime"``.
 
+    An object or a list may come as JSON text inside the JSON, also the whole answer.
+
     Attributes:
         bare_list: the field that takes the whole answer, where that is a list and no object.
     """
@@ -83,6 +85,7 @@ class Reply(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _defaults_for_empties(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        value = _unwrapped(value)
         if isinstance(value, list) and cls.bare_list:
             value = {cls.bare_list: value}
         if isinstance(value, Mapping):
@@ -101,9 +104,10 @@ class Reply(BaseModel):
                 for key in (name, field_info.alias)
             }
             empty = {name for name in wrong & optional if _is_empty(value.get(name))}
-            if not empty:
+            opened = {name: found for name in wrong if (found := _unwrapped(given := value.get(name))) is not given}
+            if not empty and not opened:
                 raise
-        return handler({name: given for name, given in value.items() if name not in empty})
+        return handler({name: given for name, given in {**value, **opened}.items() if name not in empty})
 
 
 @cache
@@ -118,8 +122,19 @@ def _inside(value: Any, paths: str) -> Any:
     return next(found) if "|" not in paths else next((item for item in found if not _is_empty(item)), None)
 
 
+def _unwrapped(value: Any) -> Any:
+    """The object or list that a JSON text holds; any other value as it is."""
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "["):
+        return value
+    try:
+        return parse_json(value)
+    except (ValueError, RecursionError):
+        return value
+
+
 def _at(value: Any, path: str) -> Any:
     for step in path.split("."):
+        value = _unwrapped(value)
         if isinstance(value, Mapping):
             value = value[step] if step in value else value.get(_spelling(value, step))
         elif isinstance(value, list) and step.isdigit():
@@ -170,7 +185,13 @@ class CheckedReply(Reply):
     @property
     def ok(self) -> bool:
         """Does the site agree."""
-        return self.success and (not self.good or self.code in self.good)
+        return self.success and (not self.good or self.code in self.good or self._is_good_number)
+
+    @property
+    def _is_good_number(self) -> bool:
+        """Is its code a good one in another notation of the number: ``0`` for ``"00"``."""
+        number = parse_int(self.code)
+        return number is not None and number in map(parse_int, self.good)
 
     @property
     def site_message(self) -> str:

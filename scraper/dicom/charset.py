@@ -106,11 +106,25 @@ def suspect(values: Iterable[bytes], declared: Sequence[str]) -> str:
     raw = b"\n".join(value for value in values if any(byte > 0x7F for byte in value))
     if not raw or b"\x1b" in raw:
         return ""
-    name = codec(declared)
+    first = _without_escapes(declared)
+    name = codec([first])
     if name in _DOUBTS:
         return _DOUBTS[name](raw)
-    is_single_byte = len(declared) == 1 and declared[0].strip() in _SINGLE_BYTE
-    return _not_single_byte(raw) if is_single_byte else ""
+    return _not_single_byte(raw) if first in _SINGLE_BYTE else ""
+
+
+def _without_escapes(declared: Sequence[str]) -> str:
+    """The set that is in force where no escape sequence stands: the first one (PS3.3 C.12.1.1.2), ASCII for a Chinese one.
+
+    Not a character set where Korean or Japanese ones are declared, whose bytes look like Chinese.
+    """
+    sets = [name.strip() for name in declared] or [""]
+    if len(sets) == 1 and not sets[0].startswith("ISO 2022"):
+        return sets[0]
+    if any(name.rpartition(" ")[2] in {"13", "87", "149", "159"} for name in sets):
+        return "other"
+    first = sets[0].replace("ISO 2022 IR", "ISO_IR")
+    return "" if first == "ISO_IR 58" else first
 
 
 def decode(raw: bytes, declared: Sequence[str], guessed: str = "") -> str:

@@ -6,6 +6,7 @@ Sources: PS3.3 C.7.6.3.1.2 (Photometric Interpretation), C.7.6.3.1.7 (Pixel Aspe
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,4 +79,8 @@ def decoded(ds: Dataset, indices: list[int] | None = None) -> Iterator[NDArray[n
             whole = [new or old for new, old in zip(mended, streams, strict=True)]
             ds.PixelData = encapsulate(whole)
     codecs.register()
+    if not ds.file_meta.TransferSyntaxUID.is_encapsulated and plain(ds, "PhotometricInterpretation") == "YBR_FULL_422":
+        # pydicom 3.0.2 takes the frames behind the first one for YBR_FULL, from wrong places
+        wanted = range(count_frames(ds)) if indices is None else indices
+        return chain.from_iterable(iter_pixels(ds, indices=[frame]) for frame in wanted)
     return iter_pixels(ds, indices=indices)

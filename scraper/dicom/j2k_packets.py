@@ -25,6 +25,7 @@ _PLAIN_STYLES: Final = 0x02 | 0x08  # contexts reset, vertically causal: neither
 _NEVER_IN_A_PACKET: Final = re.compile(rb"\xff[\x93-\xff]")  # B.10.1, C.2.2; SOP and EPH stand between
 _MOST_BLOCKS: Final = 1 << 14  # of one subband: 64 megapixels
 _MOST_PACKETS: Final = 1 << 16
+_PADDING: Final = 16  # bytes behind the last packet that some encoders may leave there; more of them are data
 _DETAIL: Final = 64  # bytes of the subbands above the lowest, from which on a picture can't be of one value
 
 
@@ -360,5 +361,6 @@ def _detail(coding: _Coding, tile: int, body: bytes) -> int:
         if at > len(body):
             raise Damaged
     if at != len(body):
-        raise Unusual  # some encoder's padding, or damage
+        is_padding = len(body) - at < _PADDING or not body[at:].strip(b"\0\xff")
+        raise Unusual if is_padding else Damaged
     return detail

@@ -86,7 +86,7 @@ def _is_constant(data: bytes) -> bool:
     return len(data) > 2 and data == (unit * (len(data) // 2 + 1))[: len(data)]
 
 
-def _raw(shape: Shape, data: bytes, count: int) -> Frame:
+def _raw(shape: Shape, data: bytes, count: int, *, may_be_blank: bool) -> Frame:
     size = shape.size
     if size is None:
         raise CorruptInstance(what=Reason.PIXELS_WITHOUT_SIZE)
@@ -108,12 +108,13 @@ def _raw(shape: Shape, data: bytes, count: int) -> Frame:
     if len(surplus) >= row and surplus.strip(surplus[:1]):
         raise CorruptInstance(what=Reason.PIXEL_BYTES.of(found=len(data), expected=wanted))
     wanted_data = data[:wanted]
-    if (shape.rows or 0) * (shape.columns or 0) >= _SMALLEST and _is_constant(wanted_data):
+    is_telling = not may_be_blank and (shape.rows or 0) * (shape.columns or 0) >= _SMALLEST
+    if is_telling and _is_constant(wanted_data):
         raise CorruptInstance(what=Reason.CONSTANT_PICTURE)
     return Frame(wanted_data, None, was_padded=len(surplus) > 1)
 
 
-def _check_stream(shape: Shape, stream: Codestream, data: bytes) -> None:
+def _check_stream(shape: Shape, stream: Codestream, data: bytes, *, may_be_blank: bool) -> None:
     if shape.rows not in (None, stream.rows) or shape.columns not in (None, stream.columns):
         what = Reason.OTHER_SIZE.of(
             columns=stream.columns, rows=stream.rows, tag_columns=shape.columns, tag_rows=shape.rows
@@ -130,17 +131,18 @@ def _check_stream(shape: Shape, stream: Codestream, data: bytes) -> None:
     if not stream.is_whole:
         raise CorruptInstance(what=Reason.PICTURE_CUT_OFF)
     pixels = stream.rows * stream.columns
-    if pixels >= _SMALLEST and len(data) < pixels // _CONSTANT_SHARE:
+    if not may_be_blank and pixels >= _SMALLEST and len(data) < pixels // _CONSTANT_SHARE:
         raise CorruptInstance(what=Reason.CONSTANT_PICTURE)
 
 
-def look(shape: Shape, frame: bytes, count: int = 1) -> Frame:
+def look(shape: Shape, frame: bytes, count: int = 1, *, may_be_blank: bool = False) -> Frame:
     """Inspect a frame and check it against the tags.
 
     Args:
         shape: from the tags.
         frame: raw samples, or one codestream (JP2 boxes, gzip and zlib wrappings are taken off).
         count: frames that raw samples hold at once.
+        may_be_blank: a constant picture is taken for the image.
 
     Raises:
         CorruptInstance: not pixels, truncated, constant, or of another size than in the tags.
@@ -153,7 +155,7 @@ def look(shape: Shape, frame: bytes, count: int = 1) -> Frame:
         try:
             data = codestream.unwrap(frame)
             stream = codestream.read(data)
-            _check_stream(shape, stream, data)
+            _check_stream(shape, stream, data, may_be_blank=may_be_blank)
         except CorruptInstance:
             if len(frame) != native or kind in {Kind.JP2, Kind.PNG}:
                 raise
@@ -165,7 +167,7 @@ def look(shape: Shape, frame: bytes, count: int = 1) -> Frame:
         return Frame(frame, None, is_rle=True)
     if len(frame) != native and kind in _NO_PIXELS:
         raise CorruptInstance(what=NAMES[kind])
-    return _raw(shape, frame, count)
+    return _raw(shape, frame, count, may_be_blank=may_be_blank)
 
 
 def png_samples(frame: Frame) -> bytes:

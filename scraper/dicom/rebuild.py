@@ -182,15 +182,15 @@ def _drop_inner_charsets(ds: Dataset, *, top: bool) -> None:
                 _drop_inner_charsets(item, top=False)
 
 
-def _frames(shape: Shape, parts: PixelParts, count: int) -> list[Frame]:
+def _frames(shape: Shape, parts: PixelParts, count: int, *, may_be_blank: bool) -> list[Frame]:
     """The inspected frames. One payload may hold all raw frames at once."""
     if not parts.frames:
         raise CorruptInstance(what=Reason.TAGS_WITHOUT_PIXELS)
     if len(parts.frames) == 1 and count > 1:
-        return [pixels.look(shape, parts.frames[0], count)]
+        return [pixels.look(shape, parts.frames[0], count, may_be_blank=may_be_blank)]
     if len(parts.frames) != count:
         raise CorruptInstance(what=Reason.OTHER_FRAME_COUNT.of(found=len(parts.frames), tags=count))
-    return [pixels.look(shape, frame) for frame in parts.frames]
+    return [pixels.look(shape, frame, may_be_blank=may_be_blank) for frame in parts.frames]
 
 
 def _pixel_data(ds: Dataset, frames: list[Frame], transfer_syntax: str) -> DataElement:
@@ -235,7 +235,7 @@ def _write(ds: Dataset, transfer_syntax: str) -> bytes:
     return meta + out.getvalue()
 
 
-def rebuild(parts: PixelParts) -> Rebuilt:
+def rebuild(parts: PixelParts, *, may_be_blank: bool = False) -> Rebuilt:
     """Make a Part 10 file of tags and pixels.
 
     The codestream is stored unchanged, without boxes around it, under the Transfer Syntax of its own header; raw samples
@@ -243,13 +243,17 @@ def rebuild(parts: PixelParts) -> Rebuilt:
     where the site does not call them lossy make a derived image: a new SOP Instance UID (the same on each run), DERIVED, and
     the original in Source Image Sequence.
 
+    Args:
+        parts: as the site gave them.
+        may_be_blank: a constant picture is taken for the image.
+
     Raises:
-        CorruptInstance: no pixels, truncated, or in disagreement with Rows, Columns, samples, bits or number of frames.
+        CorruptInstance: no pixels, truncated, constant, or in disagreement with Rows, Columns, samples, bits or number of frames.
     """
     tags = values.by_tag(parts.tags)
     shape = _shape(tags)
     count = _count(tags, "NumberOfFrames") or 1
-    frames = _frames(shape, parts, count)
+    frames = _frames(shape, parts, count, may_be_blank=may_be_blank)
     transfer_syntax = pixels.syntax(frames)
     if transfer_syntax == codestream.J2K_LOSSLESS and pixel_module.declared_syntax(tags) == codestream.J2K:
         # a reversible stream may have been cut to a rate: the weaker claim stands

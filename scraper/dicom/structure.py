@@ -281,7 +281,14 @@ class Walker:
             return
         if top:
             self.layout.elements.setdefault(tag, Element(tag, "SQ", self.pos, 0))
-        self.push(Level(level.end, True, True, level.implicit or vr == b"UN"), tag)  # noqa: FBT003
+        is_implicit = level.implicit or (vr == b"UN" and not self.is_explicit_item())
+        self.push(Level(level.end, True, True, is_implicit), tag)  # noqa: FBT003
+
+    def is_explicit_item(self) -> bool:
+        """Whether the item here begins with an element in Explicit VR: so some writers fill an UN, against PS3.5 6.2.2."""
+        return bytes(self.data[self.pos + 12 : self.pos + 14]) in VRS and bytes(
+            self.data[self.pos : self.pos + 4]
+        ) == self.tag_struct.pack(_ITEM >> 16, _ITEM & 0xFFFF)
 
     def ends_whole(self, end: int, items: int) -> bool:
         """Whether fragments that reach the end of the file lack only the closing item, or a part of it.

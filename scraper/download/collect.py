@@ -14,6 +14,8 @@ from scraper.core.errors import (
     InstanceConflict,
     MissingInstances,
     NotAnImage,
+    NotOriginalDicom,
+    PictureInstead,
     SessionLapsed,
     StoreError,
     WrongStudy,
@@ -214,6 +216,11 @@ class Collector:
             self._lapsed.append(wanted)
         except StoreError as err:
             self._stop = self._stop or err
+        except PictureInstead as err:  # a preview is what an image looks like: it is lost, and no report
+            if wanted.series.modality in DOCUMENTS:
+                self._left_out.append(name)
+            else:
+                self._failed[name] = NotOriginalDicom(why=err.code)
         except NotAnImage:
             self._left_out.append(name)
         except MissingInstances as err:

@@ -82,6 +82,7 @@ class Fetcher:
         self._given_up = 0
         self._oversized = 0
         self._refused: set[str] = set()
+        self._blank: set[Path] = set()
 
     async def instance(self, instance: Instance, into: Path) -> Fetched:
         """Fetch one instance into the file ``into``, as Part 10; says whether it is original or rebuilt.
@@ -114,6 +115,9 @@ class Fetcher:
                 raise
             except (SiteUnreachable, CorruptInstance) as err:
                 into.unlink(missing_ok=True)
+                if err.reason is Reason.CONSTANT_PICTURE and getattr(source, "pause_s", None) is None:
+                    # Given a second time, it is what the site has, unless its platform is known for such pictures.
+                    self._blank.add(into)
                 if retries.is_over(most_for_instance(err)):
                     self._note_failure(err)
                     if err.reason is Reason.EMPTY:  # a site that lacks an image may answer 200 and nothing
@@ -310,7 +314,7 @@ class Fetcher:
         return PixelParts(tags, tuple([(await self._bytes(request, limit)).body for request in frames]))
 
     async def _rebuild(self, parts: PixelParts, into: Path) -> Fetched:
-        rebuilt = await asyncio.to_thread(dicom.rebuild, parts)
+        rebuilt = await asyncio.to_thread(dicom.rebuild, parts, may_be_blank=into in self._blank)
         await asyncio.to_thread(into.write_bytes, rebuilt.data)
         return Fetched(Origin.REBUILT, rebuilt.problems)
 
@@ -365,7 +369,7 @@ def _unzip_or_keep(packed: Path, into: Path) -> None:
     if kind is sniff.Kind.ZIP:
         zip_archive.only_object(packed, into)
     elif kind in zip_archive.NO_OBJECTS:
-        raise NotAnImage
+        raise zip_archive.not_an_object([kind])
     else:
         packed.replace(into)
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
-from typing import IO, Any, Final
+from typing import IO, Any, ClassVar, Final, Protocol
 
 from scraper.isolation.own_program import NO_CONSOLE, child_command
 from scraper.isolation.process import bare_environment, confine
@@ -28,6 +28,42 @@ _LOOK_EVERY_S: Final = 0.5
 
 Message = tuple[dict[str, Any], bytes]
 Say = Callable[..., None]
+
+
+class Process(Protocol):
+    """A running process with two pipes; ``subprocess.Popen`` is one."""
+
+    pid: int
+    stdin: IO[bytes] | None
+    stdout: IO[bytes] | None
+
+    def poll(self) -> int | None:
+        """Exit code, None while it runs."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+    def wait(self) -> int:
+        """Wait for its end; its exit code."""
+
+
+class Launch(Protocol):
+    """How the process of a child comes to be."""
+
+    def __call__(self, module: str, arguments: Sequence[str], without: Sequence[str]) -> Process:
+        """Start a process that runs ``serve`` of the module; the arguments are those of ``Child``."""
+
+
+def launched(module: str, arguments: Sequence[str], without: Sequence[str]) -> Process:
+    """Start this interpreter, with nothing of the user's environment."""
+    return subprocess.Popen(  # noqa: S603  # this very interpreter
+        child_command(module, "serve", *arguments, without=without, is_bare=True),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=bare_environment(),
+        creationflags=NO_CONSOLE,
+    )
 
 
 class ChildLost(Exception):
@@ -46,14 +82,19 @@ class Child:
         arguments: on its command line.
         patience_s: between a question and its first answer, and from one answer to the next.
         without: modules that the process need not load.
+
+    Attributes:
+        launch: starts the process; a test suite, which needs very many, forks them from one that has loaded the module.
     """
+
+    launch: ClassVar[Launch] = staticmethod(launched)
 
     def __init__(
         self, module: str, arguments: Sequence[str] = (), patience_s: float = 60.0, *, without: Sequence[str] = ()
     ) -> None:
-        self._command = child_command(module, "serve", *arguments, without=without, is_bare=True)
+        self._module, self._arguments, self._without = module, tuple(arguments), tuple(without)
         self._patience_s = patience_s
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._deadline = 0.0
         self._is_late = False
 
@@ -112,7 +153,7 @@ class Child:
             raise ChildLost from err
 
     @contextmanager
-    def _watched(self, process: subprocess.Popen[bytes], may_go_on: Callable[[], bool]) -> Iterator[None]:
+    def _watched(self, process: Process, may_go_on: Callable[[], bool]) -> Iterator[None]:
         is_done = Event()
 
         def look() -> None:
@@ -128,18 +169,11 @@ class Child:
         finally:
             is_done.set()
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> Process:
         """Start the process now, where none runs: it is ready when it is asked."""
         if self._process is None or self._process.poll() is not None:
             self.close()
-            self._process = subprocess.Popen(  # noqa: S603  # this very interpreter
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=bare_environment(),
-                creationflags=NO_CONSOLE,
-            )
+            self._process = self.launch(self._module, self._arguments, self._without)
         return self._process
 
     def kill(self) -> None:

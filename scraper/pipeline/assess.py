@@ -255,25 +255,14 @@ def _merged(problems: Sequence[Problem]) -> list[Problem]:
 def _excused(across: Sequence[Problem], losses: Sequence[Problem]) -> list[Problem]:
     """Problems across files, without those that the losses explain already.
 
-    Slice gaps become warnings if the site itself withholds as many objects of that series; a series that is missing as a
-    whole is not reported again for its missing instances.
+    A series that is missing as a whole is not reported again for its missing instances. A gap between slices stays one
+    where the site withholds as many objects: what lies on the disk is no whole series.
     """
     lost_series = {problem.series_instance_uid for problem in losses if problem.code == "missing-series"}
-    across = [
+    return [
         problem
         for problem in across
         if problem.code != "missing-instances" or problem.series_instance_uid not in lost_series
-    ]
-    left_out: Counter[str] = Counter()
-    for problem in losses:
-        if problem.code == "left-out" and problem.series_instance_uid:
-            left_out[problem.series_instance_uid] += len(problem.instances)
-    return [
-        replace(problem, fatal=False)
-        if problem.code == "missing-slices"
-        and int(str(problem.values.get("slices", 0))) <= left_out[problem.series_instance_uid]
-        else problem
-        for problem in across
     ]
 
 

@@ -10,14 +10,14 @@ import os
 import shutil
 import stat
 import zipfile
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Literal
 
-from scraper.core.errors import CorruptInstance, DiskFull, NotAnImage, NotCheckedInTime
+from scraper.core.errors import CorruptInstance, DiskFull, NotAnImage, NotCheckedInTime, PictureInstead
 from scraper.core.leftovers import RunFolder
 from scraper.core.reasons import Cause, Reason
 from scraper.core.settings import RESERVE_BYTES
@@ -168,19 +168,25 @@ def only_object(archive: Path, into: Path) -> None:
     Source: protocol page ljjk: of several entries the first that is one.
 
     Raises:
-        CorruptInstance: no DICOM object in it. NotAnImage: nothing but a picture (a preview) or a document.
+        CorruptInstance: no DICOM object in it. PictureInstead: nothing but a picture (a preview). NotAnImage: a document.
     """
     folder = into.with_name(into.name + ".unzip")
     try:
         members = unpack_all(archive, folder)
         objects = [member.path for member in members if member.path is not None]
-        if not objects and any(member.kind in NO_OBJECTS for member in members):
-            raise NotAnImage
+        kinds = [member.kind for member in members if member.kind in NO_OBJECTS]
+        if not objects and kinds:
+            raise not_an_object(kinds)
         if not objects:
             raise CorruptInstance(what=Reason.ZIP_WITHOUT_DICOM_OBJECT)
         objects[0].replace(into)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def not_an_object(kinds: Collection[Kind]) -> NotAnImage:
+    """The error for files of ``kinds``, all of them in ``NO_OBJECTS``, in the place of an object."""
+    return NotAnImage() if Kind.PDF in kinds else PictureInstead()
 
 
 # ---- the children, and what is believed of what they say

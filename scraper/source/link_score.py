@@ -23,6 +23,8 @@ _PART = re.compile(r"[/?&#;,!@|\\\s]+")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _UID = re.compile(r"(?<!\d)\d++(?:\.\d++){4}")
 _TOKEN_LETTERS = re.compile(r"[\w.~+/=%-]+")
+_ORIGINS = frozenset(("from", "source", "channel", "utm_source", "utm_medium", "utm_campaign", "spm"))
+"""Parameters that tell where a link stood, and nothing of what it opens."""
 _BARE_PAGE = re.compile(r"/?(?:index|default|home|main)?(?:\.(?:html?|php|jsp|aspx?|do))?/?", re.I)
 
 
@@ -117,7 +119,7 @@ def _pieces(found: ShareLink) -> list[tuple[str, bool]]:
     for part in _PART.split(unquote(unquote(found.target))):
         name, equals, value = part.partition("=")
         if equals and name.isascii() and len(name) <= 40:
-            out += [(name, True), (value, False)]
+            out += [(name, True)] if name.lower() in _ORIGINS else [(name, True), (value, False)]
         else:
             out.append((part, False))
     return [(piece, is_name) for piece, is_name in out if piece]

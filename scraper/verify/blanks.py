@@ -1,7 +1,10 @@
 """Find blank images in the wrong place: a constant image between two others was lost on its way.
 
-At the end of a stack an empty slice may be the scanner's own. In objects that mark or measure only a part of the body
-(segmentation, dose, parametric map) any frame may be empty.
+At the end of a stack an empty slice may be the scanner's own; one that is put together here must be at the end of a stack
+that shows something elsewhere, or the site gave a picture of nothing. In objects that mark or measure only a part of the body
+(segmentation, dose, parametric map), and among the tiles of a whole slide, any frame may be empty. A frame of a film (ultrasound,
+fluoroscopy, nuclear medicine) may be, too; its file came as one, so that it was lost on the way only where the file was put
+together here.
 """
 
 from __future__ import annotations
@@ -10,12 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from scraper.core.model import Header, Problem
+from scraper.core.model import Header, Origin, Problem
 from scraper.verify.geometry import Plane, Stack, stacks
 from scraper.verify.instance import Checked
 
 _ROOT: Final = "1.2.840.10008.5.1.4.1.1."
-_MAY_BE_EMPTY: Final = (_ROOT + "66.", _ROOT + "481.", _ROOT + "30")  # segmentation, dose, parametric map
+_MAY_BE_EMPTY: Final = (_ROOT + "66.", _ROOT + "481.", _ROOT + "30", _ROOT + "77.1.6")  # …, whole slide microscopy
+# ultrasound, secondary capture, angiography and fluoroscopy, nuclear medicine, visible light
+_FILMS: Final = tuple(_ROOT + tail for tail in ("3.", "6.", "7.", "12.", "20.", "77.1.1.", "77.1.2.", "77.1.4."))
 
 Image = tuple[Checked, Header]
 
@@ -34,6 +39,14 @@ def _enclosed(places: Sequence[_Place]) -> list[str]:
     if len(telling) < 2:
         return []
     return [name for place in places[telling[0] + 1 : telling[-1]] for name in place.constant]
+
+
+def _at_ends(places: Sequence[_Place]) -> list[str]:
+    """Constant images at the ends of a stack most of whose places show something."""
+    telling = [index for index, place in enumerate(places) if place.shows_something]
+    if not telling or 2 * len(telling) < len(places):
+        return []
+    return [name for place in (*places[: telling[0]], *places[telling[-1] + 1 :]) for name in place.constant]
 
 
 def _of_stack(stack: Stack, constant: frozenset[str]) -> list[_Place]:
@@ -92,8 +105,13 @@ def lost_images(images: Sequence[Image], found_stacks: Sequence[Stack]) -> list[
         names = [name for line in lines for name in _enclosed(line)]
         if names:
             found.append(Problem("constant-between", tuple(names)))
+        rebuilt = {checked.name for checked, _ in images if checked.origin is Origin.REBUILT}
+        excused = {*names, *(name for line in lines for name in _at_ends(line))}
+        if unplaced := sorted((constant & rebuilt) - excused):
+            found.append(Problem("constant-frame", tuple(unplaced), {"frames": "1"}))
     for checked, header in images:
-        if checked.facts.constant_frames and not checked.facts.is_constant:
+        is_film = checked.origin is Origin.ORIGINAL and f"{header.sop_class_uid}.".startswith(_FILMS)
+        if checked.facts.constant_frames and not checked.facts.is_constant and not is_film:
             frames = _frames(checked, header)
             if frames:
                 shown = ", ".join(map(str, frames[:20]))

@@ -58,7 +58,7 @@ def describe(ds: Dataset) -> Description | None:
         allocated=allocated,
         stored=stored or allocated,
         photometric=plain(ds, "PhotometricInterpretation"),
-        frames=1 if frames is None else frames,
+        frames=frames or 1,  # some writers give an image of one frame the number 0
     )
 
 

@@ -32,6 +32,11 @@ _OURS: Final = re.compile(
     re.IGNORECASE,
 )
 _DICOM_SUFFIXES: Final = frozenset({".dcm", ".dicom", ".ima"})
+# A UID, or as a disc names its images: what bears such a name and is nothing else was to be one.
+_INSTANCE_NAME: Final = re.compile(
+    r"\d+(\.\d+){5,}|(IM|IMG|IMAGE|I|CT|MR|PT|CR|DX|US|XA|MG|SR)[-_]?\d{1,8}", re.IGNORECASE
+)
+_NOTHING_ELSE: Final = frozenset((Kind.EMPTY, Kind.UNKNOWN, Kind.HTML, Kind.JSON, Kind.XML, Kind.TEXT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +160,8 @@ def _candidate(path: Path, name: str) -> Candidate | None:
         return None
     suffix = PurePosixPath(base).suffix.lower()
     if kind in BARE_DATA_SETS or kind is Kind.META_FIRST or suffix in _DICOM_SUFFIXES:
+        return Candidate(path, "", name)
+    if kind in _NOTHING_ELSE and _INSTANCE_NAME.fullmatch(base):
         return Candidate(path, "", name)
     return Candidate(path, NAMES[kind], name)
 

@@ -7,7 +7,7 @@ One frame at a time is in memory.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -110,6 +110,8 @@ def _native(layout: structure.Layout, element: structure.Element, declared: Desc
         return
     if have > wanted + wanted % 2:
         found.add("pixel-length", fatal=have >= 2 * wanted and declared.frames == 1, expected=wanted, present=have)
+    if declared.allocated not in {1, 8, 16, 32, 64}:
+        found.add("no-decoder", fatal=False, syntax=f"Bits Allocated {declared.allocated}")
     if declared.allocated not in {8, 16, 32, 64}:
         found.checked = declared.frames
         return
@@ -131,33 +133,46 @@ def _native(layout: structure.Layout, element: structure.Element, declared: Desc
 
 
 def _fragments_by_frame(layout: structure.Layout, frames: int) -> list[list[tuple[int, int]]] | None:
-    """The fragments of each frame: by the offset table, one each, or by the starts of codestreams (PS3.5 A.4).
+    """The fragments of each frame: one each, by the offset table, or by the starts of codestreams (PS3.5 A.4).
 
-    None where nothing fits.
+    A table that makes another number of frames than there are gives way to the codestreams, where these make it. None where
+    nothing fits.
     """
     fragments = layout.fragments or []
     if not fragments:
         return []
-    table, rest = fragments[0], [fragment for fragment in fragments[1:] if fragment[1]]
+    rest = [fragment for fragment in fragments[1:] if fragment[1]]
     if frames == 1:
         return [rest] if rest else []
     if len(rest) == frames:
         return [[fragment] for fragment in rest]
-    offsets = []
-    if table[1] >= 4:
-        offsets = list(struct.unpack_from(f"<{table[1] // 4}I", layout.data, table[0]))
-    base = rest[0][0] - 8 if rest else 0
+    offsets = _offsets(layout)
+    by_table = _grouped(rest, offsets) if offsets else None
+    if by_table is not None and len(by_table) == frames:
+        return by_table
+    starts = {
+        at - 8
+        for at, _ in rest
+        if sniff(bytes(layout.data[at : at + 64])) in {Kind.JPEG, Kind.JPEG_LS, Kind.J2K, Kind.JP2}
+    }
+    by_stream = _grouped(rest, starts)
+    is_table_wrong = by_stream is not None and len(by_stream) == frames
+    return by_stream if is_table_wrong or not offsets else by_table
+
+
+def _offsets(layout: structure.Layout) -> frozenset[int]:
+    """Where the offset table, basic or extended, says that the frames' items begin; empty where it is."""
+    table, *rest = layout.fragments or [(0, 0)]
+    offsets = struct.unpack_from(f"<{table[1] // 4}I", layout.data, table[0])
     if not offsets and (raw := layout.value(0x7FE00001)):
-        offsets = list(struct.unpack_from(f"<{len(raw) // 8}Q", raw))
-    starts = {base + offset for offset in offsets}
-    if not offsets:
-        starts = {
-            at - 8
-            for at, _ in rest
-            if sniff(bytes(layout.data[at : at + 64])) in {Kind.JPEG, Kind.JPEG_LS, Kind.J2K, Kind.JP2}
-        }
+        offsets = struct.unpack_from(f"<{len(raw) // 8}Q", raw)
+    return frozenset(rest[0][0] - 8 + offset for offset in offsets) if rest else frozenset()
+
+
+def _grouped(fragments: list[tuple[int, int]], starts: Set[int]) -> list[list[tuple[int, int]]] | None:
+    """The fragments by frame; a frame begins where an item does that is one of ``starts``. None where the first is none."""
     grouped: list[list[tuple[int, int]]] = []
-    for fragment in rest:
+    for fragment in fragments:
         if fragment[0] - 8 in starts:
             grouped.append([])
         if not grouped:
@@ -208,7 +223,9 @@ def _encapsulated(layout: structure.Layout, declared: Description, found: Pixels
         return
     if len(frames) < declared.frames:
         found.add("frames-missing", expected=declared.frames, present=len(frames))
-    elif len(frames) > declared.frames:
+    elif (table := _offsets(layout)) and table != {frame[0][0] - 8 for frame in frames if frame}:
+        found.add("offset-table-wrong", fatal=False)
+    if len(frames) > declared.frames:
         found.add("frames-surplus", fatal=False, expected=declared.frames, present=len(frames))
     for number, data in enumerate(_joined(layout, frames)):
         _frame(number, data, declared, transfer_syntax, found)
@@ -272,6 +289,25 @@ def _is_constant_picture(samples: NDArray[np.generic]) -> bool:
     return _is_constant(samples)
 
 
+def _unclear(ds: Dataset, declared: Description) -> str:
+    """What the Image Pixel module leaves open or contradicts, though its sizes fit (PS3.3 C.7.6.3); empty where it is clear."""
+    names = {
+        "SamplesPerPixel": "Samples per Pixel",
+        "PhotometricInterpretation": "Photometric Interpretation",
+        "PixelRepresentation": "Pixel Representation",
+    }
+    absent = [words for keyword, words in names.items() if first(ds, keyword) is None]
+    if declared.photometric.startswith(("MONOCHROME", "PALETTE")):
+        fitting = 1
+    elif declared.photometric.startswith(("RGB", "YBR")):
+        fitting = 3
+    else:
+        fitting = declared.samples
+    if not absent and fitting != declared.samples:
+        absent = [f"{declared.photometric}, Samples per Pixel {declared.samples}"]
+    return ", ".join(absent)
+
+
 def check(layout: structure.Layout, ds: Dataset) -> Pixels:
     """Check the pixels of an instance; a data set without pixels has no findings."""
     found = Pixels()
@@ -285,6 +321,8 @@ def check(layout: structure.Layout, ds: Dataset) -> Pixels:
     high = integer(ds, "HighBit")
     if declared.stored > declared.allocated or (high is not None and high != declared.stored - 1):
         found.add("bits-disagree", fatal=declared.stored > declared.allocated)
+    if element.tag == structure.PIXEL_DATA and (unclear := _unclear(ds, declared)):
+        found.add("pixels-unclear", fatal=False, what=unclear)
     if layout.fault is structure.Fault.TRUNCATED and layout.fragments is None:
         return found  # named already, as a truncated file
     if layout.fragments is not None:

@@ -14,11 +14,13 @@ from statistics import median_low
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scraper.dicom.order import SAME_PLACE_MM, normal, orientation_groups
 
 _UNEVEN: Final = 0.1  # share of the usual step by which one may differ: positions are rounded, tables settle
 _UNEVEN_MM: Final = 0.06
+_OFF_LINE_MM: Final = 1.0  # within the plane, from where the slices before and behind lead to expect one
 
 Vector = tuple[float, ...]
 
@@ -50,6 +52,7 @@ class Stack:
     step_mm: float | None
     gaps: tuple[Gap, ...]
     uneven: tuple[int, ...]  # places after which a step differs from the usual one and is no gap
+    shifted: tuple[int, ...] = ()  # places after which the next slice lies aside, though the others are in line
 
     @property
     def images(self) -> int:
@@ -97,7 +100,27 @@ def _stack(planes: Sequence[Plane]) -> Stack:
             gaps.append(Gap(index, slices - 1, step))
         else:
             uneven.append(index)
-    return Stack(orientation, tuple(map(tuple, places)), usual, tuple(gaps), tuple(uneven))
+    shifted = _shifted(placed, along) if len(placed) == len(places) else ()
+    return Stack(orientation, tuple(map(tuple, places)), usual, tuple(gaps), tuple(uneven), shifted)
+
+
+def _shifted(placed: Sequence[tuple[float, Plane]], along: NDArray[np.float64]) -> tuple[int, ...]:
+    """Indices after which a slice is shifted within its plane; none where many are, as in a curved reformat.
+
+    A tilted gantry shifts every slice by the same, which is no fault.
+
+    Args:
+        placed: distance along the normal in mm, and the plane, in order; one image at each place.
+        along: the normal, (3,).
+    """
+    if len(placed) < 4:
+        return ()
+    distances = np.asarray([distance for distance, _ in placed])
+    within = np.asarray([plane.position for _, plane in placed], float) - distances[:, None] * along
+    steps, moved = np.diff(distances), np.diff(within, axis=0)
+    usual = np.median(moved / steps[:, None], axis=0)
+    off = np.linalg.norm(moved - usual * steps[:, None], axis=1) > _OFF_LINE_MM
+    return tuple(int(index) for index in np.flatnonzero(off)) if 0 < off.sum() <= max(2, len(steps) // 5) else ()
 
 
 def stacks(planes: Sequence[Plane]) -> list[Stack]:

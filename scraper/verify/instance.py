@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 from pydicom.dataset import Dataset
 
 from scraper.core.errors import CloudfilmError, CorruptInstance, NotCheckedInTime
@@ -23,13 +25,15 @@ from scraper.dicom.elements import (
     describe_fault,
     first,
     frame_planes,
+    integer,
     numbers,
     plain,
     quiet,
     raw_texts,
 )
+from scraper.dicom.frames import functional
 from scraper.dicom.headers import MEDIA_DIRECTORY, header_of
-from scraper.verify import frames, objects
+from scraper.verify import frames, objects, own_counts
 
 Vector = tuple[float, ...]
 _UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
@@ -57,6 +61,9 @@ class Facts:
     constant_frames: tuple[int, ...] = ()  # from 0
     is_constant: bool = False  # every frame is
     references: tuple[str, ...] = ()  # SOP Instance UIDs that it refers to within its own study
+    part: own_counts.Part | None = None  # of a concatenation
+    images_of_series: int | None = None  # as it says itself
+    pixels: str = ""  # checksum of the pixels, of an image of one frame that is one of several slices
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +133,15 @@ def _geometry(header: Header, ds: Dataset, facts: Facts) -> list[Problem]:
         ]
         if absent:
             found.append(Problem("missing-geometry", values={"what": ", ".join(absent)}, fatal=False))
+    if header.sop_class_uid in objects.ENHANCED and facts.has_pixels:
+        lacks = {
+            "Image Position (Patient)": not facts.planes or any(position is None for position, _ in facts.planes),
+            "Image Orientation (Patient)": not facts.planes or any(plane is None for _, plane in facts.planes),
+            "Pixel Spacing": facts.spacing is None,
+        }
+        if any(lacks.values()):
+            what = ", ".join(words for words, is_absent in lacks.items() if is_absent)
+            found.append(Problem("missing-geometry", values={"what": what}, fatal=False))
     if header.orientation is not None and not _is_frame(header.orientation):
         found.append(Problem("orientation-senseless", fatal=False))
     if (
@@ -135,6 +151,21 @@ def _geometry(header: Header, ds: Dataset, facts: Facts) -> list[Problem]:
         and "PerFrameFunctionalGroupsSequence" in ds
     ):
         found.append(Problem("frames-undescribed", values={"expected": header.frames, "present": len(facts.planes)}))
+    found += _frame_counts(header, ds)
+    return found
+
+
+def _frame_counts(header: Header, ds: Dataset) -> list[Problem]:
+    """Check the number of frames against what else tells it."""
+    frames = header.frames or 1
+    found = []
+    count = own_counts.tiles(ds)
+    if count is not None and frames < count:
+        found.append(Problem("frames-missing", values={"expected": count, "present": frames}))
+    length = own_counts.vector_lengths(ds, frames) if frames > 1 else None
+    if length is not None:
+        values = {"expected": frames, "present": length}
+        found.append(Problem("frames-undescribed", values=values, fatal=False))
     return found
 
 
@@ -149,24 +180,42 @@ def _is_frame(orientation: Vector) -> bool:
 
 
 def _spacing(ds: Dataset) -> Vector | None:
-    return numbers(ds, "PixelSpacing", 2) or numbers(ds, "ImagerPixelSpacing", 2)
+    """Pixel Spacing; None where it is absent or no length."""
+    spacing = numbers(ds, "PixelSpacing", 2) or numbers(ds, "ImagerPixelSpacing", 2)
+    if spacing is None and "SharedFunctionalGroupsSequence" in ds:
+        spacing = numbers(functional(ds, 0, "PixelMeasuresSequence"), "PixelSpacing", 2)
+    return spacing if spacing and min(spacing) > 0 else None
+
+
+def _pixels(layout: structure.Layout) -> str:
+    """A checksum of the pixels, native or encapsulated: CRC, sum and length, which take a third of a digest's time."""
+    ranges = layout.fragments[1:] if layout.fragments else []
+    if not ranges:
+        ranges = [(item.offset, item.length) for tag in structure.PIXEL_TAGS if (item := layout.elements.get(tag))]
+    raw = b"".join(layout.data[at : at + length] for at, length in ranges)
+    total = int(np.frombuffer(raw, np.uint64, len(raw) // 8).sum())
+    return f"{zlib.crc32(raw):08x}{total:016x}{len(raw):x}"
 
 
 def _facts(ds: Dataset, layout: structure.Layout) -> Facts:
     image_type = ds.get("ImageType", None) or ()
     kinds = (image_type,) if isinstance(image_type, str) else tuple(str(part) for part in image_type)
     planes = frame_planes(ds) if "PerFrameFunctionalGroupsSequence" in ds else []
+    is_slice = plain(ds, "SOPClassUID") in objects.CROSS_SECTIONAL and "ImagePositionPatient" in ds
     return Facts(
         image_type=tuple(kinds),
         spacing=_spacing(ds),
         frame_of_reference_uid=plain(ds, "FrameOfReferenceUID"),
         planes=tuple(planes),
         references=objects.references(ds),
+        part=own_counts.part_of(ds),
+        images_of_series=own_counts.images_of_series(ds),
+        pixels=_pixels(layout) if is_slice else "",
         has_pixels=any(tag in layout.elements for tag in structure.PIXEL_TAGS),
     )
 
 
-def _check(layout: structure.Layout, origin: Origin) -> tuple[Header, Facts, list[Problem]]:
+def _check(layout: structure.Layout) -> tuple[Header, Facts, list[Problem]]:
     """Check everything in one layout.
 
     Raises:
@@ -192,9 +241,13 @@ def _check(layout: structure.Layout, origin: Origin) -> tuple[Header, Facts, lis
         problems.append(Problem("object-incomplete", values={"kind": lacks[0], "what": lacks[1]}))
     pixels = frames.check(layout, ds)
     problems += pixels.problems
+    if facts.pixels and facts.image_type[:1] == ("ORIGINAL",) and 1 < (bits := integer(ds, "BitsStored") or 16) <= 8:
+        problems.append(
+            Problem("few-grey-levels", values={"bits": bits}, fatal=False)
+        )  # PS3.3 C.8.2.1.1.4, C.8.3.1.1.5
     if pixels.constant:
         shown = ", ".join(str(number + 1) for number in pixels.constant[:20])
-        problems.append(Problem("constant-frame", values={"frames": shown}, fatal=origin is Origin.REBUILT))
+        problems.append(Problem("constant-frame", values={"frames": shown}, fatal=False))
     is_lossy = pixels.is_lossy or str(first(ds, "LossyImageCompression") or "") == "01"
     facts = replace(
         facts,
@@ -210,7 +263,7 @@ def check_instance(path: Path, origin: Origin) -> Checked:
 
     Args:
         path: a file that should be a Part 10 file.
-        origin: of its bytes; in a rebuilt file a constant picture is the site's fault.
+        origin: of its bytes; it goes into the result.
     """
     with quiet():
         try:
@@ -230,7 +283,7 @@ def _instance(path: Path, origin: Origin) -> Checked:
             layout = structure.layout_of(data)
             if layout.meta_text(0x0002) == MEDIA_DIRECTORY:
                 raise CorruptInstance(what=Reason.DICOMDIR)
-            header, facts, problems = _check(layout, origin)
+            header, facts, problems = _check(layout)
         except CorruptInstance as err:
             problems = [Problem("unreadable", values={"what": err.cause})]
             if layout is not None and layout.fault is not None:

@@ -35,6 +35,18 @@ _IMAGE_TAILS: Final = """
 _IMAGES: Final = frozenset(_ROOT + tail for tail in _IMAGE_TAILS.split())
 # CT, MR, PET: Image Plane is mandatory
 CROSS_SECTIONAL: Final = frozenset(_ROOT + tail for tail in ("2", "4", "128"))
+# the same as enhanced images: it is in the functional groups of their frames (PS3.3 C.7.6.16)
+ENHANCED: Final = frozenset(_ROOT + tail for tail in ("2.1", "4.1", "130", "2.2", "4.4", "128.1"))
+PET: Final = _ROOT + "128"
+WHOLE_SLIDE: Final = _ROOT + "77.1.6"
+
+
+_REFERENCES: Final = (
+    "ReferencedSOPSequence",
+    "ReferencedImageSequence",
+    "ReferencedInstanceSequence",
+    "ContourImageSequence",
+)
 
 
 def is_image(sop_class_uid: str) -> bool:
@@ -54,13 +66,20 @@ def lacking(sop_class_uid: str, ds: Dataset, layout: structure.Layout) -> tuple[
             return (kind, ", ".join(absent)) if absent else None
     if is_image(sop_class_uid) and not any(tag in layout.elements for tag in structure.PIXEL_TAGS):
         return ("image", "PixelData")
+    if plain(ds, "PhotometricInterpretation") == "PALETTE COLOR" and "PaletteColorLookupTableUID" not in ds:
+        tables = [f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue")]
+        absent = [
+            table + "Data" for table in tables if table + "Data" not in ds and f"Segmented{table}Data" not in ds
+        ]  # PS3.3 C.7.9
+        return ("image", ", ".join(absent)) if absent else None
     return None
 
 
 def references(ds: Dataset) -> tuple[str, ...]:
-    """SOP Instance UIDs of its own study that a key object or a presentation state refers to.
+    """SOP Instance UIDs of its own study that a key object, a presentation state, contours or a segmentation refer to.
 
-    Source: PS3.3 C.17.6.2 (Current Requested Procedure Evidence), C.11.11 (Presentation State Relationship).
+    Source: PS3.3 C.17.6.2 (Current Requested Procedure Evidence), C.11.11 (Presentation State Relationship), C.8.8.5 (Structure
+    Set), C.12.1.1.1 (Common Instance Reference).
     """
     own = plain(ds, "StudyInstanceUID")
     holders = [
@@ -68,12 +87,19 @@ def references(ds: Dataset) -> tuple[str, ...]:
         for evidence in sequence(ds, "CurrentRequestedProcedureEvidenceSequence")
         if plain(evidence, "StudyInstanceUID") == own
     ]
-    if "PresentationCreationDate" in ds:
+    if "PresentationCreationDate" in ds or "SegmentSequence" in ds:
         holders.append(ds)
+    holders += [
+        study
+        for frame in sequence(ds, "ReferencedFrameOfReferenceSequence")
+        for study in sequence(frame, "RTReferencedStudySequence")
+        if plain(study, "ReferencedSOPInstanceUID") == own
+    ]
     found = []
     for holder in holders:
-        for series in sequence(holder, "ReferencedSeriesSequence"):
-            for keyword in ("ReferencedSOPSequence", "ReferencedImageSequence"):
+        listed = (*sequence(holder, "ReferencedSeriesSequence"), *sequence(holder, "RTReferencedSeriesSequence"))
+        for series in listed:
+            for keyword in _REFERENCES:
                 found += [plain(item, "ReferencedSOPInstanceUID") for item in sequence(series, keyword)]
     return tuple(dict.fromkeys(uid for uid in found if uid))
 
@@ -86,4 +112,4 @@ def document_is_whole(ds: Dataset) -> bool:
         return False
     if str(ds.get("MIMETypeOfEncapsulatedDocument", "")).strip() != "application/pdf":
         return bool(raw)
-    return raw[:1024].lstrip().startswith(b"%PDF-") and b"%%EOF" in raw[-1024:]
+    return raw[:1024].lstrip().startswith(b"%PDF-") and b"%%EOF" in raw.rstrip(b"\0")[-1024:]

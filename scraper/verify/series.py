@@ -14,11 +14,13 @@ from typing import Final
 from scraper.core.model import Header, Problem
 from scraper.verify import objects
 from scraper.verify.blanks import lost_images
-from scraper.verify.geometry import Plane, Stack, stacks
+from scraper.verify.geometry import Plane, Stack, Vector, stacks
 from scraper.verify.instance import Checked
+from scraper.verify.own_counts import concatenations, short_series
 
 _LOCALIZER: Final = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVEY", "SURVIEW"})
 _FEW: Final = 5  # slices of one orientation that still make a localizer
+_FEW_LOST: Final = 20  # one image in so many: less than any volume of a series of several
 _SHOWN: Final = 30
 
 
@@ -73,14 +75,17 @@ def _neighbours(stack: Stack, index: int) -> tuple[str, ...]:
     return (*stack.places[index], *stack.places[index + 1])
 
 
-def _stack_problems(stack: Stack, absent: Sequence[int], *, is_blind: bool) -> list[Problem]:
+def _stack_problems(
+    stack: Stack, absent: Sequence[int], acquisitions: int, *, tell: bool, is_counted: bool
+) -> list[Problem]:
     """Find gaps, uneven steps, and places with too few or too many images.
 
-    A long step is a missing slice where the instance numbers have a gap, too, or where neither they nor a count are known
-    (``is_blind``); with continuous numbers it is the scanner's own (two slabs in one series).
+    A long step is a missing slice where the instance numbers have a gap, too, or where neither they (``tell``) nor a count are
+    known; with continuous numbers it is the scanner's own (two slabs in one series). A few images that are missing at their
+    places are no aborted acquisition, unless a count says so, or one of several acquisitions is shorter.
     """
     found = []
-    evident = bool(absent) or is_blind
+    evident = bool(absent) or not (tell or is_counted)
     if stack.gaps:
         slices = sum(gap.slices for gap in stack.gaps)
         evident = evident and slices <= len(stack.places)  # a longer hole parts two stacks
@@ -90,14 +95,20 @@ def _stack_problems(stack: Stack, absent: Sequence[int], *, is_blind: bool) -> l
     if stack.uneven and len(stack.places) > 3:
         names = tuple(name for index in stack.uneven for name in _neighbours(stack, index))
         found.append(Problem("uneven-spacing", names, {"step": f"{stack.step_mm:.3g}"}, fatal=False))
+    if stack.shifted:
+        names = tuple(dict.fromkeys(stack.places[index + 1][0] for index in stack.shifted))
+        found.append(Problem("shifted-slices", names, fatal=False))
     depth = stack.depth
     if depth > 1 and len(stack.places) > 1:
         found.append(Problem("several-stacks", (), {"places": len(stack.places), "stacks": depth}, fatal=False))
         if stack.thin:
             names = tuple(name for index in stack.thin for name in stack.places[index])
-            found.append(
-                Problem("stack-incomplete", names, {"places": len(stack.thin), "stacks": depth}, fatal=evident)
-            )
+            lost = depth * len(stack.thin) - len(names)
+            is_shorter = acquisitions > 1 and {0, len(stack.places) - 1} & set(stack.thin)
+            is_few = lost <= max(1, stack.images // _FEW_LOST)
+            is_fatal = evident or (is_few and not is_counted and not is_shorter)
+            values = {"places": len(stack.thin), "stacks": depth}
+            found.append(Problem("stack-incomplete", names, values, fatal=is_fatal))
     elif depth == 1 and len(stack.places) > 2:
         repeated = tuple(name for names in stack.places if len(names) > 1 for name in names)
         if repeated:
@@ -131,12 +142,37 @@ def _geometry(unique: Sequence[tuple[Checked, Header]], *, is_counted: bool) -> 
     found: list[Problem] = []
     if len(found_stacks) > 1:
         if _is_localizer(found_stacks, unique):
-            return [], True
+            return _of_localizer(found_stacks, absent), max(len(stack.places) for stack in found_stacks) > 2
         odd = tuple(name for stack in found_stacks[1:] for names in stack.places for name in names)
         found.append(Problem("mixed-orientations", odd, {"orientations": len(found_stacks)}, fatal=False))
+    acquisitions = len({header.order[1:2] for _, header in unique})  # of the order, the second is Acquisition Number
     for stack in found_stacks:
-        found += _stack_problems(stack, absent, is_blind=not tell and not is_counted)
+        found += _stack_problems(stack, absent, acquisitions, tell=tell, is_counted=is_counted)
     return found, True
+
+
+def _of_localizer(found_stacks: Sequence[Stack], absent: Sequence[int]) -> list[Problem]:
+    """Find slices that are missing in a few planes: a longer step is a gap only where an instance number is absent for it."""
+    gaps = [(stack, gap) for stack in found_stacks for gap in stack.gaps]
+    slices = sum(gap.slices for _, gap in gaps)
+    if not 0 < slices <= len(absent):
+        return []
+    names = tuple(name for stack, gap in gaps for name in _neighbours(stack, gap.after))
+    values = {"slices": slices, "step": f"{gaps[0][0].step_mm:.3g}", "numbers": _shorten(absent)}
+    return [Problem("missing-slices", names, values)]
+
+
+def _same_pixels(unique: Sequence[tuple[Checked, Header]]) -> list[Problem]:
+    """Find slices at several places with the same pixels: no scanner measures the same noise again; phantoms may be so."""
+    places: dict[str, dict[Vector | None, list[Checked]]] = defaultdict(lambda: defaultdict(list))
+    for checked, header in unique:
+        is_original = checked.facts.image_type[:1] == ("ORIGINAL",)
+        if checked.facts.pixels and not checked.facts.is_constant and is_original:
+            places[checked.facts.pixels][header.position].append(checked)
+    alike = [item for members in places.values() if len(members) > 1 for there in members.values() for item in there]
+    if not alike:
+        return []
+    return [Problem("same-pixels", tuple(item.name for item in alike), fatal=False)]
 
 
 def _differing(unique: Sequence[tuple[Checked, Header]]) -> list[Problem]:
@@ -197,6 +233,10 @@ def check_series(checked: Sequence[Checked], expected: int | None) -> tuple[Prob
     planes = _planes(images)
     found += lost_images(images, stacks(planes) if planes else [])
     found += _frame_stacks(images)
+    found += _same_pixels(images)
+    found += concatenations([(item.name, item.facts.part) for item, _ in images if item.facts.part])
+    if expected is None:
+        found += short_series([(item.facts.images_of_series, header) for item, header in images])
     found += _differing(images)
     absent, _ = _number_gaps(unique)
     if absent and all(problem.code != "missing-slices" for problem in found):
@@ -229,12 +269,37 @@ def _patients(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:
     for checked, header in read:
         if header.patient_id:
             by_study[header.study_instance_uid][header.patient_id].append(checked.name)
-    found = []
+    found = _names(read)
     for patients in by_study.values():
         if len(patients) > 1:
             usual = max(patients, key=lambda patient: len(patients[patient]))
             odd = tuple(name for patient, names in patients.items() if patient != usual for name in names)
             found.append(Problem("several-patients", odd))
+    return found
+
+
+def _names(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:
+    """Find several Patient's Names within one series, which one device writes.
+
+    Fatal where no Patient ID says that the person is the same.
+    """
+    by_series: dict[str, dict[frozenset[str], list[tuple[Checked, Header]]]] = defaultdict(lambda: defaultdict(list))
+    for checked, header in read:
+        # alphabetic, ideographic and phonetic (PS3.5 6.2.1): one of them in common is the same person
+        groups = [" ".join(group.replace("^", " ").split()).casefold() for group in header.patient_name.split("=")]
+        if any(groups):
+            by_series[header.series_instance_uid][frozenset(groups) - {""}].append((checked, header))
+    found = []
+    for uid, names in by_series.items():
+        usual = max(names, key=lambda name: len(names[name]))
+        known = {header.patient_id for _, header in names[usual]} - {""}
+        odd = [item for name, members in names.items() if not name & usual for item in members]
+        unknown = [checked.name for checked, header in odd if not header.patient_id or not known]
+        other = [checked.name for checked, header in odd if header.patient_id in known]
+        if unknown:
+            found.append(Problem("several-names", tuple(unknown), series_instance_uid=uid))
+        if other:
+            found.append(Problem("several-names", tuple(other), series_instance_uid=uid, fatal=False))
     return found
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from types import TracebackType
-from typing import ClassVar, Final, ParamSpec, Self, TypeVar, cast
+from typing import Final, ParamSpec, Self, TypeVar, cast
 
 from scraper.core.log import quiet_libraries
 from scraper.core.model import Origin
@@ -50,15 +50,9 @@ class _Worker:
     """One process; it does one task at a time, is asked from one thread, and can be ended from another."""
 
     def __init__(self, writable: Sequence[Path] = ()) -> None:
-        self.writable = tuple(writable)
         self.child = Child("scraper.verify.workers", [str(path) for path in writable], without=NEVER_NEEDED)
         self._lock = Lock()  # over what it is at
         self._task: _Task | None = None
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a thread waits for its answer."""
-        return self._task is not None
 
     def do(self, task: _Task) -> None:
         """Do a task and set its answer: TimeoutError where it took too long, None where the process crashed."""
@@ -105,13 +99,7 @@ class Inspector:
         processes: how many; by default one for each processor, at most ``MOST_PROCESSES`` (each takes some 70 MB).
         timeout_s: time for one small file; larger ones get more.
         writable: existing folders that its processes may write into; none by default.
-
-    Attributes:
-        spare: where a program has very many short runs (a test suite), it sets a list here, and idle processes outlive
-            their inspector in it; whoever set it stops them.
     """
-
-    spare: ClassVar[list[_Worker] | None] = None
 
     def __init__(self, processes: int | None = None, timeout_s: float = 60.0, writable: Sequence[Path] = ()) -> None:
         self._writable = tuple(writable)
@@ -134,7 +122,6 @@ class Inspector:
         with contextlib.suppress(Empty):
             while (task := self._tasks.get_nowait()) is not None:
                 task.answer.cancel()
-        busy = [worker for worker in self._workers if worker.is_busy]
         for _ in self._threads:
             self._tasks.put(None)
         for worker, thread in zip(self._workers, self._threads, strict=True):
@@ -142,10 +129,7 @@ class Inspector:
                 worker.abandon()
                 thread.join(0.1)
         for worker in self._workers:
-            if self.spare is not None and worker not in busy and not worker.writable:
-                self.spare.append(worker)
-            else:
-                worker.child.close()
+            worker.child.close()
 
     def warm(self, processes: int = 1) -> None:
         """Start so many processes now, or as many as there may be, while the site is still being listed."""
@@ -154,7 +138,7 @@ class Inspector:
 
     def _hire(self) -> None:
         """Start one more process, and its thread."""
-        worker = self.spare.pop() if self.spare and not self._writable else _Worker(self._writable)
+        worker = _Worker(self._writable)
         self._workers.append(worker)
         self._threads.append(Thread(target=_employ, args=(worker, self._tasks), name="inspect", daemon=True))
         self._threads[-1].start()

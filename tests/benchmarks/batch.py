@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 
 from tests.many import Ends, Many, share, up
-from tests.test_cli import command, environment
+from tests.programs import environment, from_nothing
 
 PARALLEL = 4
 KILLED_AT = (0.1, 0.25, 0.4)  # of the links
@@ -39,7 +39,7 @@ def started(many: Many, links: Path, output: Path, parallel: int, *, json_lines:
         "made.__defaults__ = (0.05, *made.__defaults__[1:]); "
         "from scraper.cli.commands import main; main()"
     )
-    words = command("batch", links, "-o", output, "--parallel", parallel, "-q", *many.options)
+    words = from_nothing("batch", links, "-o", output, "--parallel", parallel, "-q", *many.options)
     words[2] = start
     out = subprocess.PIPE if json_lines else subprocess.DEVNULL
     return subprocess.Popen(

@@ -7,11 +7,11 @@ from fixtures.sites.ljjk import site
 from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.ljjk import Ljjk
-from scraper.core.errors import LinkExpired, StudyGone
+from scraper.core.errors import ExitCode, LinkExpired, StudyGone
 from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, check_listing, first_of, rows
+from scraper.testing import Case, check, check_listing, first_of, rows, run
 
 BROWSER = (Via.BROWSER,)
 SERIES = {series.uid: len(series.instances) for series in site.LjjkSite().study.series}
@@ -55,6 +55,13 @@ async def test_a_list_is_asked_for_again_where_the_site_is_busy(tmp_path, fault)
         world.faults.plan("/nwservice/", fault)
         await check(Ljjk, CASES[0], world, tmp_path)
         assert len(world.requests(path="/nwservice/")) == 2
+
+
+@pytest.mark.parametrize("gap", [{"preview_of": 1}, {"unaddressed": 1}], ids=str)
+async def test_what_the_list_numbers_and_the_store_lacks_is_missing(gap, tmp_path):
+    with World(site.LjjkSite(**gap)) as world:
+        result = await run(Ljjk, CASES[0], world, tmp_path)
+    assert result.exit_code == ExitCode.INCOMPLETE
 
 
 @pytest.mark.parametrize("url", NOT_OURS)

@@ -17,6 +17,7 @@ from fixtures.sites.radonline.site import (
 )
 from fixtures.sites.reshaped import SHAPES
 from fixtures.world import World
+from providers.products.active_image import State
 from providers.radonline import Radonline
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired
 from scraper.core.link import parse_url
@@ -73,6 +74,13 @@ async def test_a_download_that_goes_wrong_is_called_again(tmp_path, stumbles):
     with World(site) as world:
         await check(Radonline, CASES[0], world, tmp_path, Via.BROWSER)
     assert not [text for text in site.asked if text.startswith("9")]
+
+
+@pytest.mark.parametrize("listed", ["studyList", "indexList"])
+def test_other_studies_that_the_viewer_lists_are_counted(listed):
+    state = {listed: [{"xeGUID": "XE2"}, {"xeGUID": "XE1"}, {"xeGUID": None}], "select_index": "1"}
+    found = State.model_validate(state)
+    assert (found.study.guid, found.further) == ("XE1", 1)
 
 
 @pytest.mark.parametrize("link", NOT_OURS)

@@ -6,7 +6,7 @@ from fixtures.faults import Fault
 from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.tjmucih.site import ELSEWHERE, EXPIRED, LOCKED, PASSWORD, TjmucihSite
 from fixtures.world import World
-from providers.tjmucih.provider import Tjmucih
+from providers.tjmucih.provider import UNCOUNTED_PACE, Tjmucih
 from providers.toolkit import drive_page
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired
 from scraper.core.link import parse_url
@@ -42,7 +42,7 @@ NOT_OURS = (
 
 @pytest.fixture
 def world():
-    SITE.without_count, SITE.tries, SITE.slow_s = set(), 0, 0.0
+    SITE.without_count, SITE.understated, SITE.tries, SITE.slow_s, SITE.image_s = set(), set(), 0, 0.0, 0.0
     with World(SITE) as up:
         yield up
 
@@ -57,6 +57,19 @@ async def test_case(case, via, world, tmp_path):
 @pytest.mark.thorough
 async def test_a_series_without_a_count_is_leafed_to_its_end(world, tmp_path):
     SITE.without_count = {1}
+    await check(Tjmucih, CASES[1], world, tmp_path, Via.BROWSER)
+
+
+@pytest.mark.thorough
+async def test_an_image_that_comes_after_the_next_press_hides_none(world, tmp_path):
+    """It loads before the page has turned to the image of that press, which a third press at once would skip."""
+    SITE.without_count, SITE.image_s = {1}, UNCOUNTED_PACE[0] / 1000 + 0.005
+    await check(Tjmucih, CASES[1], world, tmp_path, Via.BROWSER)
+
+
+@pytest.mark.thorough
+async def test_a_series_that_counts_too_few_is_leafed_to_its_end(world, tmp_path):
+    SITE.understated = {1}
     await check(Tjmucih, CASES[1], world, tmp_path, Via.BROWSER)
 
 

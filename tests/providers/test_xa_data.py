@@ -7,7 +7,7 @@ from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.xa_data import site
 from fixtures.world import World
 from providers.xa_data import XaData
-from scraper.core.errors import CaptchaRequired, CredentialsRefused, LinkExpired, NotOriginalDicom, StudyGone
+from scraper.core.errors import CaptchaRequired, CredentialsRefused, ExitCode, LinkExpired, NotOriginalDicom, StudyGone
 from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
@@ -19,10 +19,10 @@ CODE, WRONG = {"sms_code": "246810"}, {"sms_code": "000000"}
 SITE = site.XaDataSite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 CASES = (
-    Case("opens a link; preview and report are named", site.OPEN, series=SERIES, left_out=2, thorough=BROWSER),
+    Case("opens a link; the report is named", site.OPEN, series=SERIES, left_out=1, thorough=BROWSER),
     Case("a page that asks for a phone's code", site.WITH_CHECK, raises=CaptchaRequired, thorough=BROWSER),
-    Case("a page that lists at once", site.AT_ONCE, series=SERIES, left_out=2, thorough=BROWSER),
-    Case("the phone's code", site.WITH_CHECK, answers=CODE, series=SERIES, left_out=2, ways=(), thorough=IN_PAGE),
+    Case("a page that lists at once", site.AT_ONCE, series=SERIES, left_out=1, thorough=BROWSER),
+    Case("the phone's code", site.WITH_CHECK, answers=CODE, series=SERIES, left_out=1, ways=(), thorough=IN_PAGE),
     Case(
         "a wrong code",
         site.WITH_CHECK,
@@ -49,6 +49,13 @@ async def test_case(case, via, tmp_path):
 async def test_a_study_of_previews_is_no_study(tmp_path):
     with World(site.XaDataSite(previews=True)) as world:
         await check(XaData, Case("previews", site.OPEN, raises=NotOriginalDicom), world, tmp_path)
+
+
+async def test_a_preview_among_the_objects_is_a_lost_image(tmp_path):
+    with World(site.XaDataSite(one_preview=True)) as world:
+        result = await run(XaData, CASES[0], world, tmp_path)
+    assert result.exit_code == ExitCode.INCOMPLETE
+    assert result.counts.saved == len(SITE.originals)
 
 
 @pytest.mark.parametrize("shape", first_of(SHAPES))

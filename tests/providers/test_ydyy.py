@@ -52,7 +52,7 @@ NOT_OURS = (
 
 @pytest.fixture
 def world():
-    SITE.refuses = SITE.other_hand = False
+    SITE.refuses = SITE.other_hand = SITE.hides_a_series = False
     with World(SITE) as up:
         yield up
 
@@ -83,9 +83,14 @@ async def test_a_firewall_is_called_one(world, tmp_path):
 @pytest.mark.parametrize("shape", first_of(SHAPES))
 @pytest.mark.parametrize("case", first_of([case for case in CASES if Via.DIRECT in case.ways]), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
-    SITE.refuses, SITE.other_hand = False, True
+    SITE.refuses, SITE.other_hand, SITE.hides_a_series = False, True, False
     with World(Reshaped(SITE, SHAPES[shape])) as world:
         await check_listing(Ydyy, case, world, tmp_path)
+
+
+async def test_a_series_that_the_study_counts_and_does_not_list_is_missing(world, tmp_path):
+    SITE.hides_a_series = True
+    await check(Ydyy, Case("hidden", SITE.plain_link(), series=SERIES, lacks="missing-series"), world, tmp_path)
 
 
 @pytest.mark.parametrize("link", NOT_OURS)

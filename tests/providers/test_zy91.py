@@ -1,5 +1,7 @@
 """zy91: the page's check, passed by its own form; the saved page as a source; and what the site refuses."""
 
+import re
+
 import pytest
 
 from fixtures.sites.reshaped import SHAPES, Reshaped
@@ -17,7 +19,7 @@ from scraper.core.errors import (
 from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, first_of, rows, run
+from scraper.testing import Case, check, check_listing, first_of, rows, run
 
 IN_PAGE = (Via.BROWSER,)
 GIVEN = {"id_last6": site.ID_LAST6, "captcha": site.CAPTCHA}
@@ -109,6 +111,14 @@ async def test_a_saved_page_of_the_literals_alone_names_each_images_series(tmp_p
     )
     with World(SITE) as world:
         await check(Zy91, Case("saved", str(saved), series=SERIES, left_out=2), world, tmp_path / "out")
+
+
+async def test_lines_of_images_alone_keep_their_series_apart(tmp_path):
+    lines = [line for line in SITE.viewer_page().splitlines() if line.startswith("var imgInfo")]
+    saved = tmp_path / "lines.html"
+    saved.write_text("\n".join(re.sub(r"imgInfo\d+", "imgInfo", line, count=1) for line in lines))
+    with World(SITE) as world:
+        await check_listing(Zy91, Case("saved", str(saved), series=SERIES, left_out=2), world, tmp_path / "out")
 
 
 async def test_another_saved_page_is_no_source(tmp_path):

@@ -15,8 +15,8 @@ from tests.security.memory import MB, MOST, peak_of_all_processes
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limits are the kernel's")
 @pytest.mark.parametrize("size", [500, pytest.param(60 * MB, marks=pytest.mark.thorough)])
+@pytest.mark.usefixtures("started_children")
 async def test_hostile_13_files_that_fill_the_memory_at_once_share_a_budget(tmp_path, monkeypatch, size):
-    monkeypatch.setattr(Inspector, "spare", None)
     paths = [tmp_path / f"{number}.dcm" for number in range(4)]
     for path in paths:
         path.write_bytes(bytes(size))
@@ -31,9 +31,9 @@ async def test_hostile_13_files_that_fill_the_memory_at_once_share_a_budget(tmp_
 
 @pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="the limits are the kernel's")
-async def test_hostile_13_a_file_of_a_gigabyte_gets_no_more_than_all_may_take(tmp_path, monkeypatch):
+@pytest.mark.usefixtures("started_children")
+async def test_hostile_13_a_file_of_a_gigabyte_gets_no_more_than_all_may_take(tmp_path):
     """Until now a file above 200 MB got four times its size, up to 4 GB."""
-    monkeypatch.setattr(Inspector, "spare", None)
     path = tmp_path / "large.dcm"
     with path.open("wb") as out:
         out.truncate(1024 * MB)

@@ -23,8 +23,7 @@ only_linux = pytest.mark.skipif(not IS_LINUX, reason="the fences are the kernel'
 
 
 @pytest.fixture(autouse=True)
-def workers_of_its_own(monkeypatch):
-    monkeypatch.setattr(Inspector, "spare", None)
+def secret_in_the_environment(monkeypatch, started_children):
     monkeypatch.setenv("CLOUDFILM_PASSWORD", "film-pass-9")
 
 
@@ -101,11 +100,15 @@ def test_hostile_13_an_answer_is_held_against_the_functions_type(tmp_path):
 
 def test_hostile_13_nothing_reads_pickles():
     """Beside the extra that works with Dask, whose own machines speak so; they are the user's."""
+    readers = {"pickle", "marshal", "shelve", "dill", "multiprocessing"}
     for path in set((ROOT / "scraper").rglob("*.py")) - {ROOT / "scraper" / "batch" / "workers" / "cluster.py"}:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        text = path.read_text(encoding="utf-8")
+        if not any(name in text for name in readers):  # to take all modules apart costs seconds
+            continue
+        for node in ast.walk(ast.parse(text)):
             names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not {"pickle", "marshal", "shelve", "dill", "multiprocessing"} & set(names), path
+            assert not readers & set(names), path
 
 
 @only_linux

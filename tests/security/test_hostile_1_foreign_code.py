@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from scraper.testing import first_of
+from tests.programs import ROOT, ran
 
-ROOT = Path(__file__).parents[2]
-PROGRAM = "from scraper.cli.commands import main; main()"
 FILE = """from scraper.contract import Deployment, Provider
 
 
@@ -21,18 +20,14 @@ class Mine(Provider):
 """
 
 
+def variables_of(tmp_path: Path, **more: str) -> dict[str, str]:
+    own = {"CLOUDFILM_DATA": str(tmp_path / "data"), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
+    return {**os.environ, **own, **more}
+
+
 def run(tmp_path: Path, *words: str, **more: str) -> str:
-    environment = {
-        **os.environ,
-        "CLOUDFILM_DATA": str(tmp_path / "data"),
-        "PYTHONPATH": str(ROOT),
-        "LANG": "C.UTF-8",
-        **more,
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, env=environment, cwd=tmp_path
-    )
-    return done.stderr + done.stdout
+    done = ran(*words, environment=variables_of(tmp_path, **more), cwd=tmp_path)
+    return (done.stderr + done.stdout).decode()
 
 
 def test_hostile_1_a_file_of_ones_own_says_that_it_is_code_once_and_again_when_it_changed(tmp_path):
@@ -117,18 +112,16 @@ def test_hostile_1_what_is_no_file_is_not_read_as_one(tmp_path):
     (tmp_path / "zero.py").symlink_to("/dev/zero")
     (tmp_path / "folder.py").mkdir()
     for name in ("pipe.py", "zero.py", "folder.py"):
-        words = [sys.executable, "-c", PROGRAM, "list", "https://127.0.0.1:9/other", "--provider", str(tmp_path / name)]
-        environment = {**os.environ, "CLOUDFILM_DATA": str(tmp_path / "data"), "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=60, cwd=tmp_path)
+        words = ("list", "https://127.0.0.1:9/other", "--provider", tmp_path / name)
+        done = ran(*words, environment=variables_of(tmp_path), cwd=tmp_path, timeout_s=60)
         assert done.returncode == 2, done.stderr
 
 
 def test_hostile_1_a_folder_that_the_program_is_called_in_is_no_place_to_import_from(tmp_path):
     for name in ("typer", "json", "pydicom", "providers", "sitecustomize"):
         (tmp_path / f"{name}.py").write_text("open('ran', 'w').close()\n")
-    environment = {**os.environ, "CLOUDFILM_DATA": str(tmp_path / "data"), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
     script = Path(sys.executable).with_name("cloudfilm")
-    subprocess.run([str(script), "decode", "https://film.test/1"], env=environment, cwd=tmp_path, timeout=60)
+    subprocess.run([script, "decode", "https://film.test/1"], env=variables_of(tmp_path), cwd=tmp_path, timeout=60)
     assert not (tmp_path / "ran").exists()
 
 

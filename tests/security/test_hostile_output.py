@@ -21,7 +21,8 @@ from scraper.core.safe_text import csv_cell, json_text, one_line, visible, witho
 from scraper.core.settings import Language
 from scraper.testing import first_of
 from tests import aurora
-from tests.test_cli import cloudfilm, command, environment, grab, site_of, up
+from tests.programs import environment, started
+from tests.test_cli import cloudfilm, grab, site_of, up
 
 ESC, OSC52, OSC8, C1, BIDI = (
     "\x1b[2J\x1b[31mred",
@@ -261,14 +262,9 @@ def test_hostile_5_a_terminal_sees_only_our_own_sequences(hostile, tmp_path):
     site = site_of(hostile)
     leader, follower = pty.openpty()
     with up(site):
-        running = subprocess.Popen(
-            command("grab", aurora.LINK, "-o", tmp_path, "--browser", "never", "--connect-to", site.connect_to[0]),
-            stdin=subprocess.DEVNULL,
-            stdout=follower,
-            stderr=follower,
-            env=environment(TERM="xterm-256color", COLUMNS="200"),
-            cwd=Path(__file__).parents[2],
-        )
+        words = ("grab", aurora.LINK, "-o", tmp_path, "--browser", "never", "--connect-to", site.connect_to[0])
+        variables = environment(TERM="xterm-256color", COLUMNS="200")
+        running = started(*words, environment=variables, stdout=follower, stderr=follower)
         os.close(follower)
         seen = b""
         while True:

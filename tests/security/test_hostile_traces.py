@@ -24,8 +24,8 @@ from scraper.session.browser.discovery import find_browser
 from scraper.testing import first_of
 from tests import aurora
 from tests.aurora import Fault
-from tests.programs import CAN_FORK, until
-from tests.test_cli import command, environment, site_of, up, warm
+from tests.programs import PIPE, Program, environment, ran, started, until
+from tests.test_cli import site_of, up
 
 ANSWER, TOKEN, CODE = "86420975311", 918273645546372, "Zq7Kp3Xw"
 LINK = f"http://{aurora.HOST}/s/{CODE}"
@@ -104,16 +104,9 @@ class Home:
         for made in (self.temporary, self.home, self.work):
             made.mkdir(mode=0o700)
 
-    def start(self, *words: object, **more: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            command(*words),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            cwd=self.work,
-            start_new_session=True,
-            env=self.environment(**more),
-        )
+    def start(self, *words: object, **more: str) -> Program | subprocess.Popen[bytes]:
+        variables = self.environment(**more)
+        return started(*words, environment=variables, cwd=self.work, stdout=PIPE, stderr=PIPE, new_session=True)
 
     def environment(self, **more: str) -> dict[str, str]:
         """Of a run that writes into these folders alone."""
@@ -122,14 +115,9 @@ class Home:
         return environment(**own, **more) | {"PYTHONPATH": paths}
 
     def run(self, *words: object, code: int, **more: str) -> bytes:
-        if CAN_FORK:
-            done = warm().run([str(word) for word in words], "", self.environment(**more), self.work)
-            ended, out, err = done.returncode, done.stdout.encode(), done.stderr.encode()
-        else:
-            running = self.start(*words, **more)
-            out, err = running.communicate(timeout=600)
-            ended = running.returncode
-        assert ended == code, err
+        done = ran(*words, environment=self.environment(**more), cwd=self.work)
+        out, err = done.stdout, done.stderr
+        assert done.returncode == code, err
         assert not found_in(out, SECRETS), out
         assert not found_in(err, SECRETS + self.of_the_patient), err
         return out

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from scraper.core.errors import ListenerLost, NoBrowserToAttachTo, UsageError
 from scraper.core.settings import Settings
+from scraper.session.browser.driver import start_driver
 from scraper.session.browser.failures import first_line
 from scraper.session.browser.tap import Tap, TargetClosed
 from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Traffic, add_message
@@ -44,9 +45,10 @@ class AttachedBrowser:
         Raises:
             NoBrowserToAttachTo: nothing answers there.
         """
-        from playwright.async_api import Error, async_playwright
+        from playwright.async_api import Error
 
-        playwright = await self._stack.enter_async_context(async_playwright())
+        playwright = await start_driver()
+        self._stack.push_async_callback(playwright.stop)
         try:
             browser = await playwright.chromium.connect_over_cdp(self._address, timeout=self._settings.timeout_s * 1000)
         except Error as err:

@@ -17,6 +17,7 @@ from scraper.core.errors import BrowserMissing, SiteChanged, SiteUnreachable, Us
 from scraper.core.reasons import Reason
 from scraper.core.settings import MOST_SCRIPT_MEGABYTES, Settings, has_screen
 from scraper.session.browser.discovery import installed_browsers
+from scraper.session.browser.driver import start_driver
 from scraper.session.browser.failures import first_line, ours, within
 from scraper.session.browser.memory import MemoryWatch
 from scraper.session.browser.tap import Tap, TargetClosed
@@ -193,16 +194,14 @@ class Browser:
         paths = list(installed_browsers(self._settings.browser_path))
         if not paths:
             raise BrowserMissing
-        from playwright.async_api import Error, async_playwright
+        from playwright.async_api import Error
 
         if not self._port:
             self._port = await self._relay.start()
         with disk_errors(self._spool):
             self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _temporary_in(self._spool):  # the profile lies with what is removed, whatever ends this run
-            library = async_playwright()
-            self._playwright = await library.start()
-        _let_the_driver_end(library)
+            self._playwright = await start_driver()
         why = ""
         for path in paths:
             try:
@@ -340,18 +339,6 @@ class Browser:
         if not closed and pid:
             with suppress(OSError):
                 os.kill(pid, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
-
-
-def _let_the_driver_end(library: Any) -> None:
-    """Note that the driver has ended; otherwise the library prints a warning about it."""
-
-    def noted(end: asyncio.Future[None]) -> None:
-        if not end.cancelled():
-            end.exception()
-
-    for holder in ("_client", "_connection"):  # the library's own insides; without them there is the report, no more
-        with suppress(AttributeError):
-            getattr(library, holder)._transport.on_error_future.add_done_callback(noted)
 
 
 async def _remove(folder: Path) -> None:

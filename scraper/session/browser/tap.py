@@ -102,6 +102,9 @@ class Tap:
         if "responseStatusCode" not in event and "responseErrorReason" not in event:
             self._asked(event)
             return
+        if _is_preflight(event):
+            self.spawn(self._answer_preflight(event))
+            return
         traffic = self._current()
         if event["request"]["url"] in self._again and not 300 <= event.get("responseStatusCode", 0) < 400:
             self._again.discard(event["request"]["url"])
@@ -162,6 +165,14 @@ class Tap:
     async def _resume(self, request_id: str) -> None:
         with suppress(TargetClosed):
             await self._send("Fetch.continueRequest", {"requestId": request_id})
+
+    async def _answer_preflight(self, event: dict[str, Any]) -> None:
+        """Give the browser the head of a preflight's response alone, as a whole response.
+
+        The browser asks for what the preflight allows as soon as it has the head. Where the body ends after that, Chromium (150)
+        cancels the request that was allowed, if responses are held: the page's call fails, and its body reaches us empty.
+        """
+        await self._fulfil(event, event["responseStatusCode"], event["responseHeaders"], b"")
 
     async def _take(self, event: dict[str, Any], headers: dict[str, str], traffic: Traffic, *, streamed: bool) -> None:
         url = event["request"]["url"]
@@ -293,6 +304,16 @@ class Tap:
     async def _fail(self, request_id: str, reason: str) -> None:
         with suppress(TargetClosed):
             await self._send("Fetch.failRequest", {"requestId": request_id, "errorReason": reason})
+
+
+def _is_preflight(event: Mapping[str, Any]) -> bool:
+    """Whether it is the response to a question of the browser's own, whether a page may ask (Fetch Standard, CORS preflight).
+
+    No page can set the header that tells it from an OPTIONS request of the page's own.
+    """
+    status, request = event.get("responseStatusCode", 0), event["request"]
+    is_asked = any(name.lower() == "access-control-request-method" for name in request.get("headers", {}))
+    return request["method"] == "OPTIONS" and is_asked and status >= 200 and not 300 <= status < 400
 
 
 def _joined(pairs: list[dict[str, str]]) -> dict[str, str]:

@@ -300,12 +300,14 @@ class Traffic:
         Raises:
             SiteUnreachable: the browser or the page ended while waiting.
         """
-        if len(self.exchanges) <= count:
-            await self._more(timeout_s)
+        give_up = time.monotonic() + timeout_s
+        while len(self.exchanges) <= count:
+            if not await self._more(give_up - time.monotonic()):
+                break
         return self.exchanges[count:]
 
     async def _more(self, timeout_s: float) -> bool:
-        """Wait for another exchange; False on a time-out."""
+        """Wait for another exchange, or for a sign that one is on its way; False on a time-out."""
         if self._over is not None:
             raise self._over
         if timeout_s <= 0:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
+import sys
 from contextlib import suppress
 
 from scraper.session.door.door import Door, Route
 from scraper.session.door.upstream import ConnectRefused, through_proxy
 
 MOST_BUFFERED = 2**20  # bytes that one side may be ahead of the other
+AT_ONCE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # the socket's SO_LINGER: closed with a reset
 
 
 class Pipe(asyncio.Protocol):
@@ -21,6 +24,7 @@ class Pipe(asyncio.Protocol):
         self._pipes = pipes
         self._early = b""
         self._has_ended = False  # nothing more comes from there
+        self._is_failing = False  # it is reset as soon as everything is sent
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Attach to the connection."""
@@ -53,7 +57,9 @@ class Pipe(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Resume the other end's reading."""
-        if self.other is not None and self.other.transport is not None:
+        if self._is_failing:
+            self._reset()
+        elif self.other is not None and self.other.transport is not None:
             with suppress(RuntimeError):  # it was closed meanwhile
                 self.other.transport.resume_reading()
 
@@ -74,14 +80,34 @@ class Pipe(asyncio.Protocol):
         return self.transport is not None and self.transport.get_extra_info("ssl_object") is not None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the other end, too."""
+        """End the other end, too, in the same manner."""
         if self._pipes is not None:
             self._pipes.discard(self)
         if self.other is not None and self.other.transport is not None:
             if exc is not None:
-                self.other.transport.abort()
+                self.other.fail()
             else:
                 self.other.transport.close()
+
+    def fail(self) -> None:
+        """Send what was received, then reset the connection.
+
+        An orderly end would say that everything came: a body without a length would pass for whole (RFC 9112 6.3).
+        """
+        if self.transport is None or self.transport.is_closing() or self._is_failing:
+            return
+        self._is_failing = True
+        self.transport.pause_reading()
+        if self.transport.get_write_buffer_size():
+            self.transport.set_write_buffer_limits(high=0)  # ``resume_writing`` is called once it is empty
+        else:
+            self._reset()
+
+    def _reset(self) -> None:
+        if self.transport is not None:
+            with suppress(OSError):
+                self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+            self.transport.abort()
 
     def abort(self) -> None:
         """End the connection at once."""

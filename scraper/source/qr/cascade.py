@@ -16,7 +16,7 @@ from scraper.source.qr.repair.normalise import evened
 from scraper.source.qr.repair.perspective import looked_at_stretched
 from scraper.source.qr.repair.recover import NEGATIVE, PATCH, WHOLE, FinderSearch, recover_codes
 from scraper.source.qr.repair.sharpen import EDGE as SHARP_EDGE
-from scraper.source.qr.repair.sharpen import WIDTHS, sharpened
+from scraper.source.qr.repair.sharpen import SHAPED_EDGE, WIDTHS, shape_unblurred, sharpened
 from scraper.source.qr.suspects import KnownPlaces, places
 
 if TYPE_CHECKING:
@@ -154,6 +154,7 @@ def steps(page: Page, wechat: Wechat, known: KnownPlaces) -> Iterator[Step]:
     yield from _whole(views)
     likeliest = views.likeliest
     yield lambda: _each_patch(views, lambda patch: zxing(evened(patch)), likeliest)
+    yield from _patch_by_patch(views, _without_blur, None)
     yield from _patch_by_patch(views, lambda patch: recover_codes(patch, PATCH), likeliest)
     yield from _patch_by_patch(views, _steeply, likeliest)
     for width in WIDTHS:
@@ -211,6 +212,19 @@ def _sharply(patch: NDArray[np.uint8], width: float) -> EngineResult:
     clear = sharpened(small.astype("uint8"), width)
     seen = zxing(clear)
     return _moved(seen if seen.found else recover_codes(clear, PATCH), (0, 0), times, 1.0)
+
+
+def _without_blur(patch: NDArray[np.uint8]) -> EngineResult:
+    """Read a patch after undoing the camera's motion or defocus."""
+    import cv2
+
+    times = min(1.0, SHAPED_EDGE / max(patch.shape))
+    small = cv2.resize(patch, None, fx=times, fy=times, interpolation=cv2.INTER_AREA)
+    for clear in shape_unblurred(small.astype("uint8")):
+        seen = zxing(clear)
+        if seen.found:
+            return _moved(seen, (0, 0), times, 1.0)
+    return EngineResult()
 
 
 def inverted(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -37,9 +37,18 @@ def looked_at_stretched(grey: NDArray[np.uint8], look: Callable[[NDArray[np.uint
     return _moved_back(look(stretched.astype(np.uint8)), back)
 
 
+def edge_directions(grey: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The directions in which brightness changes least and most: mean squares (2,), unit vectors (2, 2) as columns, x first."""
+    import cv2
+    import numpy as np
+
+    x, y = (cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx, ksize=3) for dx in (1, 0))
+    between = float((x * y).mean())
+    return np.linalg.eigh(np.array([[float((x * x).mean()), between], [between, float((y * y).mean())]]))
+
+
 def _stretching(grey: NDArray[np.uint8]) -> NDArray[np.float64] | None:
     """The matrix (2, 2) after which there are as many edges one way as across it."""
-    import cv2
     import numpy as np
 
     rows, columns = grey.shape
@@ -47,10 +56,7 @@ def _stretching(grey: NDArray[np.uint8]) -> NDArray[np.float64] | None:
     inner = grey[top : rows - top, left : columns - left]
     if min(inner.shape) < 8:
         return None
-    x, y = (cv2.Sobel(inner, cv2.CV_32F, dx, 1 - dx, ksize=3) for dx in (1, 0))
-    tensor = np.array([[float((x * x).mean()), float((x * y).mean())], [0.0, float((y * y).mean())]])
-    tensor[1, 0] = tensor[0, 1]
-    values, vectors = np.linalg.eigh(tensor)
+    values, vectors = edge_directions(inner)
     times = float(np.sqrt(values[1] / max(values[0], 1e-6)))
     if not _LEAST <= times <= _MOST:
         return None
