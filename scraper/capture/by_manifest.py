@@ -8,14 +8,17 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
 from scraper.capture import completeness
 from scraper.capture.drive import entries
+from scraper.capture.drive.ask_page import ask_for_more
 from scraper.capture.examination import Examination
 from scraper.capture.infer import paging, templates
 from scraper.capture.infer.models import RequestModel, candidate_models
+from scraper.capture.infer.page_made import SIGNATURE, header_texts, made_up
 from scraper.capture.infer.preparation import staging
 from scraper.capture.infer.tallies import STUDY_KEY, falls_short
 from scraper.capture.infer.templates import Rule, Template
@@ -31,6 +34,10 @@ from scraper.session.browser.traffic import Exchange
 
 MODALITY: Final = re.compile(r"(?:^|\W|_)modality$", re.IGNORECASE)  # the field of a list that says it
 LONGEST_MODALITY: Final = 16  # characters of a Code String (PS3.5 6.2)
+PREVIEW: Final = re.compile(  # a part of an address that means a smaller picture
+    r"(?:^|[/_=.?&-])(thumb(?:nail)?s?|previews?|small|icons?|mini|low(?:[_-]?res)?|reduced|snapshots?|suolue\w*)(?:$|[/_=.?&-])",
+    re.IGNORECASE,
+)
 MAX_FAILURES: Final = 2  # of one model
 MAX_UNKNOWN: Final = 5  # arrays of which nothing came, and of each of which one image is asked for
 MAX_ANOTHER: Final = 2  # images that are asked for to see whether headers fit them, too
@@ -80,8 +87,8 @@ class ByManifest(Strategy):
         is_tried = self._failed_trials >= MAX_TRIALS or self._refused_trials >= MAX_REFUSED_TRIALS
         if self._failures[rule.template] >= MAX_FAILURES or (model.trials and is_tried):
             return False
-        if not examination.is_shown_through and templates.stated_total(rule.records.values()) > rule.count:
-            return False  # the list has more pages
+        if not examination.is_shown_through and _is_known_later(model, examination):
+            return False
         if rule.template in self._rejected or await shows_more(rule, examination):
             return False  # the viewer shows more series than are listed so far: a list of its own for each
         observations = examination.observations
@@ -90,6 +97,27 @@ class ByManifest(Strategy):
             self._rejected.add(rule.template)
             return False
         return True
+
+
+def _is_known_later(model: RequestModel, examination: Examination) -> bool:
+    """Whether what the viewer still shows may tell that a model is wrong: a list of more pages, previews, a signature."""
+    rule = model.rule
+    if templates.stated_total(rule.records.values()) > rule.count or any(map(PREVIEW.search, rule.template.literals)):
+        return True
+    return bool(model.trials) and _is_made_up(model, examination)
+
+
+def _is_made_up(model: RequestModel, examination: Examination) -> bool:
+    """Whether the one request that a model is made from holds a signature or the like, which the site may take but once."""
+    session = examination.session
+    if model.sample is None:
+        return False
+    texts = [*model.rule.template.literals, *header_texts(model.sample)]
+    lists = [
+        item.when for item in examination.observations.manifests if item.url.partition("?")[0] == model.rule.source
+    ]
+    known = session.link.url, session.page.url
+    return made_up(texts, model.sample, session.traffic.exchanges, *known, until=min(lists, default=None))
 
 
 async def shows_more(rule: Rule, examination: Examination) -> bool:
@@ -134,10 +162,18 @@ async def _by_http(model: RequestModel, sample: Exchange, examination: Examinati
     """The series, asked for as the viewer asked; None where the model fails its trials."""
     session, observations = examination.session, examination.observations
     before = staging(session.traffic.exchanges, model.rule, model.replies, model.volatile)
-    replayer = HttpReplayer(session, sample, observations.new_file, model.volatile, model.rule.records, before)
+    replayer = HttpReplayer(
+        session,
+        sample,
+        observations.new_file,
+        model.volatile,
+        model.rule.records,
+        before,
+        ask_page=partial(ask_for_more, examination),
+    )
+    if not model.trials and not await _may_repeat_headers(model, replayer, examination):
+        return None
     await replayer.prepare()
-    if not model.trials and _have_other_headers(model, examination):
-        await _try_another(model, replayer)
     if not await _passes_trials(model, replayer, examination):
         return None
     headers = await _of_unknown_studies(model, replayer, examination)
@@ -145,28 +181,49 @@ async def _by_http(model: RequestModel, sample: Exchange, examination: Examinati
     return Plan(StrategyKind.MANIFEST, tuple(series), model, replayer, headers) if series else None
 
 
-def _have_other_headers(model: RequestModel, examination: Examination) -> bool:
-    """Whether the page sent other headers with one image than with another: they may be made for each image."""
-    sent = [
-        own_headers(exchange)
-        for exchange in examination.session.traffic.exchanges
+async def _may_repeat_headers(model: RequestModel, replayer: HttpReplayer, examination: Examination) -> bool:
+    """Whether the site takes one image's headers with another, where the page sent others with each.
+
+    What is called a signature and was made by the page is not even tried; of anything else, one image that did not come yet is
+    asked for before any is asked for a second time.
+
+    Raises:
+        CloudfilmError: the site gives none.
+    """
+    session = examination.session
+    exchanges = [
+        exchange
+        for exchange in session.traffic.exchanges
         if exchange.ok and model.volatile.blanked(asked_by(exchange)) in model.replies
     ]
-    return any(headers != sent[0] for headers in sent)
+    sent = [own_headers(exchange) for exchange in exchanges]
+    varied = {name for headers in sent for name in headers if len({other.get(name) for other in sent}) > 1}
+    known = session.link.url, session.page.url
+    for name in filter(SIGNATURE.search, varied):
+        if len({headers.get(name) for headers in sent}) == len(sent):
+            return False  # one for each image
+        if made_up([sent[-1].get(name, "")], exchanges[-1], session.traffic.exchanges, *known):
+            return False
+    try:
+        if varied:
+            await _try_another(model, replayer)
+    except SessionLapsed:
+        return False
+    return True
 
 
 async def _try_another(model: RequestModel, replayer: HttpReplayer) -> None:
-    """Ask for one image that did not come yet, of two at most.
+    """Ask for one image that did not come yet, of two at most, before anything is asked for a second time.
 
     Raises:
-        CloudfilmError: the site refuses both.
+        CloudfilmError: the site refuses both, or one for its headers.
     """
     left = [key for key in model.rule.records if key not in model.replies][:MAX_ANOTHER]
     for place, key in enumerate(left, 1):
         try:
             await replayer.header_of(key)
-        except CloudfilmError:
-            if place == len(left):
+        except CloudfilmError as err:
+            if place == len(left) or isinstance(err, SessionLapsed):
                 raise
         else:
             return

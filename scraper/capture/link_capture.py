@@ -81,6 +81,7 @@ class Capture:
         for index in range(1, min(count, MAX_STUDIES)):
             known = {series.study_instance_uid for series in found}
             capture = self._next = self._study_capture(index, known)
+            capture.by_tabs = self._first.by_tabs
             await self._open_again()
             try:
                 more = await capture.run()

@@ -102,8 +102,10 @@ class _Assembly:
         return [*completeness.short_of(found, max(listed, self._stated_beyond(found))), *self._on_other_pages(study)]
 
     def _on_other_pages(self, study: str) -> list[Series]:
-        """What stands on pages of a list that did not come, as one series of an unknown size."""
-        if not paging.unlisted(self.examination.observations.manifests):
+        """What stands on pages of a list that did not come, or behind its broken end, as one series of an unknown size."""
+        manifests, cut = self.examination.observations.manifests, self.examination.session.traffic.cut_streams
+        is_cut = any(manifest.url in cut for manifest in manifests)
+        if not is_cut and not paging.unlisted(manifests):
             return []
         lost = (Problem("missing-series"),)
         return [Series(study, "", key="other-pages", problems=lost, evidence=Evidence.MANIFEST)]

@@ -6,6 +6,7 @@ protocols first, then what was inferred from lists. With a plan, driving ends. W
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Collection
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Final
 
 from scraper.capture import other_studies
 from scraper.capture.by_page import ByPage
-from scraper.capture.drive import elements, stated_counts
+from scraper.capture.drive import elements, examination_tabs, stated_counts
 from scraper.capture.drive.download_button import PackageDownload
 from scraper.capture.drive.driver import Driver
 from scraper.capture.drive.entrance import Entrance
+from scraper.capture.drive.further_look import FurtherLook
 from scraper.capture.drive.steps import Glance, Pause, Settle, Step, Steps
 from scraper.capture.drive.wording import EXPIRED, LONGEST_MESSAGE, NEVER, PHONE_ONLY
 from scraper.capture.examination import Examination
@@ -41,6 +43,7 @@ from scraper.core.settings import MOST_AHEAD_BYTES
 if TYPE_CHECKING:
     from scraper.session.browser import Window
 
+STREAM_LOOK_S: Final = 0.1  # between two looks at a stream that is read
 EARLY_S: Final = 0.5  # between two looks at a page that still asks for more
 OFTEN: Final = 12  # times that the strategies are asked after each step
 GROWTH: Final = 1.25  # of what came, until they are asked again after that
@@ -72,9 +75,11 @@ class StudyCapture:
         self.examination = examination
         self.plan: Plan | None = None
         self.examination_count = 0  # how many examinations the page let one choose from
+        self.by_tabs = False  # it lets one choose by tabs
         self._strategies = strategies
         self._known = frozenset(known)
         self._phone = phone
+        self._further_look = FurtherLook()
         self._session = examination.session
         self._observations = examination.observations
         self._planned_from = (0, 0)  # exchanges and observations that the strategies were asked with
@@ -96,6 +101,10 @@ class StudyCapture:
             CredentialsRequired, CredentialsRefused: its form asks for more.
         """
         refusal = await self._drive()
+        if self.examination_count < 2 and not self.examination.index:
+            names = {series.description for series in self.series()}
+            self.examination_count = await examination_tabs.count(await self._session.window(), names)
+            self.by_tabs = self.examination_count > 1
         if self._observations.size and self._is_stuck():
             await self._ask_from_load()
         found = self.series()
@@ -136,6 +145,9 @@ class StudyCapture:
         await window.requests.end()
         window.traffic.most_earned, self._is_slowed = MOST_AHEAD_BYTES, False
         entrance = Entrance(self._session, window, self._observations, self.examination.index)
+        if self.by_tabs and self.examination.index:
+            await examination_tabs.press(window, self.examination.index)
+            self._observations.consumed = self.examination.first_exchange = len(window.traffic.exchanges)
         is_enough = await self._follow(entrance.steps(), window)
         self.examination_count = entrance.examination_count
         if is_enough:
@@ -193,6 +205,9 @@ class StudyCapture:
             is_quiet = await window.traffic.settled(step.quiet_s, min(EARLY_S, give_up - now))
             await self.examination.take()
             await self._slow_down(window)
+            if window.traffic.is_streaming:
+                await asyncio.sleep(STREAM_LOOK_S)  # a list that comes piece by piece is none yet
+                continue
             is_due = is_quiet or time.monotonic() >= min(ask_at, give_up)
             if await (self._is_enough() if is_due else self._is_enough_early()):
                 return True
@@ -242,6 +257,7 @@ class StudyCapture:
         state = (len(self._session.traffic.exchanges), self._observations.size)
         if state == self._planned_from or not self._is_worth_asking():
             return False
+        await self._further_look.take(self.examination)
         self._planned_from, self._asked = state, self._asked + 1
         self._asked_with = (len(self._observations.manifests), self._observations.size)
         for strategy in self._strategies:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, assert_never
 
+from scraper.core.carried_token import CarriedToken
 from scraper.core.evidence import Evidence
 
 
@@ -66,6 +67,7 @@ class WadoUri:
     headers: Mapping[str, str] = field(default_factory=dict)
     sign: Signer | None = None
     fallback: str = ""  # a second address of the same object, tried where the first gives 404
+    token: CarriedToken | None = None
 
 
 @dataclass(frozen=True, slots=True)

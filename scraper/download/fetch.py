@@ -233,12 +233,8 @@ class Fetcher:
     async def _once(self, instance: Instance, into: Path) -> Fetched:
         match instance.source:
             case WadoUri() as source:
-                try:
-                    await self._download(Request(source.url, headers=source.headers, sign=source.sign), into)
-                except MissingInstances:
-                    if not source.fallback:
-                        raise
-                    await self._download(Request(source.fallback, headers=source.headers, sign=source.sign), into)
+                send = partial(self._wado_uri, source, into)
+                await (source.token.carried(send) if source.token else send())
                 await asyncio.to_thread(_ensure_object, into)
             case WadoRs() as source:
                 return await self._wado_rs(source, into)
@@ -265,6 +261,14 @@ class Fetcher:
             case _:
                 assert_never(instance.source)
         return Fetched(instance.origin)
+
+    async def _wado_uri(self, source: WadoUri, into: Path) -> None:
+        try:
+            await self._download(Request(source.url, headers=source.headers, sign=source.sign), into)
+        except MissingInstances:
+            if not source.fallback:
+                raise
+            await self._download(Request(source.fallback, headers=source.headers, sign=source.sign), into)
 
     async def _asked(self, source: OnDemand, into: Path) -> Fetched:
         answer = await source.ask()

@@ -24,6 +24,7 @@ MAX_DEPTH: Final = 16
 MIN_VALUE: Final = 1
 MIN_PROOFS: Final = 2  # requests of the viewer that a guess must reproduce
 MAX_SAMPLES: Final = 8
+MAX_COMPARED: Final = 300  # arrays, each with each
 MAX_TOTAL: Final = 6  # digits
 FLAT: Final = 2  # indices of a record that stands in the one array of its answer: the answer's and its own
 _DOTTED: Final = re.compile(r"\d\.")
@@ -365,7 +366,10 @@ def validated(template: Template, group: Sequence[Record], requested: Sequence[s
     alike: dict[tuple[str, ...], Path] = {}
     for place, some in once.items():
         alike.setdefault(some, place)  # one list may be asked for twice
-    unique = {place: some for some, place in alike.items()}
+    sets = {some: frozenset(some) for some in alike} if len(alike) <= MAX_COMPARED else {}
+    unique = {  # a list of some of them may come before that of all
+        place: some for some, place in alike.items() if not any(sets[some] < other for other in sets.values())
+    }
     total = stated_total(group)
     if (
         len(unique) > 1

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from scraper.capture.infer.volatile import VolatileParts
 from scraper.capture.observe.own_headers import own_headers
 from scraper.capture.observe.received import SENT, asked_by
 from scraper.capture.observe.recognise import DICOM, BrokenPackage, DicomObject, Recogniser
+from scraper.capture.request.renewals import AskPage, Renewals
 from scraper.core.errors import (
     CloudfilmError,
     CorruptInstance,
@@ -55,9 +57,10 @@ class HttpReplayer:
         volatile: generates the volatile parts of a request.
         records: request → the list's entry that it was made of.
         staging: what the page asked for before images, and whether images came only at a later try.
+        ask_page: has the page ask for one more image, so that it renews a token that has run out.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what may be known of the page's requests
         self,
         session: Session,
         sample: Exchange,
@@ -65,6 +68,8 @@ class HttpReplayer:
         volatile: VolatileParts | None = None,
         records: Mapping[str, Record] | None = None,
         staging: Staging | None = None,
+        *,
+        ask_page: AskPage | None = None,
     ) -> None:
         headers = own_headers(sample)
         if sample.request_body and "content-type" in sample.request_headers:
@@ -80,6 +85,8 @@ class HttpReplayer:
         self._records = records or {}
         self._staging = staging or Staging()
         self._prepared: dict[tuple[str, bytes | None], asyncio.Task[None]] = {}
+        named = {value for record in (records or {}).values() for value in record.fields.values()}
+        self._renewals = Renewals(session.traffic, sample, ask_page, named) if ask_page is not None else None
         self._through_page = False
         self._one = asyncio.Lock()  # the page's replies are distinguished by their address
 
@@ -112,11 +119,16 @@ class HttpReplayer:
 
     def source(self, asked: str) -> Source:
         """The source of one learnt request."""
+        renewals = self._renewals
         if self._shape.is_bare and not self._through_page and not self._staging:
-            return WadoUri(self._filled(asked), self._shape.headers)
+            if not renewals:
+                return WadoUri(self._filled(asked), self._shape.headers)
+            if renewals.is_in_headers:
+                return WadoUri(self._filled(asked), sign=renewals.headers, token=renewals)
 
         async def ask() -> Path:
-            return await self._object(asked)
+            send = partial(self._object, asked)
+            return await (renewals.carried(send) if renewals else send())
 
         return OnDemand(ask)
 
@@ -160,8 +172,11 @@ class HttpReplayer:
 
     async def _once(self, asked: str) -> Path:
         """The one object that a request gives now."""
-        url, is_sent, body = self._filled(asked).partition(SENT)
-        request = Request(url, "POST" if is_sent else "GET", self._shape.headers, body.encode() if is_sent else None)
+        text, headers = self._filled(asked), self._shape.headers
+        if self._renewals:
+            text, headers = self._renewals.text(text), {**headers, **self._renewals.headers()}
+        url, is_sent, body = text.partition(SENT)
+        request = Request(url, "POST" if is_sent else "GET", headers, body.encode() if is_sent else None)
         response = await self._answer(request)
         if response.status in PAGE_MAY_PASS:
             raise SessionLapsed(host=self._session.link.host)

@@ -25,7 +25,21 @@ CALLBACK = re.compile(r"(^|&)(callback|jsonp|cb)=", re.I)
 PROGRAM = re.compile(
     r"vendor|chunk|bundle|runtime|polyfill|[.-]min[.]|worker|loader|parser|component|element|virtual-list", re.I
 )
-ENDLESS = ("text/event-stream", "multipart/x-mixed-replace", "application/x-ndjson", "application/grpc-web")
+# read piece by piece by the page, whose script of ours reports what it reads: see page_memory.js
+BY_LINES = (
+    "text/event-stream",
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonl",
+    "application/jsonlines",
+    "application/x-jsonlines",
+    "application/json-l",
+    "application/json-seq",
+    "application/stream+json",
+    "application/x-stream+json",
+)
+ENDLESS = (*BY_LINES, "multipart/x-mixed-replace", "application/grpc-web")
 NEVER_DATA = (*ENDLESS, "application/wasm", "audio/", "video/", "font/", "text/css")
 SHOWN = ("text/", "application/json", "application/xml", "application/xhtml", "multipart/related", "image/")
 

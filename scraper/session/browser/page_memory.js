@@ -54,7 +54,7 @@
   const open = () => { if (!channel && Channel) { try { channel = new Channel(name); } catch { channel = null; }
     if (channel) channel.onmessage = event => { const said = event.data;
       if (said.isEnough) takesPixels = false;
-      else if (report && said.text) sendText(said);
+      else if (report && said.text !== undefined) sendText(said);
       else if (report) { drawn += !!said.pixels; send(said.copy, said.from, said.pixels); } }; }
     return channel; };
   if (isPage && report) open();
@@ -170,18 +170,71 @@
   for (const holder of [scope.Worker && Worker.prototype, scope.MessagePort && MessagePort.prototype, isPage ? null : scope])
     wrapMethod(holder, "postMessage", seenMessage);
 
-  // ---- events of a stream, as the page reads them: its body never ends, so that nobody else sees them
+  // ---- events and lines of a stream, as the page reads them: its body may never end, so that nobody else sees them
   const Stream = scope.EventSource, LONGEST_EVENT = 4 * 2 ** 20, read = new WeakSet();
+  const tell = (text, from, end) => { if (end ? text : !text || text.length > LONGEST_EVENT) return;
+    const said = {text, from, end};
+    if (report) sendText(said); else if (open()) channel.postMessage(said); };
   const eventData = Stream && Object.getOwnPropertyDescriptor(MessageEvent.prototype, "data");
   if (eventData) { const getter = new Proxy(eventData.get, {apply(target, self, args) {
       const text = apply(target, self, args);
-      if (typeof text === "string" && text && text.length <= LONGEST_EVENT && self.target instanceof Stream && !read.has(self)) {
-        read.add(self);
-        const said = {text, from: self.target.url};
-        if (report) sendText(said); else if (open()) channel.postMessage(said); }
+      if (typeof text === "string" && self.target instanceof Stream && !read.has(self)) { read.add(self); tell(text, self.target.url); }
       return text; }});
     natives.set(getter, eventData.get);
     define(MessageEvent.prototype, "data", {...eventData, get: getter}); }
+  const ENDLESS = /^\s*(text\/event-stream|application\/((x-)?ndjson|(x-)?json-?l(ines)?|json-seq|(x-)?stream\+json))\s*(;|$)/i;
+  const isEndless = type => ENDLESS.test(type || "");
+  const Decoder = scope.TextDecoder, decode = Decoder && Decoder.prototype.decode;
+  // takes text or bytes as they come, and tells each event (HTML 9.2.6) or each line once
+  const readerOf = (type, url) => { const isEvents = /event-stream/i.test(type), decoder = new Decoder();
+    let rest = "", data = [];
+    const line = text => { if (!isEvents) return tell(text.replace(/^\x1e/, "").trim(), url);
+      if (!text) { if (data.length) tell(data.join("\n"), url); data = []; }
+      else if (text.startsWith("data:")) data.push(text.slice(text[5] === " " ? 6 : 5)); };
+    const more = (piece, isLast, isCut) => { try {
+      const text = typeof piece === "string" ? piece : piece === undefined ? "" : apply(decode, decoder, [piece, {stream: true}]);
+      if (rest.length > LONGEST_EVENT) rest = "";
+      const lines = (rest + text).split(/\r\n|\n|\r(?!$)/);
+      rest = lines.pop();
+      lines.forEach(line);
+      if (isLast) { line(rest); rest = ""; if (isEvents) line("");
+        tell("", url, isCut ? "cut" : "over"); } } catch { /* no text */ } };
+    return more; };
+  const typeOf = answer => answer.headers.get("content-type");
+  const streams = new Weak();  // a stream, or what reads it -> takes its pieces
+  const bodyOf = scope.Response && Object.getOwnPropertyDescriptor(Response.prototype, "body");
+  if (bodyOf && Decoder && scope.ReadableStream) {
+    const getter = new Proxy(bodyOf.get, {apply(target, self, args) {
+      const body = apply(target, self, args);
+      if (body && !streams.has(body) && isEndless(typeOf(self))) streams.set(body, readerOf(typeOf(self), self.url));
+      return body; }});
+    natives.set(getter, bodyOf.get);
+    define(Response.prototype, "body", {...bodyOf, get: getter});
+    const handOn = (result, self) => { const take = streams.get(self); if (take && result && typeof result === "object") streams.set(result, take); };
+    wrapMethod(ReadableStream.prototype, "getReader", null, handOn);
+    for (const key of ["pipeThrough", "values", Symbol.asyncIterator]) wrapMethod(ReadableStream.prototype, key, null,
+      (result, self, args) => { if (key !== "pipeThrough" || (scope.TextDecoderStream && args[0] instanceof TextDecoderStream)) handOn(result, self); });
+    wrapMethod(ReadableStream.prototype, "tee", null, (result, self) => handOn(result[0], self));
+    const taken = (result, self) => { const take = streams.get(self);
+      if (take) result.then(piece => take(piece.value, piece.done), error => take("", true, !error || error.name !== "AbortError")); };
+    wrapMethod(ReadableStreamDefaultReader.prototype, "read", null, taken);
+    const iterator = Object.getPrototypeOf(new ReadableStream().values());
+    wrapMethod(iterator, "next", null, taken);
+    for (const key of ["text", "arrayBuffer", "blob"]) wrapMethod(Response.prototype, key, null, (result, self) => {
+      if (isEndless(typeOf(self))) { const take = readerOf(typeOf(self), self.url);
+        result.then(value => { key === "blob" ? apply(blobBuffer, value, []).then(bytes => take(bytes, true)) : take(value, true); }, () => undefined); } }); }
+  const soFar = scope.XMLHttpRequest && Object.getOwnPropertyDescriptor(XMLHttpRequest.prototype, "responseText");
+  if (soFar && Decoder) { const getter = new Proxy(soFar.get, {apply(target, self, args) {
+      const text = apply(target, self, args), type = self.getResponseHeader("content-type");
+      if (isEndless(type)) { let known = streams.get(self);
+        if (!known || text.length < known.length) streams.set(self, known = {take: readerOf(type, self.responseURL), length: 0, isOver: false});
+        const isOver = self.readyState === 4;
+        if (text.length > known.length || (isOver && !known.isOver)) known.take(text.slice(known.length), isOver);
+        known.length = text.length;
+        known.isOver = isOver; }
+      return text; }});
+    natives.set(getter, soFar.get);
+    define(XMLHttpRequest.prototype, "responseText", {...soFar, get: getter}); }
 
   // ---- samples that are handed on to be drawn: textures, colours that hold 16 bits, arrays from a worker
   const SMALLEST_SIDE = 32, LARGEST_IMAGE = 128 * 2 ** 20, MOST_DRAWN = 8;

@@ -1,6 +1,7 @@
 """DICOM objects that a page holds in memory, whatever it made them of: decrypted, put together of chunks, unpacked, decoded.
 
-Also the events of a stream (HTML Living Standard, 9.2), whose body never ends: a site that looks a study up may send its list so.
+Also the events of a stream (HTML Living Standard, 9.2) and the lines of one of JSON texts, whose body may never end: a site that
+looks a study up may send its list so.
 
 A script of ours looks at the buffers that the page hands to its parser and reports each object once; what the page received as
 it is, is not sent again. It runs in every frame before the page's own scripts, and in workers.
@@ -30,6 +31,8 @@ MAX_UNFINISHED: Final = 256 * 2**20  # bytes of objects that are being reported
 MAX_OBJECTS: Final = 20_000  # of one window
 MAX_EVENTS: Final = 5_000  # of one window
 MAX_EVENT: Final = 16 * 2**20  # bytes
+CUT: Final = "cut"  # the end of a stream that the site broke off
+ENDS: Final = ("over", CUT)
 ENOUGH: Final = -1  # the answer to samples that nobody wants: no more of them
 SAMPLES: Final = "samples"  # the header that says what was drawn
 DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
@@ -86,7 +89,7 @@ class PageMemory:
             return 0
         try:
             if "text" in message:
-                self._read(message["text"], message.get("from"))
+                self._read(message["text"], message.get("from"), message.get("end"))
                 return 0
             if "ticket" not in message:
                 return self._announced(message)
@@ -97,11 +100,12 @@ class PageMemory:
             self._traffic.end(err)
         return 0
 
-    def _read(self, text: object, url: object) -> None:
-        """Take one event of a stream; it is a reply of the stream's address."""
+    def _read(self, text: object, url: object, end: object) -> None:
+        """Take one event or line of a stream; it is a reply of the stream's address."""
         self._events += 1
         if not isinstance(text, str) or not isinstance(url, str) or self._events > MAX_EVENTS:
             return
+        self._traffic.note_stream(url[:8192], is_over=end in ENDS, is_cut=end == CUT)
         data = text.encode("utf-8", "replace")
         if url.startswith(("https:", "http:")) and 0 < len(data) <= MAX_EVENT:
             body = self._traffic.keep(data)

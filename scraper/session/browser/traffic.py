@@ -31,6 +31,8 @@ WEBSOCKET_IN = "websocket-in"
 WEBSOCKET_OUT = "websocket-out"
 DOWNLOAD = "download"
 EVENT = "event"
+STREAM_QUIET_S = 5.0  # without an event, after which a stream that has not ended is taken to have said all
+STREAM_S = 45.0  # for a stream to say all; one of notifications never ends
 IN_MEMORY = "memory"
 DRAWN = "drawn"
 OF_PAGE = (WEBSOCKET_OUT, IN_MEMORY, DRAWN)  # what the page sends or makes itself
@@ -107,6 +109,7 @@ class Traffic:
     def __init__(self, folder: Path, host: str = "") -> None:
         self.exchanges: list[Exchange] = []
         self.missed: list[tuple[str, str]] = []  # address and why: bodies that were seen to pass and could not be had
+        self.cut_streams: set[str] = set()  # addresses of event streams and the like that the site broke off
         self.host = host
         self._folder = folder
         self._disk = Watch(folder)
@@ -118,6 +121,7 @@ class Traffic:
         self._in_memory = 0
         self._trickled = 0
         self._beats: set[tuple[str, bytes]] = set()
+        self._streams: dict[str, tuple[float, float]] = {}  # open ones → their first event and their last, by the clock
         self._files = 0
         self._arrived = asyncio.Event()
         self._over: CloudfilmError | None = None
@@ -212,6 +216,22 @@ class Traffic:
         is_known = look in self._beats
         self._beats.add(look)
         return is_known
+
+    def note_stream(self, url: str, *, is_over: bool, is_cut: bool) -> None:
+        """Note an event of a stream, or its end; ``is_cut``: the site broke it off."""
+        now = time.monotonic()
+        if is_cut:
+            self.cut_streams.add(url)
+        if is_over:
+            self._streams.pop(url, None)
+        else:
+            self._streams[url] = self._streams.get(url, (now, now))[0], now
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether a stream is being read that may not have said all: what it lists is not whole yet."""
+        now = time.monotonic()
+        return any(now - first < STREAM_S and now - last < STREAM_QUIET_S for first, last in self._streams.values())
 
     def has_body(self, size: int, head: bytes) -> bool:
         """Whether something that came has that size and that beginning."""

@@ -1,0 +1,106 @@
+"""Event streams and JSON lines that a page reads piece by piece: each comes once, whichever way the page reads it."""
+
+import asyncio
+
+import pytest
+from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from fixtures.sites import application
+from scraper.core.settings import ConnectTo, Settings
+from scraper.session.browser import Browser, copy_rules, find_browser
+from scraper.session.browser.traffic import EVENT, Traffic
+from tests.serving import served
+
+HOST = "streams.test"
+WORKER = "fetch('/lines?worker').then(async a => { for await (const _ of a.body); postMessage(1); });"
+WAYS = {
+    "reader": "const r = (await fetch('/lines?reader')).body.getReader(); while (!(await r.read()).done);",
+    "each": "for await (const piece of (await fetch('/lines?each')).body);",
+    "decoded": "const r = (await fetch('/lines?decoded')).body.pipeThrough(new TextDecoderStream()).getReader();"
+    "while (!(await r.read()).done);",
+    "text": "await (await fetch('/lines?text')).text();",
+    "xhr": "await new Promise(done => { const x = new XMLHttpRequest(); x.open('GET', '/lines?xhr');"
+    "x.onprogress = () => x.responseText; x.onload = () => done(x.responseText); x.send(); });",
+    "worker": "await new Promise(done => { new Worker('/worker.js').onmessage = done; });",
+    "cut": "try { const r = (await fetch('/lines?cut')).body.getReader(); while (!(await r.read()).done); } catch { }",
+    "events": "const r = (await fetch('/events', {method: 'POST'})).body.getReader();"
+    "for (let n = 0; n < 3; n++) await r.read();",
+}
+
+
+async def lines(request):
+    async def pieces():
+        for piece in (b'{"id": 1}\n{"i', b'd": "\xe5', b"\xbd", b'\xb1"}\r\n\n', b'{"id": 3}'):
+            yield piece
+            await asyncio.sleep(0.05)
+        if request.url.query == "cut":
+            raise ConnectionResetError
+
+    return StreamingResponse(pieces(), media_type="application/x-ndjson")
+
+
+async def events(_):
+    async def pieces():
+        for piece in (b": well\n\nevent: a\ndata: {\ndata: }\nid: 7\n\nda", b"ta:last\n\n", b"data: unfinished\n"):
+            yield piece
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(60)
+
+    return StreamingResponse(pieces(), media_type="text/event-stream; charset=utf-8")
+
+
+APP = application(
+    Route("/", lambda _: HTMLResponse("<title>streams</title>")),
+    Route("/worker.js", lambda _: Response(WORKER, media_type="text/javascript")),
+    Route("/lines", lines),
+    Route("/events", events, methods=["POST"]),
+)
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
+async def test_every_way_to_read_a_stream(tmp_path):
+    with served(APP) as port:
+        settings = Settings(connect_to=(ConnectTo.parse(f"{HOST}:80:127.0.0.1:{port}"),), timeout_s=20.0)
+        async with Browser(settings, tmp_path / "spool") as browser:
+            window = await browser.window()
+            await window.look_into_memory()
+            await window.open(f"http://{HOST}/")
+            for script in WAYS.values():
+                await window.page.evaluate(f"async () => {{ {script} }}")
+            async with asyncio.timeout(20):
+                least = 3 * (len(WAYS) - 2) + 2 + 2
+                while (
+                    sum(exchange.kind == EVENT for exchange in window.traffic.exchanges) < least
+                    or not window.traffic.cut_streams
+                ):
+                    await window.traffic.after(len(window.traffic.exchanges), timeout_s=1)
+            events_of = {}
+            for exchange in window.traffic.exchanges:
+                if exchange.kind == EVENT:
+                    events_of.setdefault(exchange.url.rpartition("/")[2], []).append(exchange.read().decode())
+            cut = {url.rpartition("?")[2] for url in window.traffic.cut_streams}
+    assert events_of.pop("events") == ["{\n}", "last"]
+    assert events_of.keys() == {f"lines?{name}" for name in WAYS if name != "events"}
+    whole = ['{"id": 1}', '{"id": "影"}', '{"id": 3}']
+    assert events_of.pop("lines?cut")[:2] == whole[:2]
+    assert events_of == dict.fromkeys(events_of, whole)
+    assert cut == {"cut"}
+
+
+def test_what_is_read_by_lines_is_not_held_back():
+    request = {"method": "GET", "url": f"https://{HOST}/x"}
+    event = {"responseStatusCode": 200, "request": request, "resourceType": "Fetch"}
+    plans = {copy_rules.plan_of(event, {"content-type": f"{name};x"}, programs=False) for name in copy_rules.BY_LINES}
+    assert plans == {copy_rules.CopyPlan.PASS}
+
+
+def test_a_stream_is_read_until_it_ends(tmp_path):
+    traffic = Traffic(tmp_path / "spool", HOST)
+    assert not traffic.is_streaming
+    traffic.note_stream("a", is_over=False, is_cut=False)
+    assert traffic.is_streaming
+    traffic.note_stream("a", is_over=True, is_cut=True)
+    assert not traffic.is_streaming
+    assert traffic.cut_streams == {"a"}
