@@ -224,6 +224,7 @@ def test_another_name_within_a_series_is_another_patient_where_no_id_says_otherw
     assert "several-names" not in codes(tmp_path, *named("Wang^Fang=王 芳", ""))
     assert codes(tmp_path, *named("李^四", ""))["several-names"] is True
     assert codes(tmp_path, *named("李^四", "P1"))["several-names"] is False
+    assert codes(tmp_path, *named("Wang^Fang", ""))["several-names"] is False, "perhaps a transcription"
 
 
 def test_a_slice_aside_of_the_others_is_told(tmp_path):

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from scraper.core.model import Header, Problem
+from scraper.core.text import is_chinese
 from scraper.verify import objects
 from scraper.verify.blanks import lost_images
 from scraper.verify.geometry import Plane, Stack, Vector, stacks
@@ -281,7 +282,8 @@ def _patients(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:
 def _names(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:
     """Find several Patient's Names within one series, which one device writes.
 
-    Fatal where no Patient ID says that the person is the same.
+    Fatal where no Patient ID says that the person is the same, and the names are of one script: a name and its transcription
+    can't be compared.
     """
     by_series: dict[str, dict[frozenset[str], list[tuple[Checked, Header]]]] = defaultdict(lambda: defaultdict(list))
     for checked, header in read:
@@ -293,14 +295,24 @@ def _names(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:
     for uid, names in by_series.items():
         usual = max(names, key=lambda name: len(names[name]))
         known = {header.patient_id for _, header in names[usual]} - {""}
-        odd = [item for name, members in names.items() if not name & usual for item in members]
-        unknown = [checked.name for checked, header in odd if not header.patient_id or not known]
-        other = [checked.name for checked, header in odd if header.patient_id in known]
-        if unknown:
-            found.append(Problem("several-names", tuple(unknown), series_instance_uid=uid))
-        if other:
-            found.append(Problem("several-names", tuple(other), series_instance_uid=uid, fatal=False))
+        odd: dict[bool, list[str]] = {True: [], False: []}
+        for name, members in names.items():
+            if name & usual:
+                continue
+            for checked, header in members:
+                is_identified = bool(header.patient_id and known)  # several IDs: see _patients
+                odd[not is_identified and _is_one_script(name | usual)].append(checked.name)
+        found += [
+            Problem("several-names", tuple(members), series_instance_uid=uid, fatal=is_fatal)
+            for is_fatal, members in odd.items()
+            if members
+        ]
     return found
+
+
+def _is_one_script(names: Iterable[str]) -> bool:
+    """Whether names are all in Latin letters, or all in Chinese."""
+    return all(name.isascii() for name in names) or all(is_chinese(name) for name in names)
 
 
 def _studies(read: Sequence[tuple[Checked, Header]], study_instance_uid: str) -> list[Problem]:

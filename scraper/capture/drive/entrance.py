@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_DOORS: Final = 8  # pages, forms and buttons between the link and the viewer
 LONGEST_WORDING: Final = 30  # characters of what can be pressed
+ANSWERED_S: Final = 6.0  # for a site to answer a form that still shows
 _DATE: Final = re.compile(r"(19|20)\d\d[-/.年]?[01]?\d[-/.月]?[0-3]?\d")
 
 
@@ -138,6 +139,11 @@ class Entrance:
         await self._window.traffic.settled(1.0, 1.5)
         if not self._was_sent(before) and await self._form.is_there(filled):
             await self._press(SUBMIT)
+            self._window.traffic.touch()
+        # a form that still shows while its answer is on the way is not refused
+        give_up = time.monotonic() + ANSWERED_S
+        while time.monotonic() < give_up and not self._was_sent(before) and await self._form.is_there(filled):
+            await self._window.traffic.after(before, timeout_s=self._timings.look_s)
         return True
 
     def _was_sent(self, before: int) -> bool:

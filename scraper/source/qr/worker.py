@@ -109,8 +109,9 @@ class Worker:
 
     def _running(self) -> subprocess.Popen[bytes]:
         while self._process is None and self.spare and self._program == PROGRAM:
-            process = self.spare.pop()
-            self._process = process if process.poll() is None else None
+            self._process = self.spare.pop()
+            if self._process.poll() is not None:
+                self._end()  # its pipes are still open
         if self._process is None or self._process.poll() is not None:
             self._end()
             self._process = subprocess.Popen(  # noqa: S603  # this very package, or a test's own program
