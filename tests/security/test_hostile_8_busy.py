@@ -9,9 +9,9 @@ from scraper.core.errors import ExitCode, NothingNew
 from scraper.core.model import Status
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from scraper.session import patience
-from scraper.session.browser import Browser, find_browser
+from scraper.session.browser import find_browser
 from scraper.session.door import Door, relay
-from scraper.testing import first_of
+from scraper.testing import borrowed_browser, first_of, in_browser_loop
 from tests.security.played import OTHER, PUBLIC, Played
 from tests.security.test_hostile_addresses import answer, server
 from tests.security.test_hostile_give_up import run
@@ -90,7 +90,8 @@ window.failed = 0;
 @needs_browser
 @pytest.mark.skipif(sys.platform == "win32", reason="one loopback address plays two sites")
 @pytest.mark.parametrize(("name", "most"), first_of([("MOST_SENT_ABROAD", 20_000), ("MOST_CONNECTIONS_ABROAD", 30)]))
-async def test_hostile_8_calls_to_other_sites_end(name, most, tmp_path, monkeypatch):
+@in_browser_loop
+async def test_hostile_8_calls_to_other_sites_end(name, most, monkeypatch):
     monkeypatch.setattr(relay, name, most)
     settings = Settings(timeout_s=60)
     asked = {"count": 0, "home": 0}
@@ -106,7 +107,7 @@ async def test_hostile_8_calls_to_other_sites_end(name, most, tmp_path, monkeypa
         else:
             writer.write(answer((ABROAD % ports[0]).encode(), "Content-Type: text/html"))
 
-    async with server(pages) as port, Browser(settings, tmp_path / "spool") as browser:
+    async with server(pages) as port, borrowed_browser(settings) as browser:
         ports[0] = port
         door = Door(settings, Played({"film.test": [PUBLIC], "other.test": [OTHER]}))
         door.belongs_to(f"http://film.test:{port}/page")
