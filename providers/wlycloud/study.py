@@ -5,6 +5,8 @@ facts: fixtures/sites/wlycloud/README.md
 
 from __future__ import annotations
 
+import time
+
 from providers.products.wanliyun import Json, describe_study, number, rows, study_uid, tags, text
 from scraper.contract import (
     Instance,
@@ -22,6 +24,7 @@ from scraper.contract import (
 
 VIEWER = "http://rend.wlycloud.com"
 STEADY_MS, GIVE_UP_MS = 2500, 60000
+LISTS = r"^(?!.*/h5Cache/)"  # what the page asks for besides pixels
 STUDIES = """async ([steady, giveUp]) => {
   const studies = () => (document.workspaceContext || {}).studies || [];
   const plain = (record, rest = {}) => ({...Object.fromEntries(Object.entries(record || {})
@@ -50,7 +53,10 @@ async def describe(session: Session) -> list[Series]:
     Raises:
         SiteChanged: it holds no study. NoSuchStudy: no image.
     """
+    give_up = time.monotonic() + GIVE_UP_MS / 1000
     listed = str(await session.screen.evaluate(STUDIES, [STEADY_MS, GIVE_UP_MS]))
+    while session.screen.pending(LISTS) and time.monotonic() < give_up:  # more of the study may be on its way
+        listed = str(await session.screen.evaluate(STUDIES, [STEADY_MS, GIVE_UP_MS]))
     studies = read(('{"studies":' + listed + "}").encode(), StudiesReply, session.screen.url).studies
     if not studies:
         raise SiteChanged(what=Reason.VIEWER_LISTS_NO_STUDY)

@@ -287,6 +287,20 @@ async def _by_socket(model: RequestModel, examination: Examination) -> Plan | No
     return Plan(StrategyKind.MANIFEST, tuple(series), model, headers=headers) if series else None
 
 
+def with_later_replies(plan: Plan, examination: Examination) -> Plan:
+    """The plan, knowing also what came for the page's own requests after it was made: that need not be fetched again."""
+    model, replay = plan.model, plan.replay
+    if plan.by is not StrategyKind.MANIFEST or model is None or model.sample is None or replay is None:
+        return plan
+    replies: dict[str, str] = {}
+    for asked, uid in examination.observations.origins.items():
+        if replies.setdefault(model.volatile.blanked(asked), uid) != uid:
+            return plan
+    known = {key: uid for key, uid in replies.items() if key in model.rule.records} | dict(model.replies)
+    series = series_by_model(model, known, replay.source, examination, plan.headers)
+    return replace(plan, series=tuple(series)) if series else plan
+
+
 def headers_of(received: Mapping[str, str], examination: Examination) -> dict[str, Header]:
     """Request → header of its reply; ``received`` has the SOP Instance UIDs."""
     objects = examination.observations.objects

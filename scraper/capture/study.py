@@ -15,6 +15,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from scraper.capture import other_studies
+from scraper.capture.by_manifest import with_later_replies
 from scraper.capture.by_page import ByPage
 from scraper.capture.drive import elements, examination_tabs, stated_counts
 from scraper.capture.drive.download_button import PackageDownload
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 STREAM_LOOK_S: Final = 0.1  # between two looks at a stream that is read
 EARLY_S: Final = 0.5  # between two looks at a page that still asks for more
 OFTEN: Final = 12  # times that the strategies are asked after each step
+MOST_ON_ITS_WAY_S: Final = 3.0  # waited for answers to what the page has asked for
 GROWTH: Final = 1.25  # of what came, until they are asked again after that
 PHONE_SCREEN: Final = (390, 844)  # CSS pixels
 STAGE_PIXELS: Final = 200 * 200  # a picture shown smaller than this is no film
@@ -282,10 +284,13 @@ class StudyCapture:
         return len(self._observations.manifests) > lists or self._observations.size >= size * GROWTH
 
     async def _rest(self, plan: Plan) -> None:
-        """Keep the page from asking for what is asked for by the plan."""
+        """Keep the page from asking for what is asked for by the plan, and take in what is on its way already."""
         if leaves_page_idle(plan):
             window = await self._session.window()
             await window.requests.begin(surplus(self.examination, plan))
+            await window.answered(MOST_ON_ITS_WAY_S)
+            await self.examination.take()
+            self.plan = with_later_replies(plan, self.examination)
 
     # ---- where nothing came
 

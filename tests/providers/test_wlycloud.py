@@ -40,6 +40,14 @@ async def test_case(case, via, tmp_path):
 
 
 @pytest.mark.thorough
+async def test_a_list_that_is_still_on_its_way_is_waited_for(tmp_path):
+    site = WlycloudSite()
+    site.is_late = True
+    with World(site) as world:
+        await check(Wlycloud, CASES[0], world, tmp_path, Via.BROWSER)
+
+
+@pytest.mark.thorough
 async def test_an_image_in_a_form_that_nobody_can_read_is_missing(tmp_path):
     site = WlycloudSite()
     site.video = True

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from enum import Enum, auto
 from typing import Any, Final
@@ -54,7 +54,7 @@ class Hold:
         self._resume = resume
         self._fail = fail
         self._is_surplus: IsSurplus | None = None
-        self._waiting: list[str] = []
+        self._waiting: dict[str, str] = {}  # id of a request → its kind
         self._passes: Counter[tuple[str, str]] = Counter()  # method and address of requests of our own
         self._passed: set[str] = set()  # their ids, for what they are redirected to
 
@@ -67,6 +67,10 @@ class Hold:
     def waiting(self) -> int:
         """How many requests wait."""
         return len(self._waiting)
+
+    def waiting_of(self, kinds: Collection[str]) -> int:
+        """How many requests of these kinds (``xhr``, ``fetch``, ``image``, ``other``) wait."""
+        return sum(kind in kinds for kind in self._waiting.values())
 
     async def begin(self, is_surplus: IsSurplus) -> None:
         """Keep waiting, from now on, what nobody needs."""
@@ -83,7 +87,7 @@ class Hold:
         if self._is_surplus is None:
             return
         self._is_surplus = None
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, {}
         self._passes.clear()
         self._passed.clear()
         with suppress(TimeoutError):
@@ -121,5 +125,5 @@ class Hold:
             return Decision.GOES
         if len(self._waiting) >= MOST_WAITING:
             return Decision.FAILS
-        self._waiting.append(event["requestId"])
+        self._waiting[event["requestId"]] = event["resourceType"].lower()
         return Decision.WAITS

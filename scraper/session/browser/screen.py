@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from scraper.session.session import Session
 
 LONGEST_MESSAGE = 120
+FOLLOW_S = 2.0  # then the newest page is looked up again: what is waited for may come in a tab that has just opened
 MARK = "cloudfilmMark"
 TEXT = "() => document.body ? document.body.innerText : ''"
 
@@ -185,10 +186,19 @@ class Screen:
             return await self._place.evaluate(script, given)
 
     async def wait_until(self, script: str, *, timeout_s: float | None = None) -> None:
-        """Wait until a JavaScript function gives something true."""
-        up_to_s = timeout_s or self._session.settings.timeout_s
-        async with (await self._window()).guard():
-            await self._place.wait_for_function(script, timeout=up_to_s * 1000)
+        """Wait until a JavaScript function gives something true, in whichever page is the newest."""
+        give_up = time.monotonic() + (timeout_s or self._session.settings.timeout_s)
+        while True:
+            began = time.monotonic()
+            up_to_s = min(FOLLOW_S, max(give_up - began, 0.1))
+            try:
+                async with (await self._window()).guard():
+                    await self._place.wait_for_function(script, timeout=up_to_s * 1000)
+            except SiteChanged:
+                if time.monotonic() >= give_up or time.monotonic() - began < up_to_s / 2:
+                    raise
+            else:
+                return
 
     async def wait_hidden(self, selector: str, *, timeout_s: float) -> None:
         """Wait until no such element is shown, or for ``timeout_s``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -113,8 +114,14 @@ class Window:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the page waits for data from its site."""
-        return any(item.resource_type in DATA for item in self._asked)
+        """Whether the page waits for data from its site; what ``requests`` keeps waiting never reached that."""
+        return sum(item.resource_type in DATA for item in self._asked) > self.requests.waiting_of(DATA)
+
+    async def answered(self, up_to_s: float) -> None:
+        """Wait until what the page has asked for by now is answered, apart from what ``requests`` keeps waiting."""
+        asked, give_up = set(self._asked), time.monotonic() + up_to_s
+        while len(asked & self._asked) > self.requests.waiting and (left := give_up - time.monotonic()) > 0:
+            await self.traffic.after(len(self.traffic.exchanges), timeout_s=min(left, LOOK_EVERY_S))
 
     def pending(self, pattern: str) -> list[str]:
         """Addresses that a page asked for and has no answer to yet, where the expression is found in them."""
@@ -244,9 +251,9 @@ class Window:
         with self._translated(host):
             url = await self.page.evaluate(FETCH, fetch_arguments(request))
         # The page may not read an answer of another origin that does not allow it; the tap has it all the same.
-        patience = LOADED_S if url else UNREADABLE_S
+        give_up = time.monotonic() + (LOADED_S if url else UNREADABLE_S)  # whatever else the page asks for meanwhile
         wanted = ((url or request.url).partition("#")[0], request.method)
-        while exchanges := await self.traffic.after(seen, timeout_s=patience):
+        while exchanges := await self.traffic.after(seen, timeout_s=give_up - time.monotonic()):
             for exchange in exchanges:
                 seen += 1
                 if (exchange.url, exchange.method) == wanted:
@@ -363,17 +370,17 @@ class Window:
         page.on("requestfailed", self._ended)
         page.on("download", lambda download: self._spawn(save(download, self.traffic)))
 
-    def _on_request(self, request: Any) -> None:  # Playwright takes no built-in method for a handler
-        self._asked.add(request)
-
-    def _ended(self, request: Any) -> None:
-        self._asked.discard(request)
-
     def _page_closed(self, page: Page) -> None:
         if len(self._pages) > 1 and page in self._pages:
             self._pages.remove(page)
         elif not self._is_closed:
             self.lost("the window was closed")
+
+    def _on_request(self, request: Any) -> None:  # Playwright takes no built-in method for a handler
+        self._asked.add(request)
+
+    def _ended(self, request: Any) -> None:
+        self._asked.discard(request)
 
     def _socket(self, socket: WebSocket) -> None:
         socket.on("framereceived", lambda message: self.record_message(socket.url, WEBSOCKET_IN, message))
