@@ -44,6 +44,8 @@ class TargetClosed(Exception):
 class Tap:
     """Copy responses into the traffic of the open window.
 
+    Over 20 methods because each thing that may become of a paused request has one.
+
     Args:
         send: sends a command over the browser-level session; raises Gone where the browser refuses it.
         current: the open window's traffic; None: whatever comes is let through.
