@@ -124,7 +124,11 @@ async def test_a_body_that_never_ends_reaches_the_page(settings):
 def started_since(before: set[int]) -> list[psutil.Process]:
     """The browser of a test's own, its driver first; the one that others share is among those before."""
     drivers = [child for child in psutil.Process().children() if child.pid not in before]
-    return [item for driver in drivers for item in (driver, *driver.children(recursive=True))]
+    found: list[psutil.Process] = []
+    for driver in drivers:
+        with suppress(psutil.NoSuchProcess):
+            found += [driver, *driver.children(recursive=True)]
+    return found
 
 
 @pytest.fixture
