@@ -8,15 +8,18 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.async_api import BrowserContext, Page
 
 from fixtures.archives import free_port
-from scraper.session.browser import find_browser
+from scraper.core.settings import ConnectTo, Settings
+from scraper.session.door import Door
+from scraper.session.door.relay import Relay
+from scraper.testing import borrowed_browser, wait_in_browser_loop
 
 # The rows are those of ``--connect-to``; a host that is in none of them is left as it is.
 MOVES = """
@@ -31,59 +34,75 @@ def server_connect(data):
 """
 
 
-def look_through(
+async def look_through(
     page: Page, link: str, *, password: str = "", is_whole: bool = True, awaited: tuple[str, int] = ("", 0)
 ) -> None:
     """What a person does: each series from its first image to its last; else until so many addresses of a shape have come."""
     finished: list[str] = []
     page.on("requestfinished", lambda request: finished.append(request.url))
-    page.goto(link, wait_until="networkidle")
+    await page.goto(link, wait_until="networkidle")
     if password:
-        page.fill("input[type=password]", password)
-        page.click("form button")
-        page.wait_for_selector("nav button")
+        await page.fill("input[type=password]", password)
+        await page.click("form button")
+        await page.wait_for_selector("nav button")
     give_up = time.monotonic() + 180
     while sum(re.search(awaited[0], url) is not None for url in finished) < awaited[1]:
         assert time.monotonic() < give_up, finished
-        page.wait_for_timeout(100)
-    page.mouse.move(300, 300)
-    for button in page.locator("nav button").all() if is_whole else ():
-        button.click()
+        await page.wait_for_timeout(100)
+    await page.mouse.move(300, 300)
+    for button in await page.locator("nav button").all() if is_whole else ():
+        await button.click()
         for _ in range(20):
-            page.mouse.wheel(0, 120)
-            page.wait_for_load_state("networkidle")
-    page.wait_for_load_state("networkidle")
+            await page.mouse.wheel(0, 120)
+            await page.wait_for_load_state("networkidle")
+    await page.wait_for_load_state("networkidle")
+
+
+@asynccontextmanager
+async def context_in(rows: Sequence[str], **options: Any) -> AsyncIterator[BrowserContext]:
+    """A person's own browser, which nothing records, and which reaches the emulated sites.
+
+    Args:
+        rows: as those of ``--connect-to``.
+        options: of Playwright's ``new_context``.
+    """
+    settings = Settings(connect_to=tuple(map(ConnectTo.parse, rows)), insecure=True)
+    door = Door(settings)
+    door.belongs_to(f"https://{rows[0].partition(':')[0]}/")
+    relay = Relay(lambda: door, lambda _: None)
+    proxy = {"server": f"socks5://127.0.0.1:{await relay.start()}"}
+    try:
+        async with borrowed_browser(settings) as browser:
+            yield await browser.context(ignore_https_errors=True, proxy=proxy, **options)
+    finally:
+        await relay.close()
 
 
 def by_chromium(rows: list[str], link: str, folder: Path, *, name: str = "film.har", **more: Any) -> Path:
     """Chromium's own recording; bodies stand in it, or lie in its zip (``name`` ends with .zip) or beside it (``attach-…``)."""
-    rules = [f"MAP {host} {address}" for host, _, address in (row.split(":", 2) for row in rows)]
     path = folder / name
     how = "attach" if name.endswith(".zip") or name.startswith("attach") else "embed"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=find_browser(), args=["--no-sandbox", f"--host-resolver-rules={','.join(rules)}"]
-        )
-        context = browser.new_context(
-            ignore_https_errors=True, record_har_path=path, record_har_content=how, record_har_mode="full"
-        )
-        look_through(context.new_page(), link, **more)
-        context.close()
-        browser.close()
+
+    async def record() -> None:
+        options = {"record_har_path": path, "record_har_content": how, "record_har_mode": "full"}
+        async with context_in(rows, **options) as context:
+            await look_through(await context.new_page(), link, **more)
+
+    wait_in_browser_loop(record)
     return path
 
 
 def by_mitmproxy(rows: list[str], link: str, folder: Path, *, name: str = "film.har", **more: Any) -> Path:
     """What mitmproxy saves of a browser behind it."""
     path = folder / name
-    with mitmdump(rows, path) as port, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=find_browser(), args=["--no-sandbox"], proxy={"server": f"http://127.0.0.1:{port}"}
-        )
-        context = browser.new_context(ignore_https_errors=True)
-        look_through(context.new_page(), link, **more)
-        context.close()
-        browser.close()
+
+    async def look(port: int) -> None:
+        async with borrowed_browser(Settings()) as browser:
+            context = await browser.context(ignore_https_errors=True, proxy={"server": f"http://127.0.0.1:{port}"})
+            await look_through(await context.new_page(), link, **more)
+
+    with mitmdump(rows, path) as port:
+        wait_in_browser_loop(lambda: look(port))
     return path
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import uvicorn
 
+from fixtures.world import ThreadServer
+
 
 @contextlib.contextmanager
 def served(app, **options) -> Iterator[int]:
@@ -15,7 +17,7 @@ def served(app, **options) -> Iterator[int]:
     config = uvicorn.Config(
         app, ws="wsproto", log_level="critical", lifespan="off", timeout_graceful_shutdown=1, **options
     )
-    server = uvicorn.Server(config)
+    server = ThreadServer(config)
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     try:

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import signal
 import socket
 from contextlib import suppress
 from dataclasses import replace
@@ -17,9 +16,10 @@ from scraper.core.model import Request
 from scraper.core.reasons import Reason
 from scraper.core.settings import ConnectTo, Settings
 from scraper.core.timings import Timings
-from scraper.session.browser import Browser, find_browser
+from scraper.session.browser import Browser, copy_rules, find_browser
 from scraper.session.browser.discovery import installed_browsers
 from scraper.session.http.client import Cookie
+from scraper.testing import borrowed_browser, in_browser_loop
 from tests.serving import served
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
@@ -69,9 +69,13 @@ async def test_a_start_that_is_called_off_leaves_no_process(settings, tmp_path):
     assert children() <= before
 
 
-async def test_every_channel_is_seen_whole(settings, tmp_path):
+@in_browser_loop
+async def test_every_channel_is_seen_whole(settings, monkeypatch):
+    monkeypatch.setattr(
+        copy_rules, "WHOLE", site.BIG - 1
+    )  # so that a body of a few MB is streamed, and asked for again
     wanted = {name: site.digest(name) for name in (*site.DIRECT, *site.SOCKETS, "big")}
-    async with Browser(settings, tmp_path / "spool") as browser:
+    async with borrowed_browser(settings) as browser:
         window = await browser.window()
         await window.open(f"http://{site.MAIN}/")
         main = window.pages[0]
@@ -101,10 +105,11 @@ async def test_every_channel_is_seen_whole(settings, tmp_path):
         assert len(window.pages) == 2
 
 
-async def test_a_body_that_never_ends_reaches_the_page(settings, tmp_path):
+@in_browser_loop
+async def test_a_body_that_never_ends_reaches_the_page(settings):
     """It is given up, and goes past us; what else the page asks for is seen meanwhile."""
     hasty = replace(settings, timings=Timings(endless_s=1.0))
-    async with Browser(hasty, tmp_path / "spool") as browser:
+    async with borrowed_browser(hasty) as browser:
         window = await browser.window()
         await window.open(f"http://{site.MAIN}/arrived")
         read = "async () => { const one = (await fetch('/unending')).body.getReader(); return (await one.read()).value.length; }"
@@ -116,8 +121,22 @@ async def test_a_body_that_never_ends_reaches_the_page(settings, tmp_path):
         assert site.digest("chunked") in digests(window.traffic)
 
 
-async def test_nothing_is_left_behind(settings, tmp_path):
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
+def started_since(before: set[int]) -> list[psutil.Process]:
+    """The browser of a test's own, its driver first; the one that others share is among those before."""
+    drivers = [child for child in psutil.Process().children() if child.pid not in before]
+    found: list[psutil.Process] = []
+    for driver in drivers:
+        with suppress(psutil.NoSuchProcess):
+            found += [driver, *driver.children(recursive=True)]
+    return found
+
+
+@pytest.fixture
+def before() -> set[int]:
+    return {child.pid for child in psutil.Process().children()}
+
+
+async def test_nothing_is_left_behind(settings, tmp_path, before):
     browser = Browser(settings, tmp_path / "spool")
     for _ in range(2):
         window = await browser.window()
@@ -125,14 +144,18 @@ async def test_nothing_is_left_behind(settings, tmp_path):
         await window.close()
         await window.close()
     await browser.window()
+    own = started_since(before)
+    assert len(own) > 2
     await browser.close()
     await browser.close()
-    assert {child.pid for child in psutil.Process().children(recursive=True) if child.is_running()} - before == set()
+    assert psutil.wait_procs(own, timeout=30)[1] == []
+    assert started_since(before) == []
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_windows_share_nothing_and_wait_for_each_other(settings, tmp_path):
-    async with Browser(settings, tmp_path / "spool") as browser:
+@in_browser_loop
+async def test_windows_share_nothing_and_wait_for_each_other(settings):
+    async with borrowed_browser(settings) as browser:
         first = await browser.window()
         await first.add_cookies(
             [Cookie("who", "first", site.MAIN), Cookie("unsound", "x", ""), Cookie("__Host-odd", "y", site.MAIN)]
@@ -148,17 +171,24 @@ async def test_windows_share_nothing_and_wait_for_each_other(settings, tmp_path)
         assert await window.cookies() == []
         assert await window.page.evaluate("navigator.maxTouchPoints") > 0
         assert "Headless" not in await window.page.evaluate("navigator.userAgent")
+        await window.close()
+        hasty = await browser.window(settings=replace(settings, timeout_s=0.2))
+        with pytest.raises(SiteChanged):
+            async with hasty.guard():
+                await hasty.page.click("#no-such-button")  # no longer than its own settings say
 
 
-async def test_addresses_are_mapped_by_number_too(settings, tmp_path):
-    async with Browser(settings, tmp_path / "spool") as browser:
+@in_browser_loop
+async def test_addresses_are_mapped_by_number_too(settings):
+    async with borrowed_browser(settings) as browser:
         window = await browser.window()
         await window.open("http://10.11.12.13/arrived")
         assert await window.page.title() == "arrived"
 
 
-async def test_which_face_shows(settings, tmp_path):
-    async with Browser(settings, tmp_path / "spool") as browser:
+@in_browser_loop
+async def test_which_face_shows(settings):
+    async with borrowed_browser(settings) as browser:
         window = await browser.window()
         await window.open(f"http://{site.MAIN}/gone")
         assert await window.which({"viewer": "canvas", "expired": "text=已失效"}, timeout_s=10) == "expired"
@@ -168,8 +198,9 @@ async def test_which_face_shows(settings, tmp_path):
         assert await window.which({"viewer": "canvas", "expired": "text=已失效"}, timeout_s=10) == "viewer"
 
 
-async def test_downloads_and_dialogs(settings, tmp_path):
-    async with Browser(settings, tmp_path / "spool") as browser:
+@in_browser_loop
+async def test_downloads_and_dialogs(settings):
+    async with borrowed_browser(settings) as browser:
         window = await browser.window()
         await window.open(f"http://{site.MAIN}/")
         page = window.pages[0]
@@ -183,8 +214,9 @@ async def test_downloads_and_dialogs(settings, tmp_path):
         assert window.dialogs == ["the share has ended"]
 
 
-async def test_a_request_from_inside_the_page(settings, tmp_path):
-    async with Browser(settings, tmp_path / "spool") as browser:
+@in_browser_loop
+async def test_a_request_from_inside_the_page(settings):
+    async with borrowed_browser(settings) as browser:
         window = await browser.window()
         await window.open(f"http://{site.MAIN}/arrived")
         got = await window.fetch(Request(f"http://{site.MAIN}/body/post", "POST", {}, b"asked=1"))
@@ -198,6 +230,7 @@ async def test_a_request_from_inside_the_page(settings, tmp_path):
             await window.fetch(Request("http://no-such-host.invalid/"))
 
 
+@in_browser_loop
 async def test_a_bad_certificate_and_insecure(tmp_path):
     authority = trustme.CA()
     pair = authority.issue_cert("film.test")
@@ -207,21 +240,23 @@ async def test_a_bad_certificate_and_insecure(tmp_path):
     context = {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
     with served(site.app, **context) as port:
         rows = (ConnectTo.parse(f"film.test:443:127.0.0.1:{port}"),)
-        async with Browser(Settings(connect_to=rows, timeout_s=20), tmp_path / "strict") as browser:
+        settings = Settings(connect_to=rows, timeout_s=20)
+        async with borrowed_browser(settings) as browser:
             window = await browser.window()
             with pytest.raises(BadCertificate):
                 await window.open("https://film.test/arrived")
-        async with Browser(Settings(connect_to=rows, timeout_s=20, insecure=True), tmp_path / "lax") as browser:
-            window = await browser.window()
+            await window.close()
+            window = await browser.window(settings=replace(settings, insecure=True))
             await window.open("https://film.test/arrived")
             assert await window.page.title() == "arrived"
 
 
-async def test_sites_that_are_not_there(settings, tmp_path):
+@in_browser_loop
+async def test_sites_that_are_not_there(settings):
     with socket.create_server(("127.0.0.1", 0)) as silent, socket.create_server(("127.0.0.1", 0)) as other:
         refused, quiet = other.getsockname()[1], silent.getsockname()[1]
         other.close()
-        async with Browser(Settings(timeout_s=1.5), tmp_path / "spool") as browser:
+        async with borrowed_browser(Settings(timeout_s=1.5)) as browser:
             window = await browser.window()
             for url, why in (
                 ("http://no-such-host.invalid/", Reason.NAME_UNKNOWN),
@@ -233,8 +268,9 @@ async def test_sites_that_are_not_there(settings, tmp_path):
                 assert caught.value.values["why"] == why
 
 
-async def test_an_error_without_a_word_is_told_by_its_status(settings, tmp_path):
-    async with Browser(settings, tmp_path / "spool") as browser:
+@in_browser_loop
+async def test_an_error_without_a_word_is_told_by_its_status(settings):
+    async with borrowed_browser(settings) as browser:
         window = await browser.window()
         for status, kind, why in (
             (404, NoSuchStudy, None),
@@ -246,16 +282,13 @@ async def test_an_error_without_a_word_is_told_by_its_status(settings, tmp_path)
             assert caught.value.values.get("why") == why
 
 
-async def test_a_killed_browser_is_an_error_and_the_next_window_a_new_one(settings, tmp_path):
+async def test_a_killed_browser_is_an_error_and_the_next_window_a_new_one(settings, tmp_path, before):
     async with Browser(settings, tmp_path / "spool") as browser:
         window = await browser.window()
         await window.open(f"http://{site.MAIN}/arrived")
         waiting = asyncio.create_task(window.traffic.wait_for("never", timeout_s=60))
         await asyncio.sleep(0)
-        for child in psutil.Process().children(recursive=True):
-            with suppress(psutil.NoSuchProcess):  # others end meanwhile
-                if "--headless" in " ".join(child.cmdline()) and "--type=" not in " ".join(child.cmdline()):
-                    child.send_signal(signal.SIGKILL)
+        main_process(before).kill()
         with pytest.raises(SiteUnreachable):
             await waiting
         with pytest.raises(SiteUnreachable):
@@ -268,23 +301,28 @@ async def test_a_killed_browser_is_an_error_and_the_next_window_a_new_one(settin
         fresh = await browser.window()
         await fresh.open(f"http://{site.MAIN}/arrived")
         assert await fresh.page.title() == "arrived"
-
-
-async def test_a_call_that_the_dying_browser_never_answers_ends(settings, tmp_path):
-    async with Browser(settings, tmp_path / "spool") as browser:
-        window = await browser.window()
-        await window.open(f"http://{site.MAIN}/arrived")
-        processes = [child for child in psutil.Process().children(recursive=True) if "chrom" in child.name()]
-        asyncio.get_running_loop().call_later(0.1, processes[0].kill)
+        # a call that the dying browser never answers ends, too
+        asyncio.get_running_loop().call_later(0.1, main_process(before).kill)
         with pytest.raises(SiteUnreachable):
-            async with window.guard():
+            async with fresh.guard():
                 await asyncio.get_running_loop().create_future()
-        await window.close()
+        await fresh.close()
         assert (await browser.window()).page.url == "about:blank"
 
 
-async def test_a_recipe_that_waits_in_vain(settings, tmp_path):
-    async with Browser(settings, tmp_path / "spool") as browser:
+def main_process(before: set[int]) -> psutil.Process:
+    """The browser of a test's own itself: its children have a type, and what reports crashes has no ``--headless``."""
+    for item in started_since(before)[1:]:
+        with suppress(psutil.Error):  # others end meanwhile
+            words = " ".join(item.cmdline())
+            if "--headless" in words and "--type=" not in words:
+                return item
+    raise AssertionError("it has no process")
+
+
+@in_browser_loop
+async def test_a_recipe_that_waits_in_vain(settings):
+    async with borrowed_browser(settings) as browser:
         window = await browser.window()
         await window.open(f"http://{site.MAIN}/arrived")
         with pytest.raises(SiteChanged):

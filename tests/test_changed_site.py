@@ -28,10 +28,9 @@ from scraper.core.errors import WrongOverride
 from scraper.core.messages import describe
 from scraper.core.model import Status, Via
 from scraper.core.settings import BrowserUse, Language, Settings
-from scraper.pipeline.run import Run
 from scraper.registry import catalogue, constants, overrides
 from scraper.session.browser import find_browser
-from scraper.testing import Silent, nobody, settings_in
+from scraper.testing import in_pipeline, settings_in
 from scraper.ui.doctor import examine
 from tests.programs import ran
 
@@ -89,13 +88,11 @@ def data_folder(tmp_path, monkeypatch):
 
 
 async def grabbed(world, folder, given, browser):
-    async with Run(settings_in(world, folder, browser=browser), Silent(), nobody) as run:
-        return await run.grab(given)
+    return await in_pipeline(settings_in(world, folder, browser=browser), lambda run: run.grab(given))
 
 
 async def healed(world, folder, given) -> Healed | None:
-    async with Run(settings_in(world, folder, keep_programs=True), Silent(), nobody) as run:
-        return await heal_link(run, given)
+    return await in_pipeline(settings_in(world, folder, keep_programs=True), lambda run: heal_link(run, given))
 
 
 @pytest.mark.thorough

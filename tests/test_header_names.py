@@ -25,11 +25,11 @@ from scraper.download.resume import Resumable
 from scraper.protocols.dicomweb import Service
 from scraper.protocols.headers import merged
 from scraper.session import Session
-from scraper.session.browser import Browser, find_browser
+from scraper.session.browser import find_browser
 from scraper.session.browser.traffic import Exchange
 from scraper.session.http.client import Cookie, Http
 from scraper.session.http.pace import Pace
-from scraper.testing import first_of
+from scraper.testing import borrowed_browser, first_of, in_browser_loop
 
 MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 PAGES_OWN = {  # as the browser's traffic has them
@@ -224,15 +224,17 @@ async def test_verdicts_b8_the_page_s_own_values_win(tmp_path):
 
 
 @pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
+@in_browser_loop
 async def test_verdicts_b8_nor_does_one_sent_from_inside_the_page(tmp_path):
-    browser = Browser(Settings(timeout_s=20), tmp_path / "b")
-    async with recording() as recorder:
-        async with session_at(recorder, tmp_path / "s", browser.window) as session:
-            await session.open(f"{recorder.origin}/v")
-            window = await session.window()
-            headers = {"accept": "a/b", "Accept": "c/d", "x-token": "1", "X-Token": "2", "user-agent": "A"}
-            await window.fetch(Request(f"{recorder.origin}/x", "POST", headers, b"{}"))
-        await browser.close()
+    async with (
+        recording() as recorder,
+        borrowed_browser(Settings(timeout_s=20)) as browser,
+        session_at(recorder, tmp_path, browser.window) as session,
+    ):
+        await session.open(f"{recorder.origin}/v")
+        window = await session.window()
+        headers = {"accept": "a/b", "Accept": "c/d", "x-token": "1", "X-Token": "2", "user-agent": "A"}
+        await window.fetch(Request(f"{recorder.origin}/x", "POST", headers, b"{}"))
     assert set(recorder.doubled) == {()}
     assert "c/d" in recorder.values("accept")
     assert [value for value in recorder.values("x-token") if value] == ["2"]

@@ -9,7 +9,6 @@ from email.mime.text import MIMEText
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from fixtures.dicom import chest_ct
 from fixtures.sites.generic_viewer.site import HOST, GenericViewer
@@ -19,7 +18,8 @@ from scraper.core.errors import NoLinkInText
 from scraper.core.settings import Settings
 from scraper.session.browser import find_browser
 from scraper.source import resolve
-from scraper.testing import first_of
+from scraper.testing import first_of, wait_in_browser_loop
+from tests.recorders import context_in
 
 needs_browser = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 STUDY = chest_ct(slices=4, size=32, localizers=0)
@@ -157,16 +157,15 @@ def test_links_out_of_the_pages_folder_are_not_followed(tmp_path, capsys):
 
 @needs_browser
 def test_what_chromium_saves_leads_back_to_the_film(tmp_path, capsys):
+    async def save() -> str:
+        async with context_in(world.connect_to) as context:
+            page = await context.new_page()
+            await page.goto(f"https://{HOST}/v/wado", wait_until="networkidle")
+            devtools = await context.new_cdp_session(page)
+            return (await devtools.send("Page.captureSnapshot", {"format": "mhtml"}))["data"]
+
     with World(GenericViewer()) as world:
-        rules = [f"MAP {host} {address}" for host, _, address in (row.split(":", 2) for row in world.connect_to)]
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=find_browser(), args=["--no-sandbox", f"--host-resolver-rules={','.join(rules)}"]
-            )
-            page = browser.new_context(ignore_https_errors=True).new_page()
-            page.goto(f"https://{HOST}/v/wado", wait_until="networkidle")
-            snapshot = page.context.new_cdp_session(page).send("Page.captureSnapshot", {"format": "mhtml"})["data"]
-            browser.close()
+        snapshot = wait_in_browser_loop(save)
         path = tmp_path / "film.mhtml"
         path.write_bytes(snapshot.encode())
         assert resolve.read(str(path), Settings(), str).url == f"https://{HOST}/v/wado"

@@ -9,7 +9,8 @@ import inspect
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
@@ -20,13 +21,15 @@ import pytest
 from curl_cffi import CurlOpt, ffi, lib
 from curl_cffi.requests import Session
 from openjpeg import decode
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page
 
 from fixtures.faults import Fault
 from fixtures.sites import Site
 from fixtures.sites.hinacom import site as hinacom
 from fixtures.sites.shdc import site as shdc
 from fixtures.world import World
+from scraper.testing import in_browser_loop
+from tests.recorders import context_in
 
 SITES = Path(__file__).parent.parent / "fixtures" / "sites"
 PLATFORMS = sorted(
@@ -367,22 +370,14 @@ def test_a_fault_is_used_up(fault, status, shdc_world):
 # ---- a person's browser
 
 
-@pytest.fixture
-async def page(request) -> Page:
-    """A page of a headless browser that reaches the world of the test's ``site`` mark."""
-    site = request.param
+@asynccontextmanager
+async def page_in(site: Site) -> AsyncIterator[Page]:
+    """A page of a headless browser that reaches the world of ``site``."""
     with World(site) as world:
-        rules = ",".join(f"MAP {row.replace(':127.0.0.1:', ' 127.0.0.1:')}" for row in world.connect_to)
-        async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(
-                executable_path="/usr/bin/chromium" if Path("/usr/bin/chromium").exists() else None,
-                args=["--no-sandbox", f"--host-resolver-rules={rules}"],
-            )
-            context = await browser.new_context(ignore_https_errors=True)
+        async with context_in(world.connect_to) as context:
             page = await context.new_page()
             page.world = world
             yield page
-            await browser.close()
         assert world.unexpected == []
 
 
@@ -401,44 +396,47 @@ async def until_more(page: Page, path: str, than: int) -> int:
     return images_of(page, path)
 
 
-@pytest.mark.parametrize("page", [hinacom.HinacomSite()], indirect=True, ids=["hinacom"])
-async def test_a_person_opens_a_share_and_the_viewer_loads_what_is_looked_at(page):
-    await page.goto(hinacom.SHARE)
-    await page.fill("input[name=Password]", "wrong")
-    await page.press("input[name=Password]", "Enter")
-    await page.get_by_text("密码错误").wait_for()
-    await page.fill("input[name=Password]", hinacom.PASSWORD)
-    await page.press("input[name=Password]", "Enter")
-    await page.get_by_text("查看影像").click()
-    async with page.expect_response(re.compile("/imageservice/")):
+@in_browser_loop
+async def test_a_person_opens_a_share_and_the_viewer_loads_what_is_looked_at():
+    async with page_in(hinacom.HinacomSite()) as page:
+        await page.goto(hinacom.SHARE)
+        await page.fill("input[name=Password]", "wrong")
+        await page.press("input[name=Password]", "Enter")
+        await page.get_by_text("密码错误").wait_for()
+        await page.fill("input[name=Password]", hinacom.PASSWORD)
+        await page.press("input[name=Password]", "Enter")
+        await page.get_by_text("查看影像").click()
+        async with page.expect_response(re.compile("/imageservice/")):
+            await page.locator("canvas").wait_for()
+        second = page.locator("nav button").nth(1)
+        async with page.expect_response(re.compile("/imageservice/")):
+            await second.click()
+        first = images_of(page, "/imageservice/")
+        assert first <= 4, "nothing is loaded that nobody looks at"
+        assert await until_more(page, "/imageservice/", first) > first
+
+
+@pytest.mark.thorough
+@in_browser_loop
+async def test_a_person_types_the_code_of_a_report():
+    async with page_in(shdc.ShdcSite()) as page:
+        await page.goto(shdc.REPORT_WITH_CODE)
+        await page.fill("input[name=code]", shdc.SECURITY_CODE)
+        async with page.expect_response(re.compile("/rawdata/indata/")):
+            await page.press("input[name=code]", "Enter")
         await page.locator("canvas").wait_for()
-    second = page.locator("nav button").nth(1)
-    async with page.expect_response(re.compile("/imageservice/")):
-        await second.click()
-    first = images_of(page, "/imageservice/")
-    assert first <= 4, "nothing is loaded that nobody looks at"
-    assert await until_more(page, "/imageservice/", first) > first
+        first = images_of(page, "/rawdata/")
+        assert first <= 2, "nothing is loaded that nobody looks at"
+        async with page.expect_response(re.compile("/rawdata/indata/")):
+            await page.locator("nav button").nth(1).click()
+        first = images_of(page, "/rawdata/")
+        assert await until_more(page, "/rawdata/", first) > first
 
 
-@pytest.mark.parametrize("page", [shdc.ShdcSite()], indirect=True, ids=["shdc"])
 @pytest.mark.thorough
-async def test_a_person_types_the_code_of_a_report(page):
-    await page.goto(shdc.REPORT_WITH_CODE)
-    await page.fill("input[name=code]", shdc.SECURITY_CODE)
-    async with page.expect_response(re.compile("/rawdata/indata/")):
-        await page.press("input[name=code]", "Enter")
-    await page.locator("canvas").wait_for()
-    first = images_of(page, "/rawdata/")
-    assert first <= 2, "nothing is loaded that nobody looks at"
-    async with page.expect_response(re.compile("/rawdata/indata/")):
-        await page.locator("nav button").nth(1).click()
-    first = images_of(page, "/rawdata/")
-    assert await until_more(page, "/rawdata/", first) > first
-
-
-@pytest.mark.parametrize("page", [shdc.ShdcSite()], indirect=True, ids=["shdc"])
-@pytest.mark.thorough
-async def test_a_person_is_told_that_a_link_has_expired(page):
-    await page.goto(shdc.EXPIRED)
-    await page.get_by_text("该链接已经过期").wait_for()
-    assert not await page.locator("canvas").is_visible()
+@in_browser_loop
+async def test_a_person_is_told_that_a_link_has_expired():
+    async with page_in(shdc.ShdcSite()) as page:
+        await page.goto(shdc.EXPIRED)
+        await page.get_by_text("该链接已经过期").wait_for()
+        assert not await page.locator("canvas").is_visible()

@@ -15,9 +15,10 @@ from scraper.core.errors import CloudfilmError, NotOriginalDicom, SiteChanged, U
 from scraper.core.link import parse_url
 from scraper.core.settings import Settings
 from scraper.session import Session
-from scraper.session.browser import Browser, find_browser
+from scraper.session.browser import find_browser
 from scraper.session.http.client import Http
 from scraper.session.http.pace import Pace
+from scraper.testing import borrowed_browser, in_browser_loop
 from tests.serving import served
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
@@ -63,26 +64,25 @@ class Pages:
 async def shown(kind, folder, **options):
     pages = Pages()
     settings = Settings(timeout_s=20, **options)
-    browser = Browser(settings, folder / "browser")
     with served(pages.app) as port:
         link = parse_url(f"http://127.0.0.1:{port}/v/{kind}")
-        session = Session(
-            link,
-            settings,
-            Http(settings, Pace(4, None)),
-            start_window=browser.window,
-            ask=lambda *_: None,
-            spool=folder / "s",
-        )
-        try:
-            async with asyncio.timeout(HANGS_S):
+        async with borrowed_browser(settings) as browser, asyncio.timeout(HANGS_S):
+            session = Session(
+                link,
+                settings,
+                Http(settings, Pace(4, None)),
+                start_window=browser.window,
+                ask=lambda *_: None,
+                spool=folder / "s",
+            )
+            try:
                 await session.open(link.url)
                 yield pages, link, session
-        finally:
-            await session.close()
-            await browser.close()
+            finally:
+                await session.close()
 
 
+@in_browser_loop
 async def test_verdicts_b16_a_page_that_stands_still_is_given_up(tmp_path):
     async with shown("dead", tmp_path, still_s=1.5) as (_, link, session):
         with pytest.raises(SiteChanged):
@@ -92,12 +92,14 @@ async def test_verdicts_b16_a_page_that_stands_still_is_given_up(tmp_path):
 
 
 @pytest.mark.thorough
+@in_browser_loop
 async def test_verdicts_b16_a_page_that_moves_is_waited_for(tmp_path):
     async with shown("alive", tmp_path, still_s=1.5) as (_, _, session):
         assert await session.which(viewer="canvas", timeout_s=3600) == "viewer"
 
 
 @pytest.mark.thorough
+@in_browser_loop
 async def test_verdicts_b21_where_nothing_is_dicom_each_entry_gets_one_look(tmp_path):
     async with shown("listed", tmp_path) as (pages, link, session):
         with pytest.raises(CloudfilmError) as ended:

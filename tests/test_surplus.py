@@ -105,9 +105,10 @@ async def test_a_page_that_fetches_much_ahead_waits_until_it_is_known_whether_it
 
 @needs_browser
 @needs_ohif
+@pytest.mark.thorough
 async def test_ohif_asks_for_few_frames_once_the_service_is_known(tmp_path):
     served = chest_ct(slices=120, size=64, localizers=0, dose_report=False, seed=45)
-    with orthanc.Orthanc() as archive, World(ohif.OhifSite(archive, served, latency_s=0.2)) as world:
+    with orthanc.Orthanc() as archive, World(ohif.OhifSite(archive, served, latency_s=0.5)) as world:
         link = f"{ohif.ADDRESS.origin}/viewer?StudyInstanceUIDs={served.study_instance_uid}"
         wanted = {series.uid: len(series.instances) for series in served.series}
         await check(Universal, Case("ohif", link, ways=WAYS, series=wanted), world, tmp_path, Via.BROWSER)

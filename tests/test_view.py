@@ -5,25 +5,22 @@ import base64
 import json
 import zipfile
 from contextlib import asynccontextmanager
-from functools import partial
 from io import BytesIO
 
 import numpy as np
 import pytest
-import pytest_asyncio
 from PIL import Image
-from playwright.async_api import async_playwright
 from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from fixtures.dicom import JPEG_LS, NATIVE, chest_ct, retagged
 from scraper.core.errors import NoDicomHere, NothingToSee, UsageError
-from scraper.core.settings import Language
+from scraper.core.settings import Language, Settings
 from scraper.export import ExportOptions, Target, export
 from scraper.export.view import view
 from scraper.session.browser import find_browser
-from scraper.testing import first_of
+from scraper.testing import borrowed_browser, first_of, in_browser_loop
 from scraper.verify import Inspector
 from scraper.viewer import ViewedSeries, preview_study, view_study, write_page
 from scraper.viewer.frames import _percentiles
@@ -33,7 +30,6 @@ pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on th
 SIZE, SLICES = 96, 12
 NO_STREAMS = "delete window.DecompressionStream"
 LUNG = (-600.0, 1500.0)
-in_one_loop = pytest.mark.asyncio(loop_scope="module")  # of the browser
 
 
 def saved(study, folder):
@@ -45,30 +41,22 @@ def saved(study, folder):
     return folder
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def opened():
-    """Opens a page: one browser for all of this module, which costs a second of a processor to start."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=str(find_browser()), args=["--no-sandbox"])
-        yield partial(open_in, browser)
-        await browser.close()
-
-
 @asynccontextmanager
-async def open_in(browser, page_path, *, script="", size=(900, 700), touch=False):
+async def opened(page_path, *, script="", size=(900, 700), touch=False):
     """The page in a window of its own, and every address that it asked for."""
-    page = await browser.new_page(viewport={"width": size[0], "height": size[1]}, has_touch=touch)
-    page.asked, page.faults = [], []
-    page.on("request", lambda request: page.asked.append(request.url))
-    page.on("pageerror", lambda error: page.faults.append(str(error)))
-    page.on("console", lambda line: page.faults.append(line.text) if line.type == "error" else None)
-    if script:
-        await page.add_init_script(script)
-    await page.goto(page_path.as_uri())
-    await page.wait_for_selector("canvas[data-shown]", timeout=60_000)
-    yield page
-    assert page.faults == []
-    await page.close()
+    async with borrowed_browser(Settings()) as browser:
+        context = await browser.context(viewport={"width": size[0], "height": size[1]}, has_touch=touch)
+        page = await context.new_page()
+        page.asked, page.faults = [], []
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.on("pageerror", lambda error: page.faults.append(str(error)))
+        page.on("console", lambda line: page.faults.append(line.text) if line.type == "error" else None)
+        if script:
+            await page.add_init_script(script)
+        await page.goto(page_path.as_uri())
+        await page.wait_for_selector("canvas[data-shown]", timeout=60_000)
+        yield page
+        assert page.faults == []
 
 
 async def shown(page, frame, pane=0, part=None):
@@ -128,8 +116,8 @@ def axial(study):
         pytest.param({"syntax": JPEG_LS}, "", id="JPEG-LS", marks=pytest.mark.thorough),
     ],
 )
-@in_one_loop
-async def test_a_known_value_at_a_known_place_and_window(opened, tmp_path, options, script):
+@in_browser_loop
+async def test_a_known_value_at_a_known_place_and_window(tmp_path, options, script):
     study = chest_ct(slices=SLICES, size=SIZE, **{"syntax": NATIVE, **options})
     made = await view(saved(study, tmp_path / "study"), tmp_path / "study" / "index.html", Language.ZH)
     assert (made.frames, made.undecoded, made.unreadable) == (len(study.images), 0, ())
@@ -159,8 +147,8 @@ COUNTING = """async () => {
 }"""
 
 
-@in_one_loop
-async def test_what_is_looked_at_comes_before_what_may_be(opened, tmp_path):
+@in_browser_loop
+async def test_what_is_looked_at_comes_before_what_may_be(tmp_path):
     made = await view(saved(chest_ct(slices=5, size=64), tmp_path / "study"), tmp_path / "index.html", Language.EN)
 
     async def asked(page, count):
@@ -190,8 +178,8 @@ def test_percentiles_are_those_of_numpy(dtype):
     assert _percentiles(np.full((4, 4), -7, np.int16)) == (-7, -7)
 
 
-@in_one_loop
-async def test_planes_are_cut_from_the_slices(opened, tmp_path):
+@in_browser_loop
+async def test_planes_are_cut_from_the_slices(tmp_path):
     study = chest_ct(slices=SLICES, size=SIZE)
     made = await view(saved(study, tmp_path / "study"), tmp_path / "index.html", Language.EN)
     async with opened(made.path) as page:
@@ -215,8 +203,8 @@ async def test_planes_are_cut_from_the_slices(opened, tmp_path):
         assert compared > 100
 
 
-@in_one_loop
-async def test_a_large_study_lies_in_parts_beside_its_page(opened, tmp_path):
+@in_browser_loop
+async def test_a_large_study_lies_in_parts_beside_its_page(tmp_path):
     study = chest_ct(slices=SLICES, size=SIZE)
     files = saved(study, tmp_path / "study")
     (tmp_path / "out").mkdir()
@@ -272,8 +260,8 @@ def colour_file(path, frames):
     dcmwrite(path, ds, enforce_file_format=True)
 
 
-@in_one_loop
-async def test_frames_of_colour_play(opened, tmp_path):
+@in_browser_loop
+async def test_frames_of_colour_play(tmp_path):
     frames = np.random.default_rng(3).integers(0, 256, (5, 64, 80, 3), dtype=np.uint8)
     (tmp_path / "study").mkdir()
     colour_file(tmp_path / "study" / "us.dcm", frames)
@@ -287,8 +275,8 @@ async def test_frames_of_colour_play(opened, tmp_path):
         await page.keyboard.press(" ")
 
 
-@in_one_loop
-async def test_one_finger_turns_the_stack_and_two_zoom(opened, tmp_path):
+@in_browser_loop
+async def test_one_finger_turns_the_stack_and_two_zoom(tmp_path):
     study = chest_ct(slices=SLICES, size=SIZE, localizers=0, dose_report=False)
     made = await view(saved(study, tmp_path / "study"), tmp_path / "index.html", Language.ZH)
     async with opened(made.path, size=(400, 700), touch=True) as page:
@@ -325,8 +313,8 @@ def lit_rows(picture):
 HOSTILE = '</script><img src=x onerror="document.title=1">'
 
 
-@in_one_loop
-async def test_a_name_is_never_markup(opened, tmp_path):
+@in_browser_loop
+async def test_a_name_is_never_markup(tmp_path):
     study = chest_ct(
         slices=5, size=SIZE, localizers=0, dose_report=False, charset="ISO_IR 192", description=HOSTILE[:64]
     )
@@ -341,8 +329,8 @@ async def test_a_name_is_never_markup(opened, tmp_path):
 
 @pytest.mark.parametrize("width", [pytest.param(400, marks=pytest.mark.thorough), 1200])
 @pytest.mark.parametrize("language", first_of(Language))
-@in_one_loop
-async def test_both_languages_at_both_widths_say_what_it_is_not_for(opened, tmp_path, language, width):
+@in_browser_loop
+async def test_both_languages_at_both_widths_say_what_it_is_not_for(tmp_path, language, width):
     study = chest_ct(slices=5, size=SIZE)
     made = await view(saved(study, tmp_path / "study"), tmp_path / "index.html", language)
     async with opened(made.path, size=(width, 700)) as page:
@@ -356,8 +344,8 @@ async def test_both_languages_at_both_widths_say_what_it_is_not_for(opened, tmp_
         assert await page.get_attribute('[data-name="invert"]', "title") != f"{label} (I)"
 
 
-@in_one_loop
-async def test_a_damaged_file_is_named_and_the_rest_is_shown(opened, tmp_path):
+@in_browser_loop
+async def test_a_damaged_file_is_named_and_the_rest_is_shown(tmp_path):
     study = chest_ct(slices=6, size=SIZE, localizers=0, dose_report=False)
     broken = axial(study)[2]
     data = retagged(broken, PhotometricInterpretation="NO SUCH")
@@ -379,8 +367,8 @@ def test_the_command(tmp_path):
 
 
 @pytest.mark.thorough
-@in_one_loop
-async def test_a_zip_and_a_cd_hold_the_page(opened, tmp_path):
+@in_browser_loop
+async def test_a_zip_and_a_cd_hold_the_page(tmp_path):
     study = chest_ct(slices=5, size=SIZE, localizers=0)
     folder = saved(study, tmp_path / "study")
     packed = await export(folder, Target.ZIP, tmp_path / "a.zip", ExportOptions(page=Language.ZH))

@@ -1,7 +1,9 @@
 """The window over studies that lie on the disk: what is read before the first image, and an archive that asks who sends."""
 
 import base64
+import http.client
 import json
+import shutil
 from io import BytesIO
 
 import numpy as np
@@ -14,7 +16,7 @@ from fixtures.dicom import chest_ct
 from scraper.session.browser import find_browser
 from tests.test_send import STUDY, StowService
 from tests.test_view import LUNG, is_near, windowed
-from tests.test_window import PATIENCE_MS, browser_page, fetch, says, window
+from tests.test_window import PATIENCE_MS, asked, browser_page, fetch, says, window
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 SLICES = 30
@@ -99,14 +101,22 @@ def test_a_report_names_nothing_outside_its_folder(tmp_path):
     report = next((tmp_path / "out").glob("*/study.json"))
     outside = tmp_path / "outside"
     report.parent.rename(outside)
+    shutil.copytree(outside, tmp_path / "out" / "sound")
     report.parent.mkdir()
     document = json.loads((outside / "study.json").read_text())
     for row in document["instances_saved"]:
         row["file"] = f"../../outside/{row['file']}"
     report.write_text(json.dumps(document))
-    with window(tmp_path) as started, browser_page(started.address) as page:
-        page.click(".study .row button.main")
-        says(page, "dialog", "没有图像")
+    with window(tmp_path) as started:
+        connection = http.client.HTTPConnection("127.0.0.1", started.port, timeout=20)
+        connection.request("GET", f"/{started.token}/events")
+        news = json.loads(connection.getresponse().readline().removeprefix(b"data: "))
+        connection.close()
+        shown = {}
+        for study in news["studies"]:
+            status, answer, _ = asked(started, "GET", f"/{started.token}/study/{study['number']}/index.json")
+            shown[study["folder"]] = (status, len(json.loads(answer)["series"]))
+    assert shown == {"sound": (200, 1), report.parent.name: (200, 0)}
 
 
 @pytest.mark.thorough

@@ -205,7 +205,9 @@ class Discoverer:
 
         async def start_window() -> Window:
             browser = await self._resources.browser()
-            window = await browser.window(user_agent=provider.user_agent, mobile=provider.mobile, door=http.door)
+            window = await browser.window(
+                user_agent=provider.user_agent, mobile=provider.mobile, door=http.door, settings=self._settings
+            )
             if browser.unfenced_why and not self._warned_of_sandbox:
                 self._warned_of_sandbox = True
                 self._watcher.say(f"no-sandbox-{browser.unfenced_why}")

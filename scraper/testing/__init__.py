@@ -13,8 +13,8 @@ from scraper.testing.cases import (
     rows,
     run,
     settings_in,
-    shared_browser,
 )
+from scraper.testing.shared import borrowed_browser, in_browser_loop, shared_browser, wait_in_browser_loop
 
 __all__ = [
     "Case",
@@ -25,6 +25,9 @@ __all__ = [
     "run",
     "in_pipeline",
     "shared_browser",
+    "borrowed_browser",
+    "in_browser_loop",
+    "wait_in_browser_loop",
     "settings_in",
     "compare",
     "World",

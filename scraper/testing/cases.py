@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import io
-import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import pydicom
@@ -21,6 +18,7 @@ from scraper.core.model import Origin, Result, Status, Via
 from scraper.core.questions import Question
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from scraper.download.watcher import SilentWatcher
+from scraper.testing.shared import SharedBrowser
 
 if TYPE_CHECKING:
     from _pytest.mark.structures import ParameterSet
@@ -30,9 +28,6 @@ if TYPE_CHECKING:
     from scraper.session.answers import Ask
 
 T = TypeVar("T")
-
-CASES_A_BROWSER: Final = 60  # then another process: one that has run for long grows
-CLOSE_S: Final = 60.0  # for a shared browser to end
 
 
 class World(Protocol):
@@ -150,84 +145,10 @@ async def in_pipeline(settings: Settings, work: Callable[[Run], Awaitable[T]], a
         async with Run(settings, Silent(), ask, resources=resources) as pipeline:
             return await work(pipeline)
 
-    if settings.browser is BrowserUse.NEVER or _SharedBrowser.current is None:
+    shared = SharedBrowser.current
+    if settings.browser is BrowserUse.NEVER or shared is None:
         return await done()
-    return await _SharedBrowser.current.call(settings, done)
-
-
-@contextmanager
-def shared_browser() -> Iterator[None]:
-    """Inside this block all cases share one browser process, each with a fresh window of its own.
-
-    A browser costs two seconds of processor time to start. It runs in a thread with an event loop of its own, so that it
-    outlives a test's loop, and starts with the first case that needs it.
-    """
-    shared = _SharedBrowser.current = _SharedBrowser()
-    try:
-        yield
-    finally:
-        _SharedBrowser.current = None
-        shared.stop()
-
-
-@dataclass(slots=True)
-class _Lent:
-    """Resources with a browser, and how many cases have used it."""
-
-    resources: SharedResources
-    cases: int = 0
-
-
-class _SharedBrowser:
-    """A thread's event loop with the resources that cases share."""
-
-    current: _SharedBrowser | None = None
-
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._lent: dict[tuple[object, ...], _Lent] = {}  # what a browser is started with → its resources
-
-    async def call(self, settings: Settings, work: Callable[[SharedResources], Coroutine[Any, Any, T]]) -> T:
-        """Do ``work`` in the thread's loop, with the shared resources."""
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(target=self._loop.run_forever, name="shared browser", daemon=True)
-            self._thread.start()
-        future = asyncio.run_coroutine_threadsafe(self._call(settings, work), self._loop)
-        return await asyncio.wrap_future(future)
-
-    async def _call(self, settings: Settings, work: Callable[[SharedResources], Coroutine[Any, Any, T]]) -> T:
-        from scraper.pipeline.resources import SharedResources
-        from scraper.session.http.pace import Pace
-
-        wanted = (
-            *(settings.headed, settings.browser_path, settings.insecure),
-            *(settings.timeout_s, settings.still_s, settings.keep_programs, settings.timings.endless_s),
-        )
-        lent = self._lent.get(wanted)
-        if lent is not None and lent.cases >= CASES_A_BROWSER:
-            await self._lent.pop(wanted).resources.__aexit__(None, None, None)
-            lent = None
-        if lent is None:
-            lent = self._lent[wanted] = _Lent(await SharedResources(settings).__aenter__())
-        lent.cases += 1
-        lent.resources.pace = Pace(settings.jobs, settings.rate)  # what slowed one case is no matter of the next
-        return await work(lent.resources)
-
-    async def _close(self) -> None:
-        while self._lent:
-            _, lent = self._lent.popitem()
-            await lent.resources.__aexit__(None, None, None)
-
-    def stop(self) -> None:
-        """End the browsers, the loop and the thread."""
-        if self._loop is None or self._thread is None:
-            return
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(CLOSE_S)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(CLOSE_S)
-        self._loop.close()
+    return await shared.call(lambda: shared.with_resources(settings, done))
 
 
 async def check(

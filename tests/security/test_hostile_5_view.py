@@ -5,16 +5,15 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from playwright.async_api import async_playwright
 from pydicom.datadict import DicomDictionary
 from pydicom.sequence import Sequence
 
 from fixtures.dicom import chest_ct
 from scraper.core.errors import UsageError
-from scraper.core.settings import Language
+from scraper.core.settings import Language, Settings
 from scraper.export.view import view
 from scraper.session.browser import find_browser
-from scraper.testing import first_of
+from scraper.testing import borrowed_browser, first_of, in_browser_loop
 
 HOSTILE = (
     "</script><script>document.title=1</script>",
@@ -65,6 +64,7 @@ def file_that_says(text: str, path: Path, number: int) -> None:
 
 @pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 @pytest.mark.parametrize("language", first_of(Language))
+@in_browser_loop
 async def test_hostile_5_no_text_of_a_file_runs_in_its_page(language, tmp_path):
     folder = tmp_path / "study"
     folder.mkdir()
@@ -73,9 +73,8 @@ async def test_hostile_5_no_text_of_a_file_runs_in_its_page(language, tmp_path):
     made = await view(folder, tmp_path / "index.html", language)
     written = made.path.read_bytes()
     assert [mark for mark in (b"\x1b", b"\x00", b"\x07", "\u202e".encode(), "\u2028".encode()) if mark in written] == []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=str(find_browser()), args=["--no-sandbox"])
-        page = await browser.new_page()
+    async with borrowed_browser(Settings()) as browser:
+        page = await (await browser.context()).new_page()
         asked, faults = [], []
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: faults.append(str(error)))
@@ -95,7 +94,6 @@ async def test_hostile_5_no_text_of_a_file_runs_in_its_page(language, tmp_path):
         assert await page.locator("script:not([nonce]):not([type])").count() == 0
         assert not faults
         assert [url for url in asked if not url.startswith("file:")] == []
-        await browser.close()
 
 
 @pytest.mark.parametrize("kind", first_of(["folder", "link"], 2))

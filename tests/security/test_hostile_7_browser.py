@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import os
 import zlib
 
 import psutil
@@ -13,6 +14,7 @@ from scraper.core.settings import MOST_AHEAD_BYTES, MOST_BROWSER_BYTES, MOST_VIE
 from scraper.session.browser import Browser, Window, processes
 from scraper.session.browser.memory import bound
 from scraper.session.door import Door
+from scraper.testing import borrowed_browser, in_browser_loop
 from tests.security.memory import MB, MOST, peak_of_all_processes
 from tests.security.played import PUBLIC, Played
 from tests.security.test_hostile_addresses import answer, server
@@ -115,6 +117,7 @@ async def looked_at(window: Window, port: int) -> None:
 @pytest.mark.parametrize("kind", ATTACKS)
 async def test_hostile_7_what_fills_the_browser_ends_its_window_alone(kind, tmp_path):
     settings = Settings(timeout_s=20)
+    before = {child.pid for child in psutil.Process().children()}
     with peak_of_all_processes() as peak:
         async with server(site(kind)) as port, Browser(settings, tmp_path / "spool") as browser:
             door = Door(settings, Played({"film.test": [PUBLIC]}))
@@ -131,16 +134,26 @@ async def test_hostile_7_what_fills_the_browser_ends_its_window_alone(kind, tmp_
             assert await window.page.title() == "calm"
             await window.close()
     assert 200 * MB < peak.size < MOST
-    assert processes.of_this_system().found() == []
+    assert {child.pid for child in psutil.Process().children()} <= before
 
 
 def refused(*_: object) -> None:
     raise psutil.AccessDenied
 
 
-@pytest.mark.parametrize("is_exact", [True, False], ids=["exact", "whole"])
+def test_hostile_7_what_a_process_holds_in_all_is_counted_without_the_program(monkeypatch):
+    looks, pid = processes.Portable(), os.getpid()
+    assert 0 < looks.share(pid) <= looks.taken(pid)
+    monkeypatch.setattr(processes.psutil.Process, "memory_full_info", refused)
+    monkeypatch.setattr(processes, "OF_PROGRAM_BYTES", MB)
+    assert 0 < looks.share(pid) < looks.taken(pid)
+    monkeypatch.setattr(processes, "OF_PROGRAM_BYTES", 2**50)
+    assert looks.share(pid) == 0
+
+
+@pytest.mark.parametrize("is_exact", [True, pytest.param(False, marks=pytest.mark.thorough)], ids=["exact", "whole"])
 @pytest.mark.parametrize(
-    "kind", ["calm", "fill", *(pytest.param(kind, marks=pytest.mark.thorough) for kind in ("sockets", "chunked"))]
+    "kind", ["fill", *(pytest.param(kind, marks=pytest.mark.thorough) for kind in ("sockets", "chunked"))]
 )
 async def test_hostile_7_where_there_is_no_proc(kind, is_exact, tmp_path, monkeypatch):
     """As on Windows and macOS; the latter says of some processes only what they hold in all."""
@@ -151,26 +164,26 @@ async def test_hostile_7_where_there_is_no_proc(kind, is_exact, tmp_path, monkey
     async with server(site(kind)) as port, Browser(settings, tmp_path / "spool") as browser:
         door = Door(settings, Played({"film.test": [PUBLIC]}))
         door.belongs_to(f"http://film.test:{port}/page")
-        before = set(processes.FromProc().found())  # a browser of the suite's own
+        before = {child.pid for child in psutil.Process().children()}  # the suite's own browser among them
         window = await browser.window(door=door)
-        assert before < set(processes.Portable().found()) == set(processes.FromProc().found())
-        if kind == "calm":
-            await window.open(f"http://film.test:{port}/page")
-            assert await window.page.title() == "page"
-        else:
-            with pytest.raises(CloudfilmError, match="page-too-large"):
-                await looked_at(window, port)
+        (driver,) = {child.pid for child in psutil.Process().children()} - before
+        assert {driver} < set(processes.Portable().found(driver)) == set(processes.FromProc().found(driver))
+        await window.open(f"http://film.test:{port}/calm")
+        assert await window.page.title() == "calm"
+        with pytest.raises(CloudfilmError, match="page-too-large"):
+            await looked_at(window, port)
         await window.close()
-    assert set(processes.Portable().found()) <= before
+    assert processes.Portable().found(driver) == []
 
 
+@in_browser_loop
 async def test_hostile_7_another_browser_of_the_program_goes_on(tmp_path):
     """As in a batch: a page that takes too much ends its own browser, and not those of other jobs."""
     settings = Settings(timeout_s=20)
     async with (
         server(site("fill")) as port,
-        Browser(settings, tmp_path / "a") as browser,
-        Browser(settings, tmp_path / "b") as other,
+        Browser(settings, tmp_path / "spool") as browser,
+        borrowed_browser(settings) as other,
     ):
         door = Door(settings, Played({"film.test": [PUBLIC]}))
         door.belongs_to(f"http://film.test:{port}/page")
@@ -183,9 +196,10 @@ async def test_hostile_7_another_browser_of_the_program_goes_on(tmp_path):
         await calm.close()
 
 
-async def test_a_response_that_is_cut_short_is_no_answer(tmp_path):
+@in_browser_loop
+async def test_a_response_that_is_cut_short_is_no_answer():
     settings = Settings(timeout_s=20)
-    async with server(site("calm")) as port, Browser(settings, tmp_path / "spool") as browser:
+    async with server(site("calm")) as port, borrowed_browser(settings) as browser:
         door = Door(settings, Played({"film.test": [PUBLIC]}))
         door.belongs_to(f"http://film.test:{port}/page")
         window = await browser.window(door=door)

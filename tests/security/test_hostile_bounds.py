@@ -21,11 +21,10 @@ from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from scraper.pipeline.discover import listed
 from scraper.pipeline.run import Run
 from scraper.session import Response, Session, direct
-from scraper.session.browser import Browser
 from scraper.session.http import client, status
 from scraper.session.http.client import Http
 from scraper.session.http.pace import Pace
-from scraper.testing import Silent, nobody
+from scraper.testing import Silent, borrowed_browser, in_browser_loop, nobody
 from tests.aurora import LINK, Site, serving
 from tests.security.test_hostile_addresses import answer, server
 
@@ -284,7 +283,8 @@ def test_hostile_8_every_bound_is_a_named_value():
 @pytest.mark.parametrize(
     "script", ["for (;;) alert(1)", pytest.param("setInterval(() => confirm('x'), 1)", marks=pytest.mark.thorough)]
 )
-async def test_hostile_8_a_page_that_never_stops_asking_ends(tmp_path, script):
+@in_browser_loop
+async def test_hostile_8_a_page_that_never_stops_asking_ends(script):
     async def handler(head: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(
             answer(
@@ -294,7 +294,7 @@ async def test_hostile_8_a_page_that_never_stops_asking_ends(tmp_path, script):
         )
 
     chosen = Settings(timeout_s=20)
-    async with server(handler) as port, Browser(chosen, tmp_path / "spool") as browser, asyncio.timeout(ENDS_S):
+    async with server(handler) as port, borrowed_browser(chosen) as browser, asyncio.timeout(ENDS_S):
         window = await browser.window()
         with pytest.raises(SiteChanged, match="endless-messages"):
             await asking(window, f"http://127.0.0.1:{port}/")
@@ -307,7 +307,8 @@ async def asking(window, url: str) -> None:
 
 
 @pytest.mark.thorough
-async def test_hostile_8_a_download_that_never_ends_leaves_the_reserve(tmp_path, monkeypatch):
+@in_browser_loop
+async def test_hostile_8_a_download_that_never_ends_leaves_the_reserve(monkeypatch):
     async def handler(head: bytes, writer: asyncio.StreamWriter) -> None:
         if b"GET /file" in head:
             head_lines = (
@@ -321,11 +322,7 @@ async def test_hostile_8_a_download_that_never_ends_leaves_the_reserve(tmp_path,
                 await asyncio.sleep(0.01)
         writer.write(answer(b"<title>x</title><a href='/file' id=a>x</a>", "Content-Type: text/html"))
 
-    async with (
-        server(handler) as port,
-        Browser(Settings(timeout_s=20), tmp_path / "spool") as browser,
-        asyncio.timeout(ENDS_S),
-    ):
+    async with server(handler) as port, borrowed_browser(Settings(timeout_s=20)) as browser, asyncio.timeout(ENDS_S):
         window = await browser.window()
         await window.open(f"http://127.0.0.1:{port}/")
         await window.page.click("#a")

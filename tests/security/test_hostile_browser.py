@@ -15,6 +15,7 @@ from scraper.session.browser import Browser, Window
 from scraper.session.door import Door
 from scraper.session.http.client import Http
 from scraper.session.http.pace import Pace
+from scraper.testing import borrowed_browser, in_browser_loop
 from tests.security.played import LAN, OTHER, PUBLIC, Played, Trap
 from tests.security.test_hostile_addresses import Handler, answer, server
 
@@ -84,13 +85,14 @@ def reached(trap: Trap) -> set[str]:
     return {line.split()[1] for line in trap.lines}
 
 
-async def test_hostile_3_no_way_out_of_a_page_leads_inside(tmp_path):
+@in_browser_loop
+async def test_hostile_3_no_way_out_of_a_page_leads_inside():
     """Some twenty ways, to a name and to an address; and the same page reaches there where its link lies inside, too."""
     targets: list[str] = []
     settings = Settings(timeout_s=10)
     with Trap(LAN) as trap:
         targets += [f"http://evil.test:{trap.port}", f"http://0xc0a84d01:{trap.port}"]
-        async with server(pages(targets)) as port, Browser(settings, tmp_path / "spool") as browser:
+        async with server(pages(targets)) as port, borrowed_browser(settings) as browser:
             door = Door(settings, Played(NAMES))
             door.belongs_to(f"http://film.test:{port}/page0")
             window = await browser.window(door=door)
@@ -105,7 +107,7 @@ async def test_hostile_3_no_way_out_of_a_page_leads_inside(tmp_path):
             await window.close()
             assert trap.lines == []
             assert set(blocked) == {"evil.test", "192.168.77.1"}
-        async with server(pages(targets), LAN) as port, Browser(settings, tmp_path / "spool") as browser:
+        async with server(pages(targets), LAN) as port, borrowed_browser(settings) as browser:
             door = Door(settings, Played(NAMES))
             window = await browser.window(door=door)
             door.belongs_to(f"http://inside.test:{port}/page0")
@@ -130,6 +132,7 @@ LOGIN = """<!doctype html><title>login</title><form id=f method={method} action=
         pytest.param("get", "http://other.test:{port}/login", marks=pytest.mark.thorough),
     ],
 )
+@in_browser_loop
 async def test_hostile_2_a_form_in_the_browser_is_not_sent_to_another_site(tmp_path, method, action):
     heads: list[bytes] = []
 
@@ -142,7 +145,7 @@ async def test_hostile_2_a_form_in_the_browser_is_not_sent_to_another_site(tmp_p
             writer.write(answer(form.encode(), "Content-Type: text/html"))
 
     settings = Settings(timeout_s=10, answers={"password": "s3cret-word"})
-    async with server(handler) as port, Browser(settings, tmp_path / "spool") as browser:
+    async with server(handler) as port, borrowed_browser(settings) as browser:
         http = Http(settings, Pace(4, None), door=Door(settings, Played(NAMES)))
         session = Session(
             parse_url(f"http://film.test:{port}/s/1"),

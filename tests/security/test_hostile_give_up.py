@@ -20,7 +20,7 @@ from scraper.pipeline.run import Run
 from scraper.session.browser import find_browser
 from scraper.session.browser.processes import of_this_system
 from scraper.store.place import REPORT
-from scraper.testing import Silent, nobody
+from scraper.testing import Silent, in_pipeline, nobody
 from tests.aurora import LINK, Site, serving
 from tests.security.test_hostile_addresses import answer, server
 
@@ -49,8 +49,8 @@ def codes(result: Result) -> set[str]:
 async def run(output, rows: tuple[ConnectTo, ...], link: str, ends_s: float = ENDS_S, **options: object) -> Result:
     given = {"browser": BrowserUse.NEVER, "give_up_s": 2.0, **options}
     settings = Settings(output=output, connect_to=rows, timeout_s=5, **given)
-    async with asyncio.timeout(ends_s), Run(settings, Silent(), nobody) as pipeline:
-        return await pipeline.grab(link)
+    async with asyncio.timeout(ends_s):
+        return await in_pipeline(settings, lambda pipeline: pipeline.grab(link))
 
 
 @pytest.fixture
@@ -127,13 +127,15 @@ PAGE = """<!doctype html><title>viewer</title><canvas width=600 height=600></can
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the browser's processes in /proc")
 async def test_hostile_7_a_viewer_whose_browser_ends_keeps_what_was_captured(study, tmp_path):
     files = {str(n): item.data for n, item in enumerate(study.instances[:4])}
+    before = set(of_this_system().found())  # of the browser that other tests share
 
     async def pages(head: bytes, writer: asyncio.StreamWriter) -> None:
         path = head.split(b" ")[1].decode()
         if path.startswith("/image/"):
             writer.write(answer(files[path.removeprefix("/image/")], "Content-Type: application/dicom"))
         elif path.startswith("/poll?n=9"):
-            for pid in of_this_system().found()[1:]:  # the driver lives on
+            own = [pid for pid in of_this_system().found() if pid not in before]
+            for pid in own[1:]:  # the driver lives on
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         elif path.startswith("/poll"):
@@ -144,7 +146,9 @@ async def test_hostile_7_a_viewer_whose_browser_ends_keeps_what_was_captured(stu
     async with server(pages) as port:
         rows = (ConnectTo.parse(f"viewer.test::127.0.0.1:{port}"),)
         options = {"browser": BrowserUse.AUTO, "give_up_s": ENDS_S, "provider": "universal"}
-        result = await run(tmp_path, rows, "http://viewer.test/v/1", 2 * ENDS_S, **options)
+        settings = Settings(output=tmp_path, connect_to=rows, timeout_s=5, **options)
+        async with asyncio.timeout(2 * ENDS_S), Run(settings, Silent(), nobody) as pipeline:  # a browser of its own
+            result = await pipeline.grab("http://viewer.test/v/1")
     assert (result.status, result.exit_code, result.error) == (Status.INCOMPLETE, ExitCode.INCOMPLETE, None)
     assert result.counts.saved == len(files) == len(list(tmp_path.rglob("*.dcm")))
     assert "viewer-ended" in codes(result)

@@ -15,13 +15,12 @@ from scraper.core.errors import BadCertificate, CloudfilmError, SiteUnreachable
 from scraper.core.model import Request
 from scraper.core.reasons import Reason
 from scraper.core.settings import Settings
-from scraper.session.browser import Browser
 from scraper.session.door import Door
 from scraper.session.door.relay import Relay
 from scraper.session.http.client import Http
 from scraper.session.http.pace import Pace
 from scraper.session.websocket import opened
-from scraper.testing import first_of
+from scraper.testing import borrowed_browser, first_of, in_browser_loop
 from tests.security.played import PUBLIC, Played
 from tests.security.proxies import PAIR, Proxy, running
 from tests.security.test_hostile_addresses import answer, server
@@ -217,7 +216,8 @@ async def test_hostile_3_a_socks_4_proxy_gets_a_judged_address(tmp_path):
         pytest.param("socks5", None, marks=pytest.mark.thorough),
     ],
 )
-async def test_hostile_3_the_browser_goes_by_the_users_proxy(tmp_path, scheme, tunnels_to):
+@in_browser_loop
+async def test_hostile_3_the_browser_goes_by_the_users_proxy(scheme, tunnels_to):
     """Plain pages, several of one host, and one over TLS, by a proxy that itself speaks TLS and tunnels to 443 alone."""
 
     async def pages(head: bytes, writer: asyncio.StreamWriter) -> None:
@@ -238,7 +238,7 @@ async def test_hostile_3_the_browser_goes_by_the_users_proxy(tmp_path, scheme, t
         proxy = Proxy(sites, tunnels_to, wants_password=True)
         async with running(proxy, of_tls("127.0.0.1") if scheme == "https" else None) as at:
             settings = Settings(proxy=address(scheme, at, password=True), insecure=True, timeout_s=60)
-            async with Browser(settings, tmp_path / "spool") as browser:
+            async with borrowed_browser(settings) as browser:
                 window = await browser.window(door=Door(settings))
                 await window.open("http://film.test/page")
                 await window.open("https://film.test/secure")

@@ -7,8 +7,9 @@ import pytest
 
 from scraper.core.errors import CloudfilmError
 from scraper.core.settings import Settings
-from scraper.session.browser import Browser, find_browser
+from scraper.session.browser import find_browser
 from scraper.session.door import Door
+from scraper.testing import borrowed_browser, in_browser_loop
 from tests.security.played import LAN, PUBLIC, Played, Trap
 from tests.security.test_hostile_addresses import answer, server
 
@@ -41,7 +42,8 @@ def first_page(way: str, target: str) -> bytes:
         for place, way in enumerate(WAYS)
     ],
 )
-async def test_verdicts_b10_a_page_that_leads_on_in_the_browser(tmp_path, host, way):
+@in_browser_loop
+async def test_verdicts_b10_a_page_that_leads_on_in_the_browser(host, way):
     settings = Settings(timeout_s=10)
     target, at, is_inside = "", "127.0.0.1", host == "film.hospital.test"
 
@@ -54,7 +56,7 @@ async def test_verdicts_b10_a_page_that_leads_on_in_the_browser(tmp_path, host, 
 
     with Trap(LAN) as trap:
         target = f"http://viewer.hospital.test:{trap.port}/viewer"
-        async with server(pages, LAN if is_inside else at) as port, Browser(settings, tmp_path / "spool") as browser:
+        async with server(pages, LAN if is_inside else at) as port, borrowed_browser(settings) as browser:
             door = Door(settings, Played(NAMES))
             door.belongs_to(f"http://{host}:{port}/s/1")
             window = await browser.window(door=door)

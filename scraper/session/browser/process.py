@@ -76,7 +76,7 @@ class Browser:
     """One browser process. One window is open at a time; the next one waits until it is closed.
 
     Args:
-        settings: the run's options.
+        settings: the run's options; what is not a matter of the process may be another for each window.
         spool: a folder for what the windows receive; removed by ``close``.
     """
 
@@ -103,19 +103,23 @@ class Browser:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def window(self, *, user_agent: str = "", mobile: bool = False, door: Door | None = None) -> Window:
+    async def window(
+        self, *, user_agent: str = "", mobile: bool = False, door: Door | None = None, settings: Settings | None = None
+    ) -> Window:
         """Open a new window that shares nothing with others; its tap is armed before the first navigation.
 
         Args:
             user_agent: another than a desktop browser's.
             mobile: a phone's screen and touch.
             door: judges where its requests go; by default one whose link is the first address opened.
+            settings: of this window, such as its patience and whether it trusts any certificate; by default the browser's.
 
         Raises:
             BrowserMissing: none installed, or none that starts.
             UsageError: a visible window is asked for where there is no screen.
             SiteUnreachable: the browser ended over it.
         """
+        settings = settings or self._settings
         await self._one.acquire()
         try:
             process = await self._started()
@@ -130,12 +134,13 @@ class Browser:
                         user_agent=user_agent or _user_agent(process.version),
                         locale="zh-CN",
                         timezone_id="Asia/Shanghai",
-                        ignore_https_errors=self._settings.insecure,
+                        ignore_https_errors=settings.insecure,
                         service_workers="allow",  # a page may wait for its own; what they fetch is seen
                         accept_downloads=True,
                     )
-                    self._window = Window(context, traffic, self._settings, self._closed, door)
+                    self._window = Window(context, traffic, settings, self._closed, door)
                     if self._tap is not None:
+                        await self._tap.serve(settings)
                         self._window.requests = self._tap.requests
                     await context.grant_permissions([])  # what is not granted is refused, not asked
                     await self._window.begin()

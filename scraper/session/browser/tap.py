@@ -44,6 +44,8 @@ class TargetClosed(Exception):
 class Tap:
     """Copy responses into the traffic of the open window.
 
+    Over 20 methods because each thing that may become of a paused request has one.
+
     Args:
         send: sends a command over the browser-level session; raises Gone where the browser refuses it.
         current: the open window's traffic; None: whatever comes is let through.
@@ -84,6 +86,14 @@ class Tap:
         asked = ("Document", *self.requests.resources)
         patterns += [{"urlPattern": "*", "requestStage": "Request", "resourceType": kind} for kind in asked]
         await self._send("Fetch.enable", {"patterns": patterns})
+
+    async def serve(self, settings: Settings) -> None:
+        """Copy for a window with other settings from now on."""
+        is_armed = settings.keep_programs == self._programs
+        self._programs, self._timeout_s = settings.keep_programs, settings.timeout_s
+        self._endless_s = settings.timings.endless_s
+        if not is_armed:
+            await self._arm_again()
 
     async def _arm_again(self) -> None:
         with suppress(TargetClosed):

@@ -251,9 +251,9 @@ class Window:
         with self._translated(host):
             url = await self.page.evaluate(FETCH, fetch_arguments(request))
         # The page may not read an answer of another origin that does not allow it; the tap has it all the same.
-        patience = LOADED_S if url else UNREADABLE_S
+        give_up = time.monotonic() + (LOADED_S if url else UNREADABLE_S)  # whatever else the page asks for meanwhile
         wanted = ((url or request.url).partition("#")[0], request.method)
-        while exchanges := await self.traffic.after(seen, timeout_s=patience):
+        while exchanges := await self.traffic.after(seen, timeout_s=give_up - time.monotonic()):
             for exchange in exchanges:
                 seen += 1
                 if (exchange.url, exchange.method) == wanted:
