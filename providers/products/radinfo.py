@@ -16,6 +16,7 @@ from scraper.contract import (
     Field,
     Instance,
     NoSuchStudy,
+    Reason,
     Reply,
     Response,
     Series,
@@ -137,7 +138,7 @@ def _series(listed: _ListedSeries, api: str, headers: Mapping[str, str], study: 
         ),
     )
     unserved = (image.get("sopInstUID", "") for image in listed.images if not image.get("imageURL"))
-    return series.without(unserved, "no address")
+    return series.without(unserved, Reason.EMPTY_ENTRY)  # "occur: leave them out" (protocol page)
 
 
 def _steps(page: str) -> Iterator[tuple[re.Match[str], str]]:

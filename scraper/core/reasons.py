@@ -52,6 +52,7 @@ class Reason(StrEnum):
     PATHOLOGY_SECTIONS = auto()
     PDF = auto()
     REPORT = auto()
+    EMPTY_ENTRY = auto()
     HTML_PAGE = auto()
     PLAIN_TEXT = auto()
     EMPTY = auto()

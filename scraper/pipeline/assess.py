@@ -256,11 +256,19 @@ def _excused(across: Sequence[Problem], losses: Sequence[Problem]) -> list[Probl
     """Problems across files, without those that the losses explain already.
 
     A series that is missing as a whole is not reported again for its missing instances. A gap between slices stays one
-    where the site withholds as many objects: what lies on the disk is no whole series.
+    where the site withholds as many objects: what lies on the disk is no whole series. Where a platform is known to list
+    entries that stand for nothing, as many of them as the gap has slices make it a warning.
     """
     lost_series = {problem.series_instance_uid for problem in losses if problem.code == "missing-series"}
+    empty: Counter[str] = Counter()
+    for problem in losses:
+        if problem.code == "left-out" and problem.values.get("what") == Reason.EMPTY_ENTRY:
+            empty[problem.series_instance_uid] += len(problem.instances)
     return [
-        problem
+        replace(problem, fatal=False)
+        if problem.code == "missing-slices"
+        and int(str(problem.values.get("slices", 0))) <= empty[problem.series_instance_uid]
+        else problem
         for problem in across
         if problem.code != "missing-instances" or problem.series_instance_uid not in lost_series
     ]

@@ -49,7 +49,7 @@ async def test_lapsed_tokens_are_fetched_anew(tmp_path):
 async def test_an_image_without_an_address_is_missing(tmp_path):
     lacking = site.EfilmcloudSite()
     series = lacking.study.series[-2]
-    lacking.nowhere = {series.instances[2].sop_instance_uid}
+    lacking.nowhere = {series.instances[-1].sop_instance_uid}
     row = Case(
         "",
         site.short(site.OPEN),
