@@ -417,8 +417,10 @@ def test_verdicts_a4_a_patient_named_within_a_sequence_does_not_empty_the_disc(t
 @pytest.mark.thorough
 def test_verdicts_a4_deidentified_real_series_go_onto_a_disc(case, tmp_path, run):
     output = run("export", SHARED / case, "--to", "dicomdir", "--deidentify", "-o", tmp_path / "disc", "--json")
-    count = sum(path.is_file() for path in (SHARED / case).iterdir())
-    assert output.json["files"] == count
+    left_out = [problem for problem in output.json["problems"] if problem["code"] == "identity-not-removed"]
+    # a file whose fragments no table delimits may hold anything between its frames
+    count = sum(path.is_file() for path in (SHARED / case).iterdir()) - sum(len(p["instances"]) for p in left_out)
+    assert output.json["files"] == count > 0
     readers(tmp_path / "disc", count)
 
 

@@ -64,17 +64,17 @@ _TO_BE_DONE = re.compile(
 )
 _WRONG_ANSWER = re.compile(r"错误|不正确|有误|不匹配|不符|不一致|不对|失败|incorrect|wrong|mismatch")
 # whose words they are; the first that fits
-_ASKED: Final[tuple[tuple[str, Question], ...]] = (
-    ("短信|动态码|sms", SMS_CODE),
-    ("(?:手机|电话|尾号).{0,4}(?:后|末|尾)|尾号", PHONE_LAST4),
-    ("手机|电话|phone|mobile", PHONE),
-    ("(?:身份证|证件).{0,6}(?:六|6)", ID_LAST6),
-    ("(?:身份证|证件).{0,6}(?:四|4)", ID_LAST4),
-    ("安全码|提取码|取件码|访问码|分享码|授权码|access code|share code", ACCESS_CODE),
-    ("密码|口令|password", PASSWORD),
-    ("验证码|校验码|captcha", CAPTCHA),
-    ("姓名", NAME),
-    ("登录|登陆|账号|log ?in|sign in|account", ACCOUNT),
+_ASKED: Final[tuple[tuple[re.Pattern[str], Question], ...]] = (
+    (re.compile(r"短信|动态码|sms"), SMS_CODE),
+    (re.compile(r"(?:手机|电话|尾号).{0,4}(?:后|末|尾)|尾号"), PHONE_LAST4),
+    (re.compile(r"手机|电话|phone|mobile"), PHONE),
+    (re.compile(r"(?:身份证|证件).{0,6}(?:六|6)"), ID_LAST6),
+    (re.compile(r"(?:身份证|证件).{0,6}(?:四|4)"), ID_LAST4),
+    (re.compile(r"安全码|提取码|取件码|访问码|分享码|授权码|access code|share code"), ACCESS_CODE),
+    (re.compile(r"密码|口令|password"), PASSWORD),
+    (re.compile(r"验证码|校验码|captcha"), CAPTCHA),
+    (re.compile(r"姓名"), NAME),
+    (re.compile(r"登录|登陆|账号|log ?in|sign in|account"), ACCOUNT),
 )
 # a fault of the site's own, or images that are still on their way, of which nothing follows for the share
 _FAULTS = re.compile(
@@ -118,7 +118,7 @@ def refusal_error(
 def _open_question(detail: str, named: Mapping[str, str]) -> CredentialsError | None:
     """The error for words that tell a person to do something first ("请先绑定手机号"), or that refuse an answer; else None."""
     lowered = detail.lower()
-    question = next((question for words, question in _ASKED if re.search(words, lowered)), None)
+    question = next((question for words, question in _ASKED if words.search(lowered)), None)
     if _WRONG_ANSWER.search(lowered) and question not in (None, NAME, ACCOUNT):
         return CredentialsRefused(question.name, detail, **named)
     if not _TO_BE_DONE.search(lowered):
