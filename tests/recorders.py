@@ -21,6 +21,8 @@ from scraper.session.door import Door
 from scraper.session.door.relay import Relay
 from scraper.testing import borrowed_browser, wait_in_browser_loop
 
+LAST_S = 20.0  # for the last images to come; what fails or never ends is not waited for longer
+
 # The rows are those of ``--connect-to``; a host that is in none of them is left as it is.
 MOVES = """
 ROWS = {rows}
@@ -39,6 +41,8 @@ async def look_through(
 ) -> None:
     """What a person does: each series from its first image to its last; else until so many addresses of a shape have come."""
     finished: list[str] = []
+    started: list[str] = []
+    page.on("request", lambda request: started.append(request.url))
     page.on("requestfinished", lambda request: finished.append(request.url))
     await page.goto(link, wait_until="networkidle")
     if password:
@@ -55,7 +59,11 @@ async def look_through(
         for _ in range(20):
             await page.mouse.wheel(0, 120)
             await page.wait_for_load_state("networkidle")
-    await page.wait_for_load_state("networkidle")
+    give_up = time.monotonic() + LAST_S
+    while len(finished) < len(started) and time.monotonic() < give_up:
+        await page.wait_for_timeout(
+            100
+        )  # the state "networkidle" was reached once, and says nothing of the last images
 
 
 @asynccontextmanager
