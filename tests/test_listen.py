@@ -24,7 +24,7 @@ from pathlib import Path
 import pytest
 import trustme
 from cryptography import x509
-from playwright.async_api import Browser, BrowserContext, Page, Playwright
+from playwright.async_api import Browser, BrowserContext, BrowserType, Page
 
 from fixtures.archives import free_port
 from fixtures.sites.generic_viewer.site import HOST, GenericViewer
@@ -427,13 +427,12 @@ class Listening:
 
 
 @contextmanager
-def started(start: Callable[[Playwright], Awaitable[Browser | BrowserContext]]) -> Iterator[Page]:
+def started(start: Callable[[BrowserType], Awaitable[Browser | BrowserContext]]) -> Iterator[Page]:
     """A tab of a browser that is started with arguments of its own."""
     stack = AsyncExitStack()
 
     async def open_tab() -> Page:
-        playwright = await (await stack.enter_async_context(borrowed_browser(Settings()))).playwright()
-        browser = await start(playwright)
+        browser = await start(await (await stack.enter_async_context(borrowed_browser(Settings()))).kind())
         stack.push_async_callback(browser.close)
         return await browser.new_page()
 
@@ -448,7 +447,7 @@ def tab(listening: Listening) -> AbstractContextManager[Page]:
     port, key = listening.wait_for(r"port (\d+)"), listening.wait_for(r"spki-list=(\S+)")
     arguments = ["--no-sandbox", f"--ignore-certificate-errors-spki-list={key}"]
     proxy = {"server": f"http://127.0.0.1:{port}"}
-    return started(lambda it: it.chromium.launch(executable_path=find_browser(), args=arguments, proxy=proxy))
+    return started(lambda chromium: chromium.launch(executable_path=find_browser(), args=arguments, proxy=proxy))
 
 
 def look(page: Page, link: str, **more: object) -> None:
@@ -509,7 +508,7 @@ def test_a_browser_of_ones_own_is_attached_to(world, tmp_path, capsys):
     rules = [f"MAP {host} {address}" for host, _, address in (row.split(":", 2) for row in world.connect_to)]
     arguments = ["--no-sandbox", f"--remote-debugging-port={port}", f"--host-resolver-rules={','.join(rules)}"]
     options = {"executable_path": find_browser(), "args": arguments, "ignore_https_errors": True}
-    with started(lambda it: it.chromium.launch_persistent_context(tmp_path / "profile", **options)) as page:
+    with started(lambda chromium: chromium.launch_persistent_context(tmp_path / "profile", **options)) as page:
         with Listening(tmp_path / "listened", "--attach", str(port)) as listening:
             listening.wait_for(r"(Attached to the browser)")
             look(page, f"https://{HOST}/v/wado")

@@ -127,3 +127,13 @@ def test_an_array_of_several_kinds_is_an_object_and_of_one_kind_a_list():
     images = [{"c0": "1.2.3.1", "c1": 1, "c2": None}, {"c0": "1.2.3.2", "c1": 2, "c2": "x"}]
     wanted = {"c0": "1.2.3", "c1": images, "c2": {"a": [1, 2.5], "b": {"c0": True, "c1": 1}}}
     assert notation.with_named_places(value) == wanted
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("count", "is_read"), [(notation.MAX_TOKENS // 2 - 10, True), (notation.MAX_TOKENS // 2 + 10, False)]
+)
+def test_a_literal_of_more_tokens_than_the_bound_is_none(count, is_read):
+    """A number and a comma are two."""
+    found = list(notation.from_script(f"var a = [{{x: 1}}], b = [{','.join('1' * count)}];"))
+    assert any(isinstance(value, list) and len(value) == count for value in found) is is_read

@@ -30,10 +30,6 @@ HONEST = {  # the codes of what is not whole
     "latecomer": (7,),
     "priors": (0, 7),  # 7 where it names the other person's study
     "smscode": (5,),
-    "wasmmask": (
-        0,
-        7,
-    ),  # 7: its list was turned to the second page before the first was shown, whose series is named as missing
 }
 ROWS = [pytest.param(name, marks=() if name in ALWAYS else pytest.mark.thorough) for name in VIEWERS]
 

@@ -80,6 +80,16 @@ def test_verdicts_a1_siblings_of_several_series_that_came_in_part():
         assert [count for _, count in image_counts.absent] == [8]
 
 
+@pytest.mark.parametrize("value", [NESTED, PLAIN, FLAT], ids=["nested", "plain", "flat"])
+def test_verdicts_a1_a_list_that_comes_again_expects_the_same(value):
+    """As where a page is loaded again, after images came."""
+    manifests, exchanges = traffic(("/list", value))
+    asked = [Exchange(f"{SITE}/i?t=9f&id={ids(A)[0]}", "xhr", body=b"DICM")]
+    image_counts = expected([*manifests, *manifests], [*exchanges, *asked, exchanges[-1]], came(A, 0))
+    assert image_counts.counts == {f"1.2.{A}": 1}
+    assert sorted(count for _, count in image_counts.absent) == [8, 12]
+
+
 def test_verdicts_a1_siblings_by_a_list_asked_for_with_the_series():
     lists = (("/list", NAMES), (f"/images?series={B}", {"images": [{"id": text} for text in ids(B)]}))
     manifests, exchanges = traffic(*lists)

@@ -163,6 +163,7 @@ class StudyCapture:
         await self._follow(package.steps(NEVER), window)
         if self._observations.size > before and len(self._observations.objects) > 1:
             return package.refusal  # a single object is no package of a study
+        await self._further_look.turn_back(self.examination)
         driver = Driver(self._session, window, self._observations, self.examination.shown)
         self.examination.is_driven = True
         await self._follow(driver.steps(), window)

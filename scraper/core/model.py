@@ -108,7 +108,7 @@ class TagsAndPixels:
     ``tags`` is what is known already, or the request whose body ``read_tags`` turns into tags.
     ``read_tags`` raises NotAnImage where the site has no pixels for the object. ``otherwise`` are requests for the same
     frames in another form, tried where the first are not served. ``pause_s`` is the pause before a damaged instance
-    is requested again, doubled each time, if the site's protocol names one.
+    is requested again, doubled each time, if the site's protocol names one: a constant picture of such a site stays damage.
     """
 
     tags: Tags | Request

@@ -95,7 +95,8 @@ class Fetcher:
             StoreError: the disk does not take it.
         """
         source = instance.source
-        retries = Retries(self._session, source.pause_s if isinstance(source, TagsAndPixels) else None)
+        damaged_pause_s = source.pause_s if isinstance(source, TagsAndPixels) else None
+        retries = Retries(self._session, damaged_pause_s)
         while True:
             if self._lost is not None:
                 raise self._lost
@@ -115,9 +116,8 @@ class Fetcher:
                 raise
             except (SiteUnreachable, CorruptInstance) as err:
                 into.unlink(missing_ok=True)
-                if err.reason is Reason.CONSTANT_PICTURE and getattr(source, "pause_s", None) is None:
-                    # Given a second time, it is what the site has, unless its platform is known for such pictures.
-                    self._blank.add(into)
+                if err.reason is Reason.CONSTANT_PICTURE and damaged_pause_s is None:
+                    self._blank.add(into)  # given a second time, it is what the site has
                 if retries.is_over(most_for_instance(err)):
                     self._note_failure(err)
                     if err.reason is Reason.EMPTY:  # a site that lacks an image may answer 200 and nothing

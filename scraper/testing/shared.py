@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 from scraper.core.settings import Settings
 
 if TYPE_CHECKING:
-    from playwright.async_api import BrowserContext, Playwright
+    from playwright.async_api import BrowserContext, BrowserType
 
     from scraper.pipeline.resources import SharedResources
     from scraper.session.browser import Browser, Window
@@ -99,15 +99,13 @@ class LentBrowser:
         Args:
             options: of Playwright's ``new_context``. Without ``proxy`` only files can be opened.
         """
-        context = await (await self.process._started()).new_context(**options)
+        context = await (await self.process.started()).new_context(**options)
         self._opened.push_async_callback(context.close)
         return context
 
-    async def playwright(self) -> Playwright:
-        """The library that drives the process, for a test that starts another with arguments of its own, and ends it."""
-        await self.process._started()
-        assert self.process._playwright is not None
-        return self.process._playwright
+    async def kind(self) -> BrowserType:
+        """What starts another process of the same kind, for a test that gives it arguments of its own, and ends it."""
+        return (await self.process.started()).browser_type
 
     async def close(self) -> None:
         """Close the windows and contexts; the process goes on."""

@@ -14,6 +14,11 @@ CLICK_MS: Final = 3000.0
 DRAG_STEPS: Final = 8
 _GAP: Final = re.compile(r"(?<=[\u4e00-\u9fff])\s+(?=[\u4e00-\u9fff])")
 # Through open shadow roots, too: everything that a selector finds, and what the page says.
+# ``mark(e)`` numbers an element, so that it can be found again
+MARK: Final = """
+  window.__marks = window.__marks || 0;
+  const mark = e => { if (!e.dataset.cloudfilm) e.dataset.cloudfilm = String(++window.__marks); return e.dataset.cloudfilm; };
+"""
 DEEP: Final = """
   const roots = (top = document, found = []) => { found.push(top);
     for (const e of top.querySelectorAll("*")) if (e.shadowRoot) roots(e.shadowRoot, found); return found; };
@@ -33,6 +38,7 @@ COUNTED_TEXT: Final = (
 _LOOK: Final = (
     """({mode, names}) => {"""
     + DEEP
+    + MARK
     + """
   const series = '[class*="series" i], [class*="thumb" i], [class*="xulie" i], [id*="series" i], [id*="thumb" i],' +
     '[class*="list" i] button, [class*="list" i] li,' +
@@ -110,9 +116,7 @@ _LOOK: Final = (
   const within = e => { const one = e.querySelector("[title], [alt], [aria-label]"); return one && titled(one); };
   const say = e => plain(e.innerText) || plain(String(e.value || "")) || titled(e) || within(e) || "";
   if (mode !== "series") found = found.filter(e => !found.some(o => o !== e && holds(e, o) && say(o) === say(e)));
-  window.__marks = (window.__marks || 0);
   return found.map(e => {
-    if (!e.dataset.cloudfilm) e.dataset.cloudfilm = String(++window.__marks);
     const text = say(e).slice(0, 60);
     const row = e.closest("tr, li, [role=row], [class*=item i], [class*=card i], [class*=row i]");
     let under = "", up = e;
@@ -126,7 +130,7 @@ _LOOK: Final = (
     const away = e.tagName === "A" && !!e.href && !e.href.startsWith(location.href.split("#")[0])
       && !e.href.startsWith("javascript:");
     const held = !!e.disabled || e.getAttribute("aria-disabled") === "true" || e.classList.contains("is-disabled");
-    return {mark: e.dataset.cloudfilm, text, away, held, who, around: [row ? row.innerText.slice(0, 300) : "", under].join(" ")};
+    return {mark: mark(e), text, away, held, who, around: [row ? row.innerText.slice(0, 300) : "", under].join(" ")};
   });
 }""".replace("COUNTED", COUNTED_TEXT)
 )
@@ -156,6 +160,7 @@ _UNFOLD: Final = """earlier => {
 _FOLDED: Final = (
     "earlier => {"
     + DEEP
+    + MARK
     + """ const other = new RegExp(earlier, "i"), active = /(^|[-_ ])(active|selected|current|is-on|on)($|[-_ ])/i;
   const folders = '[aria-expanded="false"]:not([role=combobox]):not([aria-haspopup]), [class*="folder" i],'
     + '[class*="collapsed" i],' + '[class*="expander" i], [class*="tree" i] [class*="node" i], [class*="fold" i]';
@@ -166,9 +171,7 @@ _FOLDED: Final = (
   const isPart = e => shown(e) && !isOpen(e) && words(e).length <= 60 && !other.test(words(e));
   const some = [...deep(folders), ...deep(tabs)].filter(isPart);
   const inner = some.filter(e => !some.some(o => o !== e && holds(e, o)));
-  window.__marks = window.__marks || 0;
-  return inner.slice(0, 60).map(e => { if (!e.dataset.cloudfilm) e.dataset.cloudfilm = String(++window.__marks);
-    return {mark: e.dataset.cloudfilm, text: words(e)}; }); }"""
+  return inner.slice(0, 60).map(e => ({mark: mark(e), text: words(e)})); }"""
 )
 _SCROLL_LISTS: Final = (
     "() => {"

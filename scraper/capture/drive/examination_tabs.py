@@ -26,14 +26,13 @@ EXAMINATION: Final = re.compile(
 _TABS: Final = (
     "() => {"
     + elements.DEEP
+    + elements.MARK
     + """ const rows = new Map(), all = deep('[role=tab], [class~="tab" i], [class*="tab-item" i], [class*="tabs" i] > *,'
     + '[class*="tabbar" i] > *');
   for (const e of all) { const text = (e.innerText || "").trim();
     if (!shown(e) || !text || text.length > 40 || all.some(o => o !== e && holds(e, o))) continue;
     const row = above(e); if (!rows.has(row)) rows.set(row, []);
     rows.get(row).push(e); }
-  window.__marks = window.__marks || 0;
-  const mark = e => { if (!e.dataset.cloudfilm) e.dataset.cloudfilm = String(++window.__marks); return e.dataset.cloudfilm; };
   return [...rows.values()].filter(row => row.length > 1).map(row => row.map(e => [mark(e), e.innerText.trim()])); }"""
 )
 

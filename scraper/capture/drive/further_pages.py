@@ -18,24 +18,25 @@ QUIET_S: Final = 0.4  # without a request, after which the page shows it
 LOOK_S: Final = 0.1
 
 
-async def turn_pages(examination: Examination) -> None:
-    """Press what shows more of a list, as long as another list comes of it.
+async def turn_pages(examination: Examination) -> bool:
+    """Press what shows more of a list, as long as another list comes of it; whether one came.
 
     Raises:
         CloudfilmError: the page has ended.
     """
     window, observations = await examination.session.window(), examination.observations
-    for _ in range(MAX_PAGES):
+    for number in range(MAX_PAGES):
         came = len(observations.manifests)
         if not await _press(window):
-            return
+            return number > 0
         give_up = time.monotonic() + PAGE_S
         while len(observations.manifests) == came and time.monotonic() < give_up:
             await window.traffic.after(len(window.traffic.exchanges), timeout_s=LOOK_S)
             await examination.take()
         if len(observations.manifests) == came:
-            return  # it turns images, not a list
+            return number > 0  # it turns images, not a list
         await window.traffic.settled(QUIET_S, PAGE_S)  # the page has it later than we do
+    return True
 
 
 async def _press(window: Window) -> bool:

@@ -79,10 +79,23 @@ def _readable(head: bytes) -> str:
     return head.partition(b"DICM")[0].decode("utf-8", "replace")
 
 
+def _each_once(manifests: Sequence[Manifest]) -> list[Manifest]:
+    """The lists without those that came again as they were: a page that was loaded again asks for them again."""
+    values: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    found: list[Manifest] = []
+    for manifest in manifests:
+        earlier = values[manifest.url, manifest.request]
+        if manifest.value not in earlier:
+            earlier.append(manifest.value)
+            found.append(manifest)
+    return found
+
+
 class ListIndex:
     """Which entry of which list a word stands in, and what else stands beside it."""
 
     def __init__(self, manifests: Sequence[Manifest], exchanges: Sequence[Exchange]) -> None:
+        manifests = _each_once(manifests)
         every = list(templates.groups(manifests, templates.records))
         lengths: dict[str, Counter[Path]] = defaultdict(Counter)
         for url, entries in every:

@@ -109,27 +109,31 @@ class Renewals:
         """
         if not self:
             return await send()
-        for is_last in (False, True):
-            generation, is_answered = await self._begin_request(), False
-            try:
-                answer = await send()
-                is_answered = True
-            except SessionLapsed as err:
-                refusal = err
-            else:
-                return answer
-            finally:
-                if generation == self.generation:
-                    self._in_flight -= 1
-                    self._answered += is_answered
-            if is_last or not await self._is_renewed(generation):
-                break
-        else:
-            raise AssertionError  # the last turn broke off or returned
-        if is_last:  # what ends it is something else
+        generation = await self._begin_request()
+        try:
+            return await self._counted(send, generation)
+        except SessionLapsed:
+            if not await self._is_renewed(generation):
+                raise
+        generation = await self._begin_request()
+        try:
+            return await self._counted(send, generation)
+        except SessionLapsed:  # what ends it is something else
             self._most = None
             self._fruitless += 1
-        raise refusal
+            raise
+
+    async def _counted(self, send: Callable[[], Awaitable[T]], generation: int) -> T:
+        """Send a request, and count it for the token that it carries."""
+        is_answered = False
+        try:
+            answer = await send()
+            is_answered = True
+        finally:
+            if generation == self.generation:
+                self._in_flight -= 1
+                self._answered += is_answered
+        return answer
 
     async def _begin_request(self) -> int:
         """Let the page renew a token that is good for no more requests; the generation of the token that is sent then."""

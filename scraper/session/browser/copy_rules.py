@@ -35,6 +35,7 @@ BY_LINES = (
     "application/jsonlines",
     "application/x-jsonlines",
     "application/json-l",
+    "application/json-lines",
     "application/json-seq",
     "application/stream+json",
     "application/x-stream+json",

@@ -1,6 +1,6 @@
 // Runs before a page's own scripts, in every frame and worker. It looks at the buffers that the page hands to its parser, and
 // reports those that begin as a DICOM object; the page itself notices nothing. Source: PS3.10 7.1 (preamble, "DICM").
-((name, source) => {
+((name, source, byLines) => {
   "use strict";
   const scope = globalThis, isPage = typeof document !== "undefined";
   const U8 = Uint8Array, NativeMap = Map, Weak = WeakMap, later = setTimeout.bind(scope);
@@ -182,8 +182,7 @@
       return text; }});
     natives.set(getter, eventData.get);
     define(MessageEvent.prototype, "data", {...eventData, get: getter}); }
-  const ENDLESS = /^\s*(text\/event-stream|application\/((x-)?ndjson|(x-)?json-?l(ines)?|json-seq|(x-)?stream\+json))\s*(;|$)/i;
-  const isEndless = type => ENDLESS.test(type || "");
+  const isEndless = type => byLines.includes((type || "").split(";")[0].trim().toLowerCase());
   const Decoder = scope.TextDecoder, decode = Decoder && Decoder.prototype.decode;
   // takes text or bytes as they come, and tells each event (HTML 9.2.6) or each line once
   const readerOf = (type, url) => { const isEvents = /event-stream/i.test(type), decoder = new Decoder();
@@ -277,7 +276,7 @@
   const withThis = url => { const asked = new XMLHttpRequest();
     asked.open("GET", url, false);
     asked.send();
-    return URL.createObjectURL(new Blob([`(${source})(${JSON.stringify(name)}, ${JSON.stringify(source)});\n`, asked.responseText],
+    return URL.createObjectURL(new Blob([`(${source})(${[name, source, byLines].map(given => JSON.stringify(given)).join(", ")});\n`, asked.responseText],
       {type: "text/javascript"})); };
   for (const key of ["Worker", "SharedWorker"]) { const native = scope[key];
     if (typeof native !== "function" || typeof XMLHttpRequest !== "function") continue;

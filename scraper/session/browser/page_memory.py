@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scraper.core.errors import CloudfilmError
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
+from scraper.session.browser.copy_rules import BY_LINES
 from scraper.session.browser.traffic import DRAWN, EVENT, IN_MEMORY, Exchange, Traffic
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ class PageMemory:
     def script(self) -> str:
         """What is put before a page's or a worker's own scripts."""
         source = _source()
-        return f"({source})({json.dumps(self._name)}, {json.dumps(source)});\n"
+        given = map(json.dumps, (self._name, source, BY_LINES))
+        return f"({source})({', '.join(given)});\n"
 
     async def begin(self, context: BrowserContext) -> None:
         """Look into the pages that are opened from now on."""

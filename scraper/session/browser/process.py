@@ -122,7 +122,7 @@ class Browser:
         settings = settings or self._settings
         await self._one.acquire()
         try:
-            process = await self._started()
+            process = await self.started()
             self._windows += 1
             traffic = Traffic(self._spool / f"window-{self._windows}")
             options: dict[str, Any] = dict(PHONE if mobile else DESKTOP)
@@ -185,7 +185,13 @@ class Browser:
         if self._window is not None:
             self._window.note_blocked(host)
 
-    async def _started(self) -> Process:
+    async def started(self) -> Process:
+        """The library's handle of the process, which is started now where none runs.
+
+        Raises:
+            BrowserMissing: none installed, or none that starts.
+            UsageError: a visible window is asked for where there is no screen.
+        """
         if self._process is not None and self._process.is_connected() and not self._is_spent:
             return self._process
         await self._stop()  # what is left of one that crashed
