@@ -62,6 +62,20 @@ async def test_the_end_reaches_everyone(empty):
         await empty.wait_for("never", timeout_s=30)
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_what_comes_together_with_a_cancellation_does_not_undo_it(empty, turns):
+    """Else neither patience nor Ctrl-C would end a run whose page goes on answering."""
+    waiting = asyncio.create_task(empty.wait_for("never", timeout_s=30))
+    for _ in range(4):
+        await asyncio.sleep(0)
+    empty.add(seen("http://film.test/list/1"))
+    for _ in range(turns):  # of the loop, in which the news reaches who waits
+        await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
 async def test_settled(empty):
     assert await empty.settled(quiet_s=0, up_to_s=30)
     empty.busy = 1

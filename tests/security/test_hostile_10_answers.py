@@ -100,7 +100,8 @@ async def fuzz(name: str, folder: Path, seeds: range, *, fetching: bool = False)
             async with Run(settings, Silent(), nobody) as run:
                 work = run.grab(case.link) if fetching and seed % 3 == 0 else run.survey(case.link)
                 try:
-                    result = await asyncio.wait_for(work, PATIENCE_S)
+                    async with asyncio.timeout(PATIENCE_S):
+                        result = await work
                 except TimeoutError:
                     raise
                 except Exception as err:
@@ -131,7 +132,8 @@ async def fuzz_in_browser(name: str, folder: Path, seeds: range) -> None:
             )
             async with Run(settings, Silent(), nobody) as run:
                 try:
-                    result = await asyncio.wait_for(run.grab(case.link), BROWSER_PATIENCE_S)
+                    async with asyncio.timeout(BROWSER_PATIENCE_S):
+                        result = await run.grab(case.link)
                 except TimeoutError:
                     raise
                 except Exception as err:

@@ -334,7 +334,8 @@ class Traffic:
             return False
         self._arrived.clear()
         try:
-            await asyncio.wait_for(self._arrived.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._arrived.wait()
         except TimeoutError:
             return False
         if self._over is not None:

@@ -287,11 +287,13 @@ async def _listen(folder: Path, question: Mapping[str, Any], say: Say, stop: asy
     say(listening=True, port=int(addresses[0][1]))
     while not stop.is_set() and not running.done():
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), BEAT_S)
+            async with asyncio.timeout(BEAT_S):
+                await stop.wait()
         say(beat=True)
     master.shutdown()
     with suppress(Exception):  # it ends; how is nobody's concern any more
-        await asyncio.wait_for(running, BEAT_S)
+        async with asyncio.timeout(BEAT_S):
+            await running
     say(end=True)
 
 

@@ -68,7 +68,8 @@ class Proxy:
         self._thread = Thread(target=self._run, args=(loop,), name="proxy", daemon=True)
         self._thread.start()
         try:
-            self.port = await asyncio.wait_for(asyncio.shield(self._listening), _START_S)
+            async with asyncio.timeout(_START_S):
+                self.port = await asyncio.shield(self._listening)
         except TimeoutError as err:
             self._child.close()
             raise ListenerLost from err
