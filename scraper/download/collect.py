@@ -20,7 +20,7 @@ from scraper.core.errors import (
     StoreError,
     WrongStudy,
 )
-from scraper.core.model import Captured, Header, Instance, Origin, Problem, Saved, Series
+from scraper.core.model import Captured, Header, Instance, Origin, Problem, Saved, Series, Source
 from scraper.core.reasons import Reason
 from scraper.download.fetch import Fetched, Fetcher
 from scraper.download.watcher import Watcher
@@ -75,6 +75,12 @@ class _Wanted:
     sha256: str = ""  # of what came last, where it failed inspection
     old: Checked | None = None  # a broken file of an earlier run, which a sound one may replace
     is_second_look: bool = False  # requested again because it shows nothing where its neighbours do
+    copy: int = 0  # 1 where its series lists the name a second time, from elsewhere
+
+    @property
+    def place(self) -> str:
+        """The name under which it is written until it is whole; no other one's."""
+        return f"{self.series.name}/{self.instance.name}" + (f"#{self.copy}" if self.copy else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +151,7 @@ class Collector:
         Raises:
             StoreError: the disk refuses; what was saved is kept.
         """
-        self._queue = deque(_Wanted(item, instance) for item in series for instance in item.instances)
+        self._queue = deque(wanted for item in series for wanted in self._each_once(item))
         self._listed |= {wanted.instance.sop_instance_uid for wanted in self._queue}
         for wanted in self._queue:
             self._series_of[wanted.instance.name] = wanted.series.name
@@ -160,6 +166,17 @@ class Collector:
             self._keep_old(self._queue)
             raise self._stop
         return [*self._lapsed, *self._queue] if self._lapsed else []
+
+    def _each_once(self, series: Series) -> Iterable[_Wanted]:
+        """A series' instances; one that is listed again, from the same source, is not fetched again."""
+        sources: dict[str, list[Source]] = {}
+        for instance in series.instances:
+            before = sources.setdefault(instance.name, [])
+            if instance.source not in before:
+                yield _Wanted(series, instance, copy=len(before))
+                before.append(instance.source)
+            elif instance.name not in self._series_of:  # else noted when it was first taken
+                self._duplicates.append(instance.name)
 
     def give_up(self, jobs: Sequence[_Wanted], err: CloudfilmError) -> None:
         """Record instances as failed; they are not requested again."""
@@ -209,7 +226,7 @@ class Collector:
         earlier = self._store.have(wanted.instance.sop_instance_uid, f"{wanted.series.name}/{name}")
         if earlier is not None and wanted.old is None:
             return _Arrived(earlier[0], Fetched(Origin(earlier[1].origin)), reused=True)
-        path = self._store.incoming(f"{wanted.series.name}/{name}")
+        path = self._store.incoming(wanted.place)
         try:
             return _Arrived(path, await self._fetcher.instance(wanted.instance, path))
         except SessionLapsed:
