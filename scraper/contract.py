@@ -77,6 +77,7 @@ from scraper.core.questions import (
 )
 from scraper.core.reasons import Reason
 from scraper.core.refusals import refusal_error, refusal_kind
+from scraper.core.counts import stated_images
 from scraper.core.rows import ImageRow, SeriesRow, StudyRow, in_order
 from scraper.core.schema import (
     CheckedReply,
@@ -403,6 +404,7 @@ __all__ = [
     "none_last",
     "read",
     "route",
+    "stated_images",
     "unescape_html",
     "with_query",
 ]

@@ -118,7 +118,5 @@ async def test_the_same_image_from_two_places_at_once_arrives(tmp_path):
     async def ask_elsewhere() -> bytes:
         return await ask()
 
-    result = await collected(
-        tmp_path, Instance(UID, OnDemand(ask)), Instance(UID, OnDemand(ask_elsewhere)), jobs=2
-    )
+    result = await collected(tmp_path, Instance(UID, OnDemand(ask)), Instance(UID, OnDemand(ask_elsewhere)), jobs=2)
     assert (len(result.saved), list(result.duplicates), dict(result.failed)) == (1, [UID], {})

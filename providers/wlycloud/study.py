@@ -20,6 +20,7 @@ from scraper.contract import (
     SiteChanged,
     TagsAndPixels,
     read,
+    stated_images,
 )
 
 VIEWER = "http://rend.wlycloud.com"
@@ -80,7 +81,7 @@ def _series(study: Json, series: Json, referer: str) -> Series:
         study_instance_uid=study_uid(study),
         series_instance_uid=text(series, "srsuid"),
         instances=tuple(_instance(study, series, image, referer) for image in whole),
-        expected=len(images),
+        expected=max(len(images), stated_images(series) or 0),
         number=number(series, "num"),
         description=text(series, "des"),
         modality=text(series, "modality"),
