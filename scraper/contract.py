@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import ClassVar, Protocol, TypeVar
 
 from scraper.core.bounded_json import parse_json
+from scraper.core.counts import stated_images
 from scraper.core.discovered import DiscoveredItems, iterate
 from scraper.core.errors import (
     CaptchaRequired,
@@ -77,7 +78,6 @@ from scraper.core.questions import (
 )
 from scraper.core.reasons import Reason
 from scraper.core.refusals import refusal_error, refusal_kind
-from scraper.core.counts import stated_images
 from scraper.core.rows import ImageRow, SeriesRow, StudyRow, in_order
 from scraper.core.schema import (
     CheckedReply,

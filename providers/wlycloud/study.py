@@ -28,7 +28,8 @@ STEADY_MS, GIVE_UP_MS = 2500, 60000
 LISTS = r"^(?!.*/h5Cache/)"  # what the page asks for besides pixels
 STUDIES = """async ([steady, giveUp]) => {
   const pages = () => [document, ...[...document.querySelectorAll("iframe")].map(frame => frame.contentDocument)];
-  const studies = () => pages().map(page => ((page && page.workspaceContext) || {}).studies || []).find(list => list.length) || [];
+  const held = page => ((page && page.workspaceContext) || {}).studies || [];
+  const studies = () => pages().map(held).find(list => list.length) || [];
   const plain = (record, rest = {}) => ({...Object.fromEntries(Object.entries(record || {})
     .filter(([, value]) => typeof value !== "object" && typeof value !== "function")), ...rest});  // objects may lead in circles
   const text = () => JSON.stringify(studies().map(study => plain(study, {serieses: (study.serieses || []).map(series =>

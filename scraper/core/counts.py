@@ -1,4 +1,4 @@
-"""Names under which a list says how many images something has: ``imageCount``, ``instance_num``, ``numberOfSlices``, ``total``."""
+"""Names under which a list says how many images something has: ``imageCount``, ``numberOfSlices``, ``total``."""
 
 from __future__ import annotations
 
