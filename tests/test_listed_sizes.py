@@ -42,16 +42,23 @@ def test_verdicts_2_a_size_of_something_else_says_nothing(size):
     assert reduced(**size) == set()
 
 
+SERIES = [{"imageCount": count, "images": [{"sop": uid}]} for count, uid in enumerate(UIDS, 3)]
+STORED = {"store": [{"image": [{"text": f"series=1.2.3.4.5&object={uid}"}]} for uid in UIDS]}
+EMPTY = {"imageCount": 9, "images": []}
+
+
 @pytest.mark.parametrize(
-    ("around", "expected"),
+    ("value", "of_series", "of_all"),
     [
-        ({"imageCount": 9}, 9),
-        ({"totalImages": "9"}, 9),
-        ({"total": 9, "instanceCount": 9, "frameCount": 9}, 0),  # of series, of reports too, of loops
+        ({"data": {"imageCount": 9, "series": SERIES}}, 4, 9),
+        ({"totalImages": "9", "series": [{"images": [{"sop": uid}]} for uid in UIDS]}, 0, 9),
+        ({"series": [EMPTY, {"imagecount": "5", **STORED}]}, 5, 0),
+        ({"series": [{"imagecount": "5", **STORED}]}, 0, 5),  # the only one: of all
+        ({"total": 9, "instanceCount": 9, "frameCount": 9, "series": SERIES}, 4, 0),  # of series, of reports, of loops
+        ({"series": [EMPTY, EMPTY]}, 0, 0),  # nothing of it came
     ],
     ids=str,
 )
-def test_images_that_a_list_counts_of_all_its_series(around, expected):
-    series = [{"imageCount": count, "images": [{"sop": uid}]} for count, uid in enumerate(UIDS, 1)]
-    manifest = Manifest("https://film.test/list", {"data": {**around, "series": series}})
-    assert stated.images_of_all([manifest], None, OBJECTS) == expected
+def test_what_a_list_counts_beside_the_images_that_it_names(value, of_series, of_all):
+    found = stated.counted([Manifest("https://film.test/list", value)], None, OBJECTS)
+    assert (found.series.get("1.2.3.4.5", 0), found.of_all) == (of_series, of_all)

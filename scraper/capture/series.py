@@ -13,6 +13,7 @@ from scraper.capture.by_manifest import values_of_records
 from scraper.capture.examination import Examination
 from scraper.capture.infer import paging, siblings, templates
 from scraper.capture.infer.list_index import UNNAMED, KnownImage, images
+from scraper.capture.observe.received import Observations
 from scraper.capture.plan import SERVICES, Plan, StrategyKind
 from scraper.capture.request import wado_uri
 from scraper.core.evidence import Evidence
@@ -34,14 +35,27 @@ def series_of(examination: Examination, plan: Plan | None, study: str = "") -> l
     observations = examination.observations
     found = _Assembly(examination, plan, study).series()
     named = [observations.copies.named(series, observations.objects) for series in found]
-    reduced = stated.reduced(observations.manifests, plan.model if plan else None, observations.objects)
-    return [_without_reduced(series, reduced) for series in named]
+    model = plan.model if plan else None
+    reduced = stated.reduced(observations.manifests, model, observations.objects)
+    is_told = plan is not None and plan.by in (*SERVICES, StrategyKind.PRODUCT)  # by who knows what is counted
+    counts = {} if is_told else stated.counted(observations.manifests, model, observations.objects).series
+    return [_counted(_without_reduced(series, reduced), counts, observations) for series in named]
 
 
 def _without_reduced(series: Series, reduced: Collection[str]) -> Series:
     """The series, with a problem where a list states larger images than came."""
     uids = tuple(item.sop_instance_uid for item in series.instances if item.sop_instance_uid in reduced)
     return series.with_problem(Problem("reduced-only", uids)) if uids else series
+
+
+def _counted(series: Series, counts: Mapping[str, int], observations: Observations) -> Series:
+    """The series, held against the count that stands with its images in a list; counts of frames are left alone."""
+    count = counts.get(series.series_instance_uid, 0)
+    heads = (observations.objects.get(item.sop_instance_uid) for item in series.instances)
+    has_loops = any(found is not None and (found.header.frames or 1) > 1 for found in heads)
+    if has_loops or count <= max(series.expected or 0, len(series.instances)):
+        return series
+    return replace(series, expected=count, evidence=Evidence.MANIFEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +138,7 @@ class _Assembly:
         if any((item.header.frames or 1) > 1 for item in objects.values()):
             return 0
         model = self.plan.model if self.plan else None
-        listed = stated.images_of_all(self.examination.observations.manifests, model, objects)
+        listed = stated.counted(self.examination.observations.manifests, model, objects).of_all
         return max(listed, completeness.stated_beyond(found, shown.entries, shown.of_all))
 
     def _expectations(self, study: str) -> tuple[Lists, list[siblings.ExpectedImages]]:

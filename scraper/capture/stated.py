@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 from scraper.capture.infer.models import RequestModel
 from scraper.capture.infer.tallies import parse_count
-from scraper.capture.infer.templates import ENCLOSING, Record, records
+from scraper.capture.infer.templates import Path, Record, records
 from scraper.capture.observe.received import Manifest
 from scraper.capture.observe.recognise import DicomObject
-from scraper.core.counts import IMAGES_OF_ALL
+from scraper.core.counts import IMAGES_OF_ALL, stated_images
 
+_UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
 _ROWS: Final = re.compile(r"(image|img|pixel|pic)?_?(rows?|height|hei|h)", re.IGNORECASE)
 _COLUMNS: Final = re.compile(r"(image|img|pixel|pic)?_?(columns?|cols?|width|wid|w)", re.IGNORECASE)
 _SLACK: Final = 0.02  # of the sides' ratio: a reduced side is rounded
@@ -27,7 +29,8 @@ def reduced(
     A reduced copy can be a sound DICOM object in itself; only the list says that the image is larger.
     """
     found = set[str]()
-    for uid, record in _of_objects(manifests, model, objects):
+    by_uid = (found for manifest in manifests for found in _of_uids(manifest, objects))
+    for uid, record in (*by_uid, *_of_requests(model, objects)):
         rows, columns = _stated(record, _ROWS), _stated(record, _COLUMNS)
         head = objects[uid].header
         if not (rows and columns and head.rows and head.columns) or rows <= head.rows or columns <= head.columns:
@@ -37,29 +40,71 @@ def reduced(
     return frozenset(found)
 
 
-def images_of_all(manifests: Sequence[Manifest], model: RequestModel | None, objects: Mapping[str, DicomObject]) -> int:
-    """How many images a list says, around the arrays of the objects that came, that there are of all; 0 where it does not."""
-    stated: dict[str, set[int]] = defaultdict(set)
-    for _, record in _of_objects(manifests, model, objects):
-        for name, value in record.fields.items():
-            if name not in record.own and IMAGES_OF_ALL.fullmatch(name.removeprefix(ENCLOSING)):
-                stated[name].add(parse_count(value) or 0)
-    return max((max(values) for values in stated.values() if len(values) == 1), default=0)
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many images lists count.
+
+    Attributes:
+        series: Series Instance UID → its images, where a list counts those of several series.
+        of_all: of all series together, or of the only one.
+    """
+
+    series: Mapping[str, int]
+    of_all: int
 
 
-def _of_objects(
-    manifests: Sequence[Manifest], model: RequestModel | None, objects: Mapping[str, DicomObject]
-) -> Iterator[tuple[str, Record]]:
-    """Entries of lists with the object that each stands for, by its UID or by the request that was made of it."""
+def counted(manifests: Sequence[Manifest], model: RequestModel | None, objects: Mapping[str, DicomObject]) -> Counted:
+    """What the lists count that name the images; whether a list counts a series shows in what came of its entries."""
+    series, of_all = dict[str, int](), 0
+    asked = {record.place[1:]: uid for uid, record in _of_requests(model, objects)}  # without the answer's number
     for manifest in manifests:
-        for record in records(manifest.value):
-            uid = next((value for name in record.own if (value := record.fields[name]) in objects), "")
-            if uid:
-                yield uid, record
-    if model is not None:
-        for address, record in model.rule.records.items():
-            if (uid := model.replies.get(address, "")) in objects:
-                yield uid, record
+        mine = asked | {record.place: uid for uid, record in _of_uids(manifest, objects)}
+        counts = dict(_counts(manifest.value)) if mine else {}
+        kinds = Counter(map(_shape, counts))
+        for place, count in counts.items():
+            below = {objects[uid].header.series_instance_uid for at, uid in mine.items() if _is_below(at, place)}
+            if len(below) == 1 and kinds[_shape(place)] > 1 and not any(_is_below(other, place) for other in counts):
+                uid = below.pop()
+                series[uid] = max(count, series.get(uid, 0))
+            elif below:
+                of_all = max(of_all, count)
+    return Counted(series, of_all)
+
+
+def _is_below(place: Path, other: Path) -> bool:
+    return len(place) > len(other) and place[: len(other)] == other
+
+
+def _shape(place: Path) -> Path:
+    return tuple("*" if isinstance(step, int) else step for step in place)
+
+
+def _counts(value: Any) -> Iterator[tuple[Path, int]]:
+    """Where the objects of a list stand that say how many images they have, and what they say."""
+    waiting: list[tuple[Path, Any]] = [((), value)]
+    while waiting:
+        place, item = waiting.pop()
+        inner = item.items() if isinstance(item, Mapping) else enumerate(item) if isinstance(item, list) else ()
+        waiting += [((*place, step), found) for step, found in inner if isinstance(found, (Mapping, list))]
+        count = stated_images(item, IMAGES_OF_ALL) if isinstance(item, Mapping) else None
+        if count is not None:
+            yield place, count
+
+
+def _of_uids(manifest: Manifest, objects: Mapping[str, DicomObject]) -> Iterator[tuple[str, Record]]:
+    """Entries of a list with the object whose UID stands in each."""
+    for record in records(manifest.value):
+        texts = [record.fields[name] for name in record.own]
+        uid = next((uid for text in texts for uid in _UID.findall(text) if uid in objects), "")
+        if uid:
+            yield uid, record
+
+
+def _of_requests(model: RequestModel | None, objects: Mapping[str, DicomObject]) -> Iterator[tuple[str, Record]]:
+    """Entries of a list with the object that came for the request that was made of each."""
+    for address, record in model.rule.records.items() if model else ():
+        if (uid := model.replies.get(address, "") if model else "") in objects:
+            yield uid, record
 
 
 def _stated(record: Record, side: re.Pattern[str]) -> int | None:
