@@ -7,7 +7,7 @@ import pytest
 from scraper.capture import stated
 from scraper.capture.observe.received import Manifest
 from scraper.capture.observe.recognise import DicomObject
-from scraper.core.model import Header
+from scraper.core.model import Captured, Header, Instance, Series
 
 UIDS = ("1.2.3.4.5.1", "1.2.3.4.5.2")
 OBJECTS = {
@@ -60,5 +60,6 @@ EMPTY = {"imageCount": 9, "images": []}
     ids=str,
 )
 def test_what_a_list_counts_beside_the_images_that_it_names(value, of_series, of_all):
-    found = stated.counted([Manifest("https://film.test/list", value)], None, OBJECTS)
+    series = Series("1.2.3", "1.2.3.4.5", tuple(Instance(uid, Captured(Path(uid))) for uid in UIDS))
+    found = stated.counted([Manifest("https://film.test/list", value)], None, [series], {})
     assert (found.series.get("1.2.3.4.5", 0), found.of_all) == (of_series, of_all)

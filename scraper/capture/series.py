@@ -37,8 +37,9 @@ def series_of(examination: Examination, plan: Plan | None, study: str = "") -> l
     named = [observations.copies.named(series, observations.objects) for series in found]
     model = plan.model if plan else None
     reduced = stated.reduced(observations.manifests, model, observations.objects)
-    is_told = plan is not None and plan.by in (*SERVICES, StrategyKind.PRODUCT)  # by who knows what is counted
-    counts = {} if is_told else stated.counted(observations.manifests, model, observations.objects).series
+    is_service = plan is not None and plan.by in (*SERVICES, StrategyKind.PRODUCT)  # by who knows what is counted
+    lists, objects = observations.manifests, observations.objects
+    counts = {} if is_service else stated.counted(lists, model, named, objects).series
     return [_counted(_without_reduced(series, reduced), counts, observations) for series in named]
 
 
@@ -50,7 +51,7 @@ def _without_reduced(series: Series, reduced: Collection[str]) -> Series:
 
 def _counted(series: Series, counts: Mapping[str, int], observations: Observations) -> Series:
     """The series, held against the count that stands with its images in a list; counts of frames are left alone."""
-    count = counts.get(series.series_instance_uid, 0)
+    count = counts.get(series.name, 0)
     heads = (observations.objects.get(item.sop_instance_uid) for item in series.instances)
     has_loops = any(found is not None and (found.header.frames or 1) > 1 for found in heads)
     if has_loops or count <= max(series.expected or 0, len(series.instances)):
@@ -138,7 +139,8 @@ class _Assembly:
         if any((item.header.frames or 1) > 1 for item in objects.values()):
             return 0
         model = self.plan.model if self.plan else None
-        listed = stated.counted(self.examination.observations.manifests, model, objects).of_all
+        observations = self.examination.observations
+        listed = stated.counted(observations.manifests, model, found, objects).of_all
         return max(listed, completeness.stated_beyond(found, shown.entries, shown.of_all))
 
     def _expectations(self, study: str) -> tuple[Lists, list[siblings.ExpectedImages]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from scraper.capture.infer.templates import Path, Record, records
 from scraper.capture.observe.received import Manifest
 from scraper.capture.observe.recognise import DicomObject
 from scraper.core.counts import IMAGES_OF_ALL, stated_images
+from scraper.core.model import Series
 
 _UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
 _ROWS: Final = re.compile(r"(image|img|pixel|pic)?_?(rows?|height|hei|h)", re.IGNORECASE)
@@ -45,7 +46,7 @@ class Counted:
     """How many images lists count.
 
     Attributes:
-        series: Series Instance UID → its images, where a list counts those of several series.
+        series: a series' name → its images, where a list counts those of several series.
         of_all: of all series together, or of the only one.
     """
 
@@ -53,22 +54,46 @@ class Counted:
     of_all: int
 
 
-def counted(manifests: Sequence[Manifest], model: RequestModel | None, objects: Mapping[str, DicomObject]) -> Counted:
-    """What the lists count that name the images; whether a list counts a series shows in what came of its entries."""
+def counted(
+    manifests: Sequence[Manifest], model: RequestModel | None, found: Sequence[Series], came: Mapping[str, DicomObject]
+) -> Counted:
+    """What the lists count that name the images; whether a list counts a series shows in which images it names.
+
+    Args:
+        manifests: what the viewer received.
+        model: how its requests follow from them.
+        found: the study's series, with what is to be fetched.
+        came: the objects.
+    """
     series, of_all = dict[str, int](), 0
-    asked = {record.place[1:]: uid for uid, record in _of_requests(model, objects)}  # without the answer's number
+    planned = _planned(model, found)
+    series_of = {item.sop_instance_uid: known.name for known in found for item in known.instances}
+    series_of = {uid: item.header.series_instance_uid for uid, item in came.items()} | series_of
+    series_of.pop("", None)
     for manifest in manifests:
-        mine = asked | {record.place: uid for uid, record in _of_uids(manifest, objects)}
+        mine = {record.place: series_of[uid] for uid, record in _of_uids(manifest, series_of)} | planned
         counts = dict(_counts(manifest.value)) if mine else {}
         kinds = Counter(map(_shape, counts))
         for place, count in counts.items():
-            below = {objects[uid].header.series_instance_uid for at, uid in mine.items() if _is_below(at, place)}
+            below = {name for at, name in mine.items() if _is_below(at, place)}
             if len(below) == 1 and kinds[_shape(place)] > 1 and not any(_is_below(other, place) for other in counts):
-                uid = below.pop()
-                series[uid] = max(count, series.get(uid, 0))
+                name = below.pop()
+                series[name] = max(count, series.get(name, 0))
             elif below:
                 of_all = max(of_all, count)
     return Counted(series, of_all)
+
+
+def _planned(model: RequestModel | None, found: Sequence[Series]) -> dict[Path, str]:
+    """Where the entries stand whose images are asked for by the model's rule → the name of the series that they are listed as."""
+    names = {series.key: series.name for series in found}
+    lists = enumerate(model.rule.addresses.values(), 1) if model else ()
+    return {
+        model.rule.records[address].place[1:]: names[key]  # the first step is the answer's number
+        for place, addresses in lists
+        if model and (key := f"list-{place}") in names
+        for address in addresses
+    }
 
 
 def _is_below(place: Path, other: Path) -> bool:
@@ -91,7 +116,7 @@ def _counts(value: Any) -> Iterator[tuple[Path, int]]:
             yield place, count
 
 
-def _of_uids(manifest: Manifest, objects: Mapping[str, DicomObject]) -> Iterator[tuple[str, Record]]:
+def _of_uids(manifest: Manifest, objects: Container[str]) -> Iterator[tuple[str, Record]]:
     """Entries of a list with the object whose UID stands in each."""
     for record in records(manifest.value):
         texts = [record.fields[name] for name in record.own]
@@ -100,7 +125,7 @@ def _of_uids(manifest: Manifest, objects: Mapping[str, DicomObject]) -> Iterator
             yield uid, record
 
 
-def _of_requests(model: RequestModel | None, objects: Mapping[str, DicomObject]) -> Iterator[tuple[str, Record]]:
+def _of_requests(model: RequestModel | None, objects: Container[str]) -> Iterator[tuple[str, Record]]:
     """Entries of a list with the object that came for the request that was made of each."""
     for address, record in model.rule.records.items() if model else ():
         if (uid := model.replies.get(address, "") if model else "") in objects:
