@@ -107,12 +107,13 @@ async def test_a_change_costs_the_direct_way_and_no_study(name, tmp_path):
 
 @pytest.mark.thorough
 async def test_a_new_key_costs_a_batch_no_study(tmp_path):
-    with World(shdc.ShdcSite(key=NEW_SHDC)) as world:
+    make, given, name, *_ = CHANGES["mtywcloud, key"]
+    with World(make()) as world:
         settings = settings_in(world, tmp_path, browser=BrowserUse.AUTO)
         async with LocalWorker(settings, 1) as worker:
-            outcome = await done(worker, Job("key", shdc.VIEWER, shdc.VIEWER, settings))
+            outcome = await done(worker, Job("key", given, given, settings))
     ended = outcome.document
-    assert (ended["status"], ended["via"], ended["provider"]) == ("complete", "browser", "universal")
+    assert (ended["status"], ended["via"], ended["provider"]) == ("complete", "browser", name)
     assert ended["instances"]["saved"] == ended["instances"]["expected"] > 0
 
 
