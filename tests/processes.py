@@ -8,6 +8,7 @@ once; one that has done its own takes over half of the longest run that is left.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import traceback
@@ -81,13 +82,15 @@ class Rows:
     def run(self) -> None:
         """Run them all, and report each as pytest would."""
         from tests.forked import SERVERS
-        from tests.programs import warm
+        from tests.programs import load, warm
 
         if reporter := self._config.pluginmanager.get_plugin("terminalreporter"):
             reporter.showfspath = False  # rows of many files come in turns
         warm()
         for module, without in MODULES.items():
             SERVERS.of(module, without)
+        load()
+        gc.freeze()
         try:
             for share in self._shares:
                 self._fork(share)
