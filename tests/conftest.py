@@ -15,7 +15,7 @@ from scraper.isolation.child import Child, launched
 from scraper.registry import catalogue
 from scraper.source.qr.worker import Worker
 from scraper.testing import shared_browser
-from tests.forked import CAN_FORK, ForkServers
+from tests.forked import CAN_FORK, SERVERS
 
 gc.disable()  # until all tests are collected: hardly anything of it is garbage
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in the background
@@ -54,11 +54,11 @@ def plugged_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def quick_children() -> Iterator[None]:
     """A process that checks files, or reads codes, costs half a second to start, and most tests start one."""
     Worker.spare = []
-    with ForkServers() as servers:
-        if CAN_FORK:
-            Child.launch = servers.launch
-        yield
-        Child.launch = staticmethod(launched)
+    if CAN_FORK:
+        Child.launch = SERVERS.launch
+    yield
+    Child.launch = staticmethod(launched)
+    SERVERS.close()
     for process in Worker.spare:
         process.communicate()  # it ends with its questions
     Worker.spare = None
