@@ -167,8 +167,8 @@ class Program:
 class WarmProgram:
     """A process that has loaded the program, and forks one that runs it for each call.
 
-    Each is a process like any other: its environment, folder, streams, signals, exit code; ``PYTHONPATH`` is followed. What
-    else the interpreter reads at its start (``PYTHON…``) is the warm process's.
+    Each is a process like any other: its environment, folder, streams, signals, exit code; ``PYTHONPATH`` and
+    ``PYTHONIOENCODING`` are followed. What else the interpreter reads at its start (``PYTHON…``) is the warm process's.
     """
 
     def __init__(self) -> None:
@@ -381,8 +381,11 @@ class Asked:
         places = [place for place in variables.get("PYTHONPATH", "").split(os.pathsep) if place]
         sys.path[1:] = [*places, *(place for place in sys.path[1:] if place != str(ROOT))]
         is_direct = "PYTHONUNBUFFERED" in variables
-        for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
+        encoding = variables.get("PYTHONIOENCODING")
+        for stream, number, errors in ((sys.stdout, 1, "strict"), (sys.stderr, 2, "backslashreplace")):
             stream.reconfigure(line_buffering=os.isatty(number) or number == 2, write_through=is_direct)  # type: ignore[union-attr]
+            if encoding:
+                stream.reconfigure(encoding=encoding, errors=errors)  # type: ignore[union-attr]
         sys.argv[1:] = self.asked["words"]
         exec(self.asked["before"], {})  # noqa: S102  # a test's own
         try:
