@@ -16,7 +16,7 @@ from scraper.isolation.child import Child, launched
 from scraper.registry import catalogue
 from scraper.source.qr.worker import Worker
 from scraper.testing import shared_browser
-from tests.forked import CAN_FORK, SERVERS
+from tests.forked import CAN_FORK, ForkServers
 
 PLUGINS = Path(__file__).parent / "plugins"
 
@@ -73,11 +73,11 @@ def plugged_in(monkeypatch: pytest.MonkeyPatch) -> Path:
 def quick_children() -> Iterator[None]:
     """A process that checks files, or reads codes, costs half a second to start, and most tests start one."""
     Worker.spare = []
-    if CAN_FORK:
-        Child.launch = SERVERS.launch
-    yield
-    Child.launch = staticmethod(launched)
-    SERVERS.close()
+    with ForkServers() as servers:
+        if CAN_FORK:
+            Child.launch = servers.launch
+        yield
+        Child.launch = staticmethod(launched)
     for process in Worker.spare:
         process.communicate()  # it ends with its questions
     Worker.spare = None
