@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import ClassVar, Protocol, TypeVar
 
 from scraper.core.bounded_json import parse_json
+from scraper.core.counts import stated_images
 from scraper.core.discovered import DiscoveredItems, iterate
 from scraper.core.errors import (
     CaptchaRequired,
@@ -403,6 +404,7 @@ __all__ = [
     "none_last",
     "read",
     "route",
+    "stated_images",
     "unescape_html",
     "with_query",
 ]

@@ -1,5 +1,6 @@
 """Two objects under one UID, in one run and over two: the one that holds more is on the disk in the end."""
 
+import asyncio
 import io
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def asked(data: bytes, key: str, uid: str = "") -> Instance:
     return Instance(uid, OnDemand(ask), key=key)
 
 
-async def collected(folder: Path, *instances: Instance):
+async def collected(folder: Path, *instances: Instance, jobs: int = 1):
     settings = Settings()
     session = Session(
         parse_url("https://film.test/"),
@@ -57,7 +58,7 @@ async def collected(folder: Path, *instances: Instance):
     )
     fetcher = Fetcher(session, lambda _: None)
     async with opened(folder, STUDY.study_instance_uid, lambda: None) as store, Inspector() as inspector:
-        collector = Collector(store, fetcher, inspector, SilentWatcher(), 1)
+        collector = Collector(store, fetcher, inspector, SilentWatcher(), jobs)
         await collector.take([Series(STUDY.study_instance_uid, SERIES, instances)])
         await session.close()
         return collector.collected()
@@ -93,3 +94,29 @@ async def test_verdicts_1_a_later_run_that_got_the_full_object_replaces_the_prev
     caught.write_bytes(reduced())
     result = await collected(tmp_path / "out", Instance(UID, Captured(caught)))
     assert [saved.path.read_bytes() for saved, _ in result.saved] == [FULL.data]
+
+
+async def test_an_image_listed_again_with_the_same_source_is_fetched_once(tmp_path):
+    asked_for = []
+
+    async def ask() -> bytes:
+        asked_for.append(UID)
+        return FULL.data
+
+    source = OnDemand(ask)
+    result = await collected(tmp_path, Instance(UID, source), Instance(UID, source, number=1), jobs=2)
+    assert (asked_for, list(result.duplicates), dict(result.failed)) == ([UID], [UID], {})
+
+
+async def test_the_same_image_from_two_places_at_once_arrives(tmp_path):
+    both_asked = asyncio.Barrier(2)
+
+    async def ask() -> bytes:
+        await both_asked.wait()
+        return FULL.data
+
+    async def ask_elsewhere() -> bytes:
+        return await ask()
+
+    result = await collected(tmp_path, Instance(UID, OnDemand(ask)), Instance(UID, OnDemand(ask_elsewhere)), jobs=2)
+    assert (len(result.saved), list(result.duplicates), dict(result.failed)) == (1, [UID], {})

@@ -69,6 +69,9 @@ class CloudfilmError(Exception):
         shown = ", ".join(f"{name}={value}" for name, value in self.values.items())
         return f"{self.code}({shown})" + (f": {self.detail}" if self.detail else "")
 
+    def __repr__(self) -> str:
+        return f"<{self}>"  # the default shows the site's words alone, and most errors have none
+
 
 class RecipeFault(CloudfilmError):
     """A provider yields something unusable. Values: ``what``, which names it."""

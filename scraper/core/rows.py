@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 from urllib.parse import urljoin
 
+from scraper.core.counts import stated_images
 from scraper.core.model import Instance, Series, Source, Study, WadoUri
-from scraper.core.schema import Number, Reply, field_validator, none_last
+from scraper.core.schema import Number, Reply, field_validator, model_validator, none_last
 
 
 class Row(Reply):
@@ -53,7 +54,7 @@ class SeriesRow(Row):
         number: Series Number.
         description: as the site words it.
         modality: where the site says it of the series.
-        count: of its images, where the site says more than it lists.
+        count: of its images, where the site says more than it lists; without an alias, whatever field counts them.
         images: its images.
         is_sorted: these are put in the order of their numbers.
         address: of an image's file, where the site names none: ``"/dicom/{study.uid}/{series.uid}/{image.uid}"``.
@@ -66,10 +67,18 @@ class SeriesRow(Row):
     count: Number = None
     images: tuple[ImageRow, ...] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _counted(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or cls.model_fields["count"].alias is not None:
+            return value
+        return {**value, "count": stated_images(value)}
+
     @field_validator("images", mode="before", check_fields=False)
     @classmethod
     def _of_object(cls, value: object) -> object:
-        return _rows(value)
+        rows = _rows(value)  # null is an image of which the site says nothing
+        return [{} if row is None else row for row in rows] if isinstance(rows, list) else rows
 
     def described(
         self,
@@ -137,7 +146,8 @@ class StudyRow(Row):
     @field_validator("series", mode="before", check_fields=False)
     @classmethod
     def _of_object(cls, value: object) -> object:
-        return _rows(value)
+        rows = _rows(value)
+        return [row for row in rows if row is not None] if isinstance(rows, list) else rows
 
     @property
     def study(self) -> Study:

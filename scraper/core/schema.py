@@ -38,6 +38,7 @@ __all__ = [
     "Reply",
     "at_most",
     "field_validator",
+    "model_validator",
     "fix_mojibake",
     "frame_count",
     "parse_int",

@@ -23,6 +23,7 @@ from scraper.core.errors import (
 from scraper.core.model import Captured, Header, Instance, Origin, Problem, Saved, Series
 from scraper.core.reasons import Reason
 from scraper.download.fetch import Fetched, Fetcher
+from scraper.download.queued import QueuedInstance, each_once
 from scraper.download.watcher import Watcher
 from scraper.protocols.fidelity import fidelity
 from scraper.store.place import StudyStore
@@ -65,18 +66,6 @@ class Collected:
     expected_total: int | None = None
 
 
-@dataclass(slots=True)
-class _Wanted:
-    """One instance that is to be fetched, and what came of it so far."""
-
-    series: Series
-    instance: Instance
-    refetches: int = 0
-    sha256: str = ""  # of what came last, where it failed inspection
-    old: Checked | None = None  # a broken file of an earlier run, which a sound one may replace
-    is_second_look: bool = False  # requested again because it shows nothing where its neighbours do
-
-
 @dataclass(frozen=True, slots=True)
 class _Arrived:
     """An instance's file, before it is inspected."""
@@ -103,13 +92,15 @@ class Collector:
         self._inspector = inspector
         self._watcher = watcher
         self._jobs = jobs
-        self._queue: deque[_Wanted] = deque()
-        self._lapsed: list[_Wanted] = []
+        self._queue: deque[QueuedInstance] = deque()
+        self._lapsed: list[QueuedInstance] = []
         self._stop: StoreError | None = None
         self._checking = asyncio.Semaphore(AHEAD)
         self._listed: frozenset[str] = frozenset()
         self._here: set[str] = set()  # SOP Instance UIDs kept in this run
-        self._blank: dict[str, _Wanted] = {}  # SOP Instance UID -> who asked for it, where the picture shows nothing
+        self._blank: dict[
+            str, QueuedInstance
+        ] = {}  # SOP Instance UID -> who asked for it, where the picture shows nothing
         self._saved: list[tuple[Saved, Checked]] = []
         self._failed: dict[str, CloudfilmError] = {}
         self._left_out: list[str] = []
@@ -139,13 +130,15 @@ class Collector:
             dict(self._uid_of_series),
         )
 
-    async def take(self, series: Iterable[Series]) -> list[_Wanted]:
+    async def take(self, series: Iterable[Series]) -> list[QueuedInstance]:
         """Collect all instances of ``series``; return those that a lapsed session left, to be requested again.
 
         Raises:
             StoreError: the disk refuses; what was saved is kept.
         """
-        self._queue = deque(_Wanted(item, instance) for item in series for instance in item.instances)
+        queued, again = each_once(series)
+        self._queue = deque(queued)
+        self._duplicates += [name for name in again if name not in self._series_of]  # noted when it was first taken
         self._listed |= {wanted.instance.sop_instance_uid for wanted in self._queue}
         for wanted in self._queue:
             self._series_of[wanted.instance.name] = wanted.series.name
@@ -161,18 +154,18 @@ class Collector:
             raise self._stop
         return [*self._lapsed, *self._queue] if self._lapsed else []
 
-    def give_up(self, jobs: Sequence[_Wanted], err: CloudfilmError) -> None:
+    def give_up(self, jobs: Sequence[QueuedInstance], err: CloudfilmError) -> None:
         """Record instances as failed; they are not requested again."""
         for wanted in jobs:
             self._failed[wanted.instance.name] = err
         self._keep_old(jobs)
 
-    def _keep_old(self, jobs: Iterable[_Wanted]) -> None:
+    def _keep_old(self, jobs: Iterable[QueuedInstance]) -> None:
         for wanted in jobs:
             if wanted.old is not None:
                 self._keep(wanted, wanted.old, ())
 
-    def _lost_on_the_way(self) -> list[_Wanted]:
+    def _lost_on_the_way(self) -> list[QueuedInstance]:
         """Instances to be requested again: they show nothing, and lie between others that do."""
         blank, self._blank = self._blank, {}
         if not blank:
@@ -203,13 +196,13 @@ class Collector:
                 if not handed_over:
                     self._checking.release()
 
-    async def _obtain(self, wanted: _Wanted) -> _Arrived | None:
+    async def _obtain(self, wanted: QueuedInstance) -> _Arrived | None:
         """The instance's file: from an earlier run, or fetched; None where it could not be fetched."""
         name = wanted.instance.name
         earlier = self._store.have(wanted.instance.sop_instance_uid, f"{wanted.series.name}/{name}")
         if earlier is not None and wanted.old is None:
             return _Arrived(earlier[0], Fetched(Origin(earlier[1].origin)), reused=True)
-        path = self._store.incoming(f"{wanted.series.name}/{name}")
+        path = self._store.incoming(wanted.place)
         try:
             return _Arrived(path, await self._fetcher.instance(wanted.instance, path))
         except SessionLapsed:
@@ -235,7 +228,7 @@ class Collector:
             self._keep(wanted, wanted.old, ())
         return None
 
-    async def _finish(self, wanted: _Wanted, arrived: _Arrived) -> None:
+    async def _finish(self, wanted: QueuedInstance, arrived: _Arrived) -> None:
         """Inspect what arrived, then keep it, refuse it, or put it back into the queue."""
         path, reused = arrived.path, arrived.reused
         try:
@@ -275,7 +268,7 @@ class Collector:
         self._store.forget_file(path)
         return False
 
-    async def _is_outdone(self, wanted: _Wanted, earlier: Checked) -> bool:
+    async def _is_outdone(self, wanted: QueuedInstance, earlier: Checked) -> bool:
         """Whether the viewer got a larger, or a less compressed, object under the same UID than an earlier run."""
         source, uid = wanted.instance.source, wanted.instance.sop_instance_uid
         if not isinstance(source, Captured) or earlier.header is None or not uid:
@@ -311,7 +304,7 @@ class Collector:
         self._store.forget_file(old.path)
         return new
 
-    def _is_another(self, wanted: _Wanted, checked: Checked) -> bool:
+    def _is_another(self, wanted: QueuedInstance, checked: Checked) -> bool:
         """Whether the site answered with another instance of its list than the one requested."""
         uid = checked.header.sop_instance_uid if checked.header else ""
         asked = wanted.instance.sop_instance_uid
@@ -320,7 +313,7 @@ class Collector:
     def _is_broken(self, checked: Checked) -> bool:
         return checked.header is None or any(problem.fatal for problem in checked.problems)
 
-    def _keep(self, wanted: _Wanted, checked: Checked, problems: tuple[Problem, ...]) -> None:
+    def _keep(self, wanted: QueuedInstance, checked: Checked, problems: tuple[Problem, ...]) -> None:
         name = wanted.instance.name
         header = checked.header
         if header is None or not header.sop_instance_uid:
@@ -367,7 +360,7 @@ class Collector:
         """
         series = Series("", checked.header.series_instance_uid if checked.header else "", key="zip")
         self._series_of.setdefault(name, series.name)
-        self._keep(_Wanted(series, Instance("", Captured(checked.path), key=name)), checked, ())
+        self._keep(QueuedInstance(series, Instance("", Captured(checked.path), key=name)), checked, ())
 
     async def keep_earlier(self) -> None:
         """Take over what earlier runs saved and this one does not list; what is no longer what was saved stays as it is.

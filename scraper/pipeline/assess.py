@@ -179,8 +179,10 @@ def _expected(collected: Collected, series: Sequence[Series]) -> dict[str, int |
     left_out = Counter(collected.series_of.get(name, "") for name in not_meant)
     for item in series:
         uid = collected.uid_of_series.get(item.name, item.name)
-        count = item.expected if item.expected is not None else None
+        count = item.expected
         if count is not None:
+            if count > len(item.instances) and count == _frames(collected, uid):
+                count = len(item.instances)  # its site counts frames
             count -= left_out[item.name]
         if item.key and count is not None:
             # a list that names no series may hold several
@@ -190,6 +192,12 @@ def _expected(collected: Collected, series: Sequence[Series]) -> dict[str, int |
         before = expected.get(uid, 0)
         expected[uid] = None if count is None or before is None else before + count
     return expected
+
+
+def _frames(collected: Collected, series_instance_uid: str) -> int:
+    """How many frames the saved images of a series have together."""
+    headers = (saved.header for saved, _ in collected.saved)
+    return sum(header.frames or 1 for header in headers if header.series_instance_uid == series_instance_uid)
 
 
 def _elsewhere(collected: Collected, name: str, uid: str) -> Counter[str]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fixtures.dicom import multi_frame
 from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.wegopoly import site
 from fixtures.world import World
@@ -47,6 +48,51 @@ async def test_objects_that_the_store_lost_are_named_and_the_rest_is_kept(tmp_pa
     problems = [problem for series in result.studies[0].series for problem in series.problems]
     named = {name for problem in problems if problem.code == "fetch-failed" for name in problem.instances}
     assert named == {f"holed/{name}" for name in SITE.lost}
+
+
+def counting(name, more):
+    """An answer whose series say how many images they have, and one of them more than it lists."""
+
+    def reshape(value):
+        for place, series in enumerate(value["data"].get("seriesList", ())):
+            series[name] = str(len(series["instanceList"]) + (more if place == 1 else 0))
+        return value
+
+    return reshape
+
+
+@pytest.mark.parametrize("name", ["imageCount", "instance_num", "numberOfImages", "total"])
+async def test_images_that_a_list_only_counts_are_missing(name, tmp_path):
+    with World(Reshaped(SITE, counting(name, 2), only="/json/infoH5")) as world:
+        result = await run(Wegopoly, CASES[0], world, tmp_path)
+    short = [(series.saved, series.expected) for series in result.studies[0].series if series.status != "ok"]
+    assert (result.exit_code, short) == (7, [(9, 11)])
+
+
+@pytest.mark.parametrize("name", ["countryCode", "totalSize", "frameCount", "imageNo"])
+async def test_a_number_of_something_else_is_no_count_of_images(name, tmp_path):
+    with World(Reshaped(SITE, counting(name, 2), only="/json/infoH5")) as world:
+        assert (await run(Wegopoly, CASES[0], world, tmp_path)).exit_code == 0
+
+
+async def test_a_count_of_frames_is_met_by_the_frames_that_came(tmp_path):
+    study = SITE.study
+    first = study.series[1].instances[0]
+    loops = site.WegopolySite(study.with_data(first.sop_instance_uid, multi_frame(first, 3, first.sop_instance_uid)))
+    with World(Reshaped(loops, counting("imageCount", 2), only="/json/infoH5")) as world:
+        result = await run(Wegopoly, CASES[0], world, tmp_path)
+    assert "missing-instances" not in {problem.code for row in result.studies[0].series for problem in row.problems}
+
+
+async def test_null_among_the_images_is_one_of_them_and_the_rest_comes(tmp_path):
+    def reshape(value):
+        value["data"]["seriesList"][1]["instanceList"][2] = None
+        value["data"]["seriesList"].append(None)
+        return value
+
+    with World(Reshaped(SITE, reshape, only="/json/infoH5")) as world:
+        result = await run(Wegopoly, CASES[0], world, tmp_path)
+    assert (result.exit_code, result.counts.saved) == (7, len(SITE.originals) - 1)
 
 
 @pytest.mark.parametrize("url", NOT_OURS)

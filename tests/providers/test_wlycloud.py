@@ -57,6 +57,17 @@ async def test_an_image_in_a_form_that_nobody_can_read_is_missing(tmp_path):
 
 
 @pytest.mark.thorough
+async def test_a_loop_of_which_a_frame_has_no_address_is_missing(tmp_path):
+    site = WlycloudSite()
+    site.frames = (2, 0)
+    row = Case(
+        "two of three frames", SHARE, series=SERIES, origin=Origin.REBUILT, left_out=1, lacks="missing-instances"
+    )
+    with World(site) as world:
+        await check(Wlycloud, row, world, tmp_path, Via.BROWSER)
+
+
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", first_of(SHAPES))
 @pytest.mark.parametrize("case", CASES[::3], ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):

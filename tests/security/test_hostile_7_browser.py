@@ -30,6 +30,7 @@ VIEWER = """(async () => { const cache = []; for (let at = 0; at < 30; at++) {
   cache.push(image, ...Array.from({length: 6}, () => new Uint8Array(image.byteLength).fill(at + 1))); }
   document.title = `${cache.length}`; })();"""
 SHARED = "new SharedWorker('/shared.js');"
+HOLD = "window.kept = new Uint8Array(300e6).fill(1); document.title = 'holds';"
 PAGES = {
     "fill": FILL,
     "lists": LISTS,
@@ -39,9 +40,10 @@ PAGES = {
     "packed": FETCH,
     "chunked": FETCH,
     "viewer": VIEWER,
+    "hold": HOLD,
     "calm": "",
 }
-ATTACKS = [kind for kind in PAGES if kind not in ("viewer", "calm")]
+ATTACKS = [kind for kind in PAGES if kind not in ("viewer", "hold", "calm")]
 IMAGE = bytes(128) + b"DICM\2\0\0\0UL\4\0" + bytes(4 * MB)
 MESSAGE_MB = {"socket": 400, "sockets": 90, "shared": 400}
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -182,6 +184,30 @@ async def test_hostile_7_where_there_is_no_proc(kind, is_exact, tmp_path, monkey
             await window.close()
         assert processes.Portable().found(driver) == []
         assert await calm.page.title() == "calm"
+
+
+@pytest.mark.parametrize("where", ["browser", pytest.param("program", marks=pytest.mark.thorough)])
+async def test_hostile_7_what_was_left_behind_before_it_does_not_end_the_next_window(where, tmp_path):
+    """As in a batch: an earlier link's page that is slow to end, and what the program holds of other links' images."""
+    settings = Settings(timeout_s=20)
+    async with server(site("hold")) as port, Browser(settings, tmp_path / "spool") as browser:
+        door = Door(settings, Played({"film.test": [PUBLIC]}))
+        door.belongs_to(f"http://film.test:{port}/page")
+        await (await browser.window(door=door)).close()
+        held = bytearray()
+        if where == "browser":
+            page = await (await (await browser.started()).new_context()).new_page()
+            await page.evaluate("() => { window.kept = new Uint8Array(600e6).fill(1); }")
+        else:
+            held = bytearray(b"x") * (600 * MB)
+        window = await browser.window(door=door)
+        await window.open(f"http://film.test:{port}/page")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.7):  # some ten looks
+                await window.traffic.wait_for("/never", timeout_s=90)
+        assert await window.page.title() == "holds"
+        await window.close()
+        assert len(held) in (0, 600 * MB)
 
 
 @in_browser_loop

@@ -17,6 +17,7 @@ from scraper.core.settings import MEMORY_OF_IMAGES, MOST_BROWSER_BYTES, MOST_VIE
 from scraper.session.browser import processes
 
 LOOK_EVERY_S: Final = 0.05  # a page fills some 2 GB in a second
+MOST_IDLE_BYTES: Final = MOST_BROWSER_BYTES // 2  # of a browser without a page: one that just started takes some 170 MB
 COUNT_EVERY: Final = 7  # looks until the processes are found again: a new one takes that long to start
 
 
@@ -37,7 +38,7 @@ class MemoryWatch:
     Args:
         browser: the process of the browser; others of this program, as of a batch's jobs, are left alone.
         image_bytes: what the window received until now that may be images; see ``bound``. What this process has taken since
-            the start counts with the browser's memory.
+            the window was opened counts with the browser's memory.
         on_excess: called once, from the thread, just before the processes are ended.
         on_end: called once, from the thread, where they ended by themselves: the library says nothing if its own did, too.
     """
@@ -50,12 +51,23 @@ class MemoryWatch:
         self._on_excess, self._on_end = on_excess, on_end
         self._ended = threading.Event()
         self._processes = processes.of_this_system()
-        self._own = 0
+        self._own = self._processes.taken(os.getpid())
+        self._judging = threading.Lock()
 
     def start(self) -> None:
         """Start watching."""
-        self._own = self._processes.taken(os.getpid())
         threading.Thread(target=self._look, name="memory", daemon=True).start()
+
+    def reset(self) -> bool:
+        """Count what this process takes from now on, for a new window; nothing that the pages before it took is its doing.
+
+        Returns:
+            Whether the browser runs and has let go of what they took; if not, another one must be started.
+        """
+        with self._judging:
+            self._own = self._processes.taken(os.getpid())
+            held = sum(map(self._processes.share, self._processes.found(self._browser)))
+            return not self._ended.is_set() and 0 < held <= MOST_IDLE_BYTES
 
     def stop(self) -> None:
         """Stop watching."""
@@ -65,20 +77,22 @@ class MemoryWatch:
         looks, found, machine = 0, list[int](), processes.machine_bytes()
         held, before, since = 0, 0, 0  # the last exact look, the quick one that led to it, and looks after it
         while not self._ended.wait(LOOK_EVERY_S):
-            if looks % COUNT_EVERY == 0:
-                found = self._processes.found(self._browser)
-                if not found:
-                    self._on_end()
+            with self._judging:  # what was seen of one window ends no later one
+                if looks % COUNT_EVERY == 0:
+                    found = self._processes.found(self._browser)
+                    if not found:
+                        self._on_end()
+                        return
+                looks, since = looks + 1, since + 1
+                grown = max(0, self._processes.taken(os.getpid()) - self._own)
+                most = bound(self._image_bytes(), machine) - grown
+                # memory that processes share is counted for each at the quick look, and once at the exact one
+                quick = sum(map(self._processes.taken, found))
+                if quick <= most or (since < self._processes.exact_every and held + quick - before <= most):
+                    continue
+                held, before, since = sum(map(self._processes.share, found)), quick, 0
+                if held > most:
+                    self._ended.set()
+                    self._on_excess()  # first: who waits for the browser gets the reason, and not that it is gone
+                    processes.kill(self._processes.found(self._browser))
                     return
-            looks, since = looks + 1, since + 1
-            grown = max(0, self._processes.taken(os.getpid()) - self._own)
-            most = bound(self._image_bytes(), machine) - grown
-            # memory that processes share is counted for each at the quick look, and once at the exact one
-            quick = sum(map(self._processes.taken, found))
-            if quick <= most or (since < self._processes.exact_every and held + quick - before <= most):
-                continue
-            held, before, since = sum(map(self._processes.share, found)), quick, 0
-            if held > most:
-                self._on_excess()  # first: who waits for the browser gets the reason, and not that it is gone
-                processes.kill(self._processes.found(self._browser))
-                return

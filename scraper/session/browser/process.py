@@ -122,6 +122,8 @@ class Browser:
         settings = settings or self._settings
         await self._one.acquire()
         try:
+            if self._memory is not None and not await asyncio.to_thread(self._memory.reset):
+                await self._stop()  # what earlier pages left behind would count as this one's
             process = await self.started()
             self._windows += 1
             traffic = Traffic(self._spool / f"window-{self._windows}")
@@ -218,7 +220,7 @@ class Browser:
         if self._process is None:
             await self._stop()
             raise BrowserMissing(why)
-        self._process.on("disconnected", lambda _: self._lost())
+        self._process.on("disconnected", self._on_disconnected)
         await self._arm(self._process)
         self._watch_memory()
         return self._process
@@ -323,6 +325,10 @@ class Browser:
     def _record_message(self, url: str, kind: str, message: str | bytes) -> None:
         if self._window is not None:
             self._window.record_message(url, kind, message)
+
+    def _on_disconnected(self, process: Process) -> None:
+        if process is self._process:
+            self._lost()
 
     def _lost(self) -> None:
         if self._opening is not None:
