@@ -95,7 +95,7 @@ class PackageDownload:
 
     def _is_under_way(self, *, is_new: bool) -> bool:
         traffic = self._window.traffic
-        return traffic.busy or traffic.idle_s < self._enough_s(is_new=is_new)
+        return bool(traffic.busy) or traffic.idle_s < self._enough_s(is_new=is_new)
 
     def _enough_s(self, *, is_new: bool) -> float:
         """Seconds of silence after which nothing is being packed."""
