@@ -24,7 +24,7 @@ SILENT = (
     "package",
     "pictures",
 )  # kinds whose pages ask for nothing until something is pressed: all that is waited for is in vain
-HASTY = Timings(drive=DriveTimings(patience_s=2.0))
+HASTY = Timings(drive=DriveTimings(patience_s=2.0, step_s=0.1))
 
 
 def case(kind: str, **more) -> Case:
