@@ -273,6 +273,20 @@ async def test_hostile_8_a_browser_that_ends_with_its_driver_is_noticed(tmp_path
         await window.close()
 
 
+async def test_hostile_8_a_browser_that_ended_between_two_links_is_replaced(tmp_path):
+    settings = Settings(timeout_s=20)
+    async with server(site("calm")) as port, Browser(settings, tmp_path / "spool") as browser:
+        door = Door(settings, Played({"film.test": [PUBLIC]}))
+        door.belongs_to(f"http://film.test:{port}/page")
+        before = set(processes.of_this_system().found())
+        await (await browser.window(door=door)).close()
+        processes.kill([pid for pid in processes.of_this_system().found() if pid not in before])
+        window = await browser.window(door=door)  # before the library has heard of it
+        await window.open(f"http://film.test:{port}/page")
+        assert await window.page.title() == "page"
+        await window.close()
+
+
 def test_hostile_7_images_that_came_raise_the_bound_up_to_a_second_one():
     laptop = 8000 * MB
     assert bound(0, laptop) == MOST_BROWSER_BYTES
