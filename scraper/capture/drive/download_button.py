@@ -85,7 +85,9 @@ class PackageDownload:
         pressed, give_up, look_s = 1, time.monotonic() + self._timings.job_s, self._timings.job_look_s
         while time.monotonic() < give_up:
             silence_s = self._enough_s(is_new=self._observations.size > before)
-            yield Pause(min(traffic.idle_s + look_s, silence_s), look_s * 2)  # a silence that goes on is looked at anew
+            yield Pause(
+                min(traffic.idle_s + look_s, silence_s), look_s * 2
+            )  # a silence that goes on is looked at again
             is_new = self._observations.size > before
             self.refusal = await self._refused() or self.refusal
             if not self._is_under_way(is_new=is_new):

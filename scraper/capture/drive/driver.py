@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from scraper.capture.drive import elements, entries, stated_counts
 from scraper.capture.drive.elements import PageElement
 from scraper.capture.drive.scroll import Face, StackScroller
-from scraper.capture.drive.shown import ShownImages
+from scraper.capture.drive.shown import ShownImages, places
 from scraper.capture.drive.steps import Settle, Steps
 from scraper.capture.drive.wording import HISTORY, MORE, NEXT_PAGE, NEXT_SERIES, is_never
 from scraper.capture.observe.received import Observations
@@ -114,7 +114,7 @@ class Driver:
             if not unopened or time.monotonic() > self._until:
                 break
             before, face = self._observations.size, await self._face()
-            there = set(self._observations.places())
+            there = set(places(self._observations))
             asked = len(self._window.traffic.exchanges)
             element, place = unopened[0]
             opened.note(element, place)
@@ -128,7 +128,7 @@ class Driver:
             is_single = opened_size == before + 1 and (entries.count_of(element.text) or 1) == 1
             if is_dead or (is_single and self._single_entries >= ENOUGH_SINGLE):
                 continue
-            async for step in self._scroll(element.text, opened=self._observations.places().keys() - there):
+            async for step in self._scroll(element.text, opened=places(self._observations).keys() - there):
                 yield step
             is_single = is_single and self._observations.size == opened_size and not self._scroller.works
             self._single_entries = self._single_entries + 1 if is_single else 0
@@ -256,7 +256,7 @@ class Driver:
         stage = await self.stage()
         if stage is None or (self._is_vain and not self._observations.size):
             return
-        before = set(self._observations.places())
+        before = set(places(self._observations))
         is_whole = True  # scrolled to both ends
         total, listed = await self._total(), next(iter(self.shown.entries), None)
         count = total if total is not None else entries.count_of(entry) if entry else listed
@@ -265,7 +265,9 @@ class Driver:
                 yield step
             is_whole = is_whole and self._scroller.is_at_end
             self.shown.has_moved = self.shown.has_moved or self._scroller.works
-            if self._begins_at_one(before) or (self._scroller.is_full(count) and self._is_whole(before - opened)):
+            # else the series that was opened, or the only one that there is, may have come as a whole
+            starts = (before, before - opened, set[str]()) if self._scroller.is_full(count) else (before,)
+            if any(map(self._begins_at_one, starts)):
                 break  # the stack was shown from its first image on: there is nothing before that
         self._is_vain = not self._observations.size
         total, series = await self._total(), self._shown_series(before, is_last=is_last)
@@ -288,14 +290,10 @@ class Driver:
 
     def _begins_at_one(self, before: set[str]) -> bool:
         """True if the newly shown instances are numbered 1…n without gaps."""
-        places = self._observations.places()
-        shown = {series for uid, (series, _) in places.items() if uid not in before}
-        numbers = [number for series, number in places.values() if series in shown]
+        found = places(self._observations)
+        shown = {series for uid, (series, _) in found.items() if uid not in before}
+        numbers = [number for series, number in found.values() if series in shown]
         return len(shown) == 1 and set(numbers) == set(range(1, len(numbers) + 1))
-
-    def _is_whole(self, before: set[str]) -> bool:
-        """True if the one series that was opened, or the only one there is, is numbered 1…n without gaps."""
-        return self._begins_at_one(before) or self._begins_at_one(set())
 
     async def stage(self) -> elements.Viewport | None:
         """Where the largest picture stands, in the page's coordinates."""

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from scraper.capture.drive import elements, knob
+from scraper.capture.drive.shown import places
 from scraper.capture.drive.steps import Glance, Steps
 from scraper.capture.observe.received import Observations
 from scraper.core.timings import DriveTimings
@@ -175,7 +176,7 @@ class StackScroller:
 
     def is_full(self, count: int | None) -> bool:
         """Whether as many images came of the series shown last as the viewer says that its stack has."""
-        series = [uid for uid, _ in self._observations.places().values()]
+        series = [uid for uid, _ in places(self._observations).values()]
         return count is not None and bool(series) and 0 < count <= series.count(series[-1])
 
     def _order(self, count: int | None, *, forward: bool) -> tuple[Gesture, ...]:

@@ -301,13 +301,6 @@ class Observations:
             if tags and uid not in self.objects and is_whole:
                 yield uid, tags, [frames[number] for number in range(1, count + 1)]
 
-    def places(self) -> dict[str, tuple[str, int | None]]:
-        """SOP Instance UID → Series Instance UID and Instance Number of what was caught; of objects the latest last."""
-        heads = {uid: item.header for uid, item in self.objects.items()}
-        frames = {uid: self.tags[uid] for uid, frames in self.frames.items() if frames and uid in self.tags}
-        named = {uid: (text(tags, "0020000E"), parse_int(text(tags, "00200013"))) for uid, tags in frames.items()}
-        return named | {uid: (head.series_instance_uid, head.instance_number) for uid, head in heads.items()}
-
     def studies(self) -> dict[str, int]:
         """Study Instance UID → how many of its instances were caught."""
         found: dict[str, int] = defaultdict(int)
