@@ -17,10 +17,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
+from scraper.batch.report import page
+from scraper.core import domains, messages
 from scraper.isolation.child import Child
 from scraper.registry import catalogue
 from scraper.source.qr.reader import Reader
@@ -52,6 +54,7 @@ MODULES = (  # what most commands load when they are run; the providers come wit
     "rich.progress",
     "rich.table",
 )
+READ_ONCE = (messages.catalogue, partial(domains.site_of, "film.aurora.test"), page._template)  # files of the program
 START = """
 import sys
 import tests.programs
@@ -506,6 +509,8 @@ def wait_for_work(descriptor: int) -> Asked | None:
     """In the warm process: load the program, and serve the calls; what ``Warm.serve`` gives."""
     for name in MODULES:
         __import__(name)
+    for read in READ_ONCE:
+        read()
     catalogue.known()
     catalogue.known.cache_clear()  # a process that is forked looks for plug-ins itself
     servers = ForkServers()
