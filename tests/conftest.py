@@ -19,6 +19,9 @@ from scraper.source.qr.worker import Worker
 from scraper.testing import shared_browser
 from tests.forked import CAN_FORK, ForkServers
 
+# what Node.js compiles of the browser's driver is left there for the next start
+os.environ.setdefault("NODE_COMPILE_CACHE", str(Path(__file__).parents[1] / ".cache" / "node"))
+
 PLUGINS, NAME = Path(__file__).parent / "plugins", "cloudfilm_aurora"
 
 gc.disable()  # until all tests are collected: hardly anything of it is garbage
