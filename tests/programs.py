@@ -17,10 +17,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
+from scraper.batch.report import page
+from scraper.core import domains, messages
 from scraper.isolation.child import Child
 from scraper.registry import catalogue
 from scraper.source.qr.reader import Reader
@@ -52,6 +54,7 @@ MODULES = (  # what most commands load when they are run; the providers come wit
     "rich.progress",
     "rich.table",
 )
+READ_ONCE = (messages.catalogue, partial(domains.site_of, "film.aurora.test"), page._template)  # files of the program
 START = """
 import sys
 import tests.programs
@@ -167,8 +170,8 @@ class Program:
 class WarmProgram:
     """A process that has loaded the program, and forks one that runs it for each call.
 
-    Each is a process like any other: its environment, folder, streams, signals, exit code; ``PYTHONPATH`` is followed. What
-    else the interpreter reads at its start (``PYTHON…``) is the warm process's.
+    Each is a process like any other: its environment, folder, streams, signals, exit code; ``PYTHONPATH`` and
+    ``PYTHONIOENCODING`` are followed. What else the interpreter reads at its start (``PYTHON…``) is the warm process's.
     """
 
     def __init__(self) -> None:
@@ -381,8 +384,11 @@ class Asked:
         places = [place for place in variables.get("PYTHONPATH", "").split(os.pathsep) if place]
         sys.path[1:] = [*places, *(place for place in sys.path[1:] if place != str(ROOT))]
         is_direct = "PYTHONUNBUFFERED" in variables
-        for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
+        encoding = variables.get("PYTHONIOENCODING")
+        for stream, number, errors in ((sys.stdout, 1, "strict"), (sys.stderr, 2, "backslashreplace")):
             stream.reconfigure(line_buffering=os.isatty(number) or number == 2, write_through=is_direct)  # type: ignore[union-attr]
+            if encoding:
+                stream.reconfigure(encoding=encoding, errors=errors)  # type: ignore[union-attr]
         sys.argv[1:] = self.asked["words"]
         exec(self.asked["before"], {})  # noqa: S102  # a test's own
         try:
@@ -503,6 +509,8 @@ def wait_for_work(descriptor: int) -> Asked | None:
     """In the warm process: load the program, and serve the calls; what ``Warm.serve`` gives."""
     for name in MODULES:
         __import__(name)
+    for read in READ_ONCE:
+        read()
     catalogue.known()
     catalogue.known.cache_clear()  # a process that is forked looks for plug-ins itself
     servers = ForkServers()

@@ -47,7 +47,7 @@ from scraper.source import film_codes, resolve
 from scraper.testing import first_of
 from scraper.ui import doctor
 from tests import aurora
-from tests.programs import PIPE, Program, environment, from_nothing, started
+from tests.programs import PIPE, Program, environment, from_nothing, ran, started
 from tests.test_cli import cloudfilm, site_of, up
 
 SETTINGS = Settings(decode_timeout_s=20)
@@ -134,9 +134,8 @@ def broken_pdf(path: Path, *texts: str, broken: int) -> None:
 def test_verdicts_6_a_page_that_could_not_be_read_is_named_as_unread(tmp_path):
     path = tmp_path / "report.pdf"
     broken_pdf(path, aurora.LINK, LAKE, broken=2)
-    found = film_codes.decode(path, SETTINGS)
-    assert (found.links, found.unread) == ((aurora.LINK,), (2,))
     done = cloudfilm("decode", path)
+    assert aurora.LINK in done.stdout
     assert "page 2 could not be read" in done.stdout
     assert json.loads(cloudfilm("decode", path, "--json").stdout)["unread_pages"] == [2]
     broken_pdf(path, "no link", LAKE, broken=2)
@@ -247,13 +246,7 @@ def test_verdicts_29_every_command_ends_with_its_own_code(study, tmp_path, encod
             if given[0] in ("grab", "list", "batch") and "--help" not in given:
                 given += ["--browser", "never", "--connect-to", site.connect_to[0]]
             chinese = [] if "--help" in given else ["--lang", "zh"]
-            done = subprocess.run(
-                from_nothing(*given, *chinese),
-                capture_output=True,
-                cwd=ROOT,
-                timeout=600,
-                env=environment(PYTHONIOENCODING=encoding, PYTHONUTF8="0", PYTHONWARNDEFAULTENCODING="0"),
-            )
+            done = ran(*given, *chinese, environment=environment(PYTHONIOENCODING=encoding))
             assert done.returncode == expected, (given, done.stderr)
             done.stdout.decode(encoding)
             done.stderr.decode(encoding)
@@ -268,20 +261,14 @@ def test_verdicts_29_json_is_utf8_whatever_the_code_page(study, tmp_path, encodi
     site = site_of(study)
     with up(site):
         for words in (["grab", aurora.LINK, "-o", tmp_path / "检查"], ["list", aurora.LINK]):
-            done = subprocess.run(
-                from_nothing(*words, "--json", "--browser", "never", "--connect-to", site.connect_to[0]),
-                capture_output=True,
-                cwd=ROOT,
-                env=environment(PYTHONIOENCODING=encoding, PYTHONUTF8="0"),
+            done = ran(
+                *words,
+                *("--json", "--browser", "never", "--connect-to", site.connect_to[0]),
+                environment=environment(PYTHONIOENCODING=encoding),
             )
             assert done.returncode == 0
             assert json.loads(done.stdout.decode("utf-8"))["exit_code"] == 0
-    done = subprocess.run(
-        from_nothing("verify", tmp_path / "检查", "--json"),
-        capture_output=True,
-        cwd=ROOT,
-        env=environment(PYTHONIOENCODING=encoding, PYTHONUTF8="0"),
-    )
+    done = ran("verify", tmp_path / "检查", "--json", environment=environment(PYTHONIOENCODING=encoding))
     assert "检查" in done.stdout.decode("utf-8")
 
 

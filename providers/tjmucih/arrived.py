@@ -14,6 +14,18 @@ from scraper.contract import Instance, Problem, Series, Session
 
 IMAGE = r"/api/yunyingxiang/get_dcm_jpg"
 QUIET_S = 1.0  # nothing new for this long: the page has what it asked for
+# A pause is counted in turns of the page's own clock: a page that stands still does nothing in it.
+TURN_MS = 15
+PAUSE = """async ([turns, ends]) => {
+  performance.setResourceTimingBufferSize(1e6);
+  const loaded = () => performance.getEntriesByType("resource").length, before = loaded();
+  do await new Promise(done => setTimeout(done, TURN)); while (--turns > 0 && !(ends && loaded() > before));
+}""".replace("TURN", str(TURN_MS))
+
+
+async def pause(session: Session, seconds: float, *, ends: bool = False) -> None:
+    """Let the page go on for that long at the site's pace; ``ends``: no longer than until it has loaded something."""
+    await session.screen.evaluate(PAUSE, [session.site_s(seconds) * 1000 / TURN_MS, ends])
 
 
 @dataclass
@@ -48,8 +60,9 @@ class ReceivedImages:
         """Wait until the page has every image that it asked for, and has asked for no more since; returns what came."""
         give_up = time.monotonic() + session.settings.timeout_s
         while time.monotonic() < give_up:
-            fresh = await session.traffic.after(len(session.traffic.exchanges), timeout_s=QUIET_S)
-            if not fresh and not session.screen.pending(IMAGE):
+            before = len(session.traffic.exchanges)
+            await pause(session, QUIET_S)
+            if len(session.traffic.exchanges) == before and not session.screen.pending(IMAGE):
                 break
         return self.take(session)
 

@@ -7,7 +7,7 @@ import re
 import time
 from collections import Counter
 
-from providers.tjmucih.arrived import IMAGE, ReceivedImages
+from providers.tjmucih.arrived import IMAGE, TURN_MS, ReceivedImages, pause
 from providers.toolkit.gate import PageGate
 from scraper.contract import (
     PASSWORD,
@@ -30,11 +30,9 @@ READ = r"""selector => ({rows: [...document.querySelectorAll(selector)].map(row 
 CLICK = "([selector, place]) => document.querySelectorAll(selector)[place]?.click()"
 BAR = """() => [...document.querySelectorAll("div.footer-li")].find(item => item.innerText.includes("序列"))?.click()"""
 # Presses 下一页 as a person would who holds it down; a patient one waits for the image before the next press: until the page says
-# that it shows another one, too, as what loads meanwhile may be an earlier image. A pause is counted in turns of the page's own
-# clock: a page that stands still does nothing in it.
+# that it shows another one, too, as what loads meanwhile may be an earlier image.
 NEXT_IMAGES = """async ([times, pause, patient]) => {
-  performance.setResourceTimingBufferSize(1e6);
-  const turn = 15;
+  const turn = TURN;
   const loaded = () => performance.getEntriesByType("resource").length;
   const label = () => (document.body.innerText.match(/^\\s*影像ID[:：].*/m) || [""])[0];
   const shown = () => [...document.querySelectorAll('button[title="下一页"]')].find(button => button.offsetParent);
@@ -51,7 +49,7 @@ NEXT_IMAGES = """async ([times, pause, patient]) => {
     while (--turns > 0 && !(patient && is_there()));
   }
   return true;
-}"""
+}""".replace("TURN", str(TURN_MS))
 # Round by round, as fast paging can skip images: ms a press, patient, presses too many, and s for a series to open.
 PACES = ((0, False, 1, 0.5), (200, True, 5, 1.5), (800, True, 5, 3.0))
 UNCOUNTED_PACE = PACES[1]
@@ -123,11 +121,11 @@ async def _page_through(session: Session, place: int, count: int | None, pace: P
     arrived.take(session)
     selector = await _show_list(session)
     await session.screen.evaluate(CLICK, [selector, place])
-    pause_ms, is_patient, more, opened_s = pace
+    pause_ms, is_patient, more, opened_s = session.site_s(pace[0]), *pace[1:]
     if selector == PHONE_ITEM:
         await session.screen.wait_hidden(PHONE_ITEM, timeout_s=CLOSED_S)
         await session.screen.wait_until(READY)
-    await session.traffic.after(len(session.traffic.exchanges), timeout_s=opened_s)
+    await pause(session, opened_s, ends=True)
     grown = arrived.take(session)
     left, fresh = (count or 1) - 1 + more, Counter[str]()
     while left > 0 or count is None:

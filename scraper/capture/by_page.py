@@ -61,7 +61,7 @@ class ByPage(Strategy):
         self._looks: list[StepCalls] = []
         self._before: frozenset[str] = frozenset()
         self._looked = 0
-        self._received: dict[str, str] = {}  # call → SOP Instance UID
+        self._received: dict[str, str] = {}  # call of ours → SOP Instance UID
         self._function: PageFunction | None = None
         self._asked: set[str] = set()
         self._rejected: set[Template] = set()
@@ -161,7 +161,7 @@ class ByPage(Strategy):
             begin = len(exchanges)
             inner = sorted(left, key=_ends(rule).__contains__)
             if await self._ask(function, inner[0], examination) and await self._ask(function, inner[1], examination):
-                self._function, self._received = function, {**replies, **self._received}
+                self._function = function
                 return True
             self._received = {}
             examination.observations.undrawn |= set(map(id, exchanges[begin:]))
@@ -193,7 +193,7 @@ class ByPage(Strategy):
             if silent >= MAX_SILENT:
                 break
         self._before = _uids(examination)
-        received = self._matched(model.rule.addresses.values(), examination)
+        received = self._matched(function, model.rule.addresses.values(), examination)
         is_whole = all(key in received for key in model.rule.records)
         if not is_whole or await shows_more(model.rule, examination):
             return None
@@ -239,9 +239,15 @@ class ByPage(Strategy):
         self._refused += not new and any(item.status in REFUSED for item in made)
         return bool(new)
 
-    def _matched(self, arrays: Collection[Sequence[str]], examination: Examination) -> dict[str, str]:
-        """The reply of each call: also where the page had asked ahead, and an array's calls and its series are as many."""
-        objects, found = examination.observations.objects, dict(self._received)
+    def _matched(
+        self, function: PageFunction, arrays: Collection[Sequence[str]], examination: Examination
+    ) -> dict[str, str]:
+        """The reply of each call: also where the page had asked ahead, and an array's calls and its series are as many.
+
+        What came after a call of the page's own may be an earlier one's late reply: what a call of ours gave is known better.
+        """
+        objects, replies = examination.observations.objects, set(self._received.values())
+        found = {key: uid for key, uid in function.model.replies.items() if uid not in replies} | self._received
         by_series: dict[str, list[str]] = defaultdict(list)
         for uid in sorted(objects, key=lambda name: objects[name].header.instance_number or 0):
             by_series[objects[uid].header.series_instance_uid].append(uid)

@@ -11,16 +11,24 @@ from providers.toolkit import drive_page
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired
 from scraper.core.link import parse_url
 from scraper.core.model import Via
+from scraper.core.timings import Timings
 from scraper.testing import Case, check, rows, run
 
 SITE = TjmucihSite()
+QUICK = Timings(site_scale=0.3)  # the emulated page opens a series in a quarter of a second, and turns in 40 ms
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 BROWSER = (Via.BROWSER,)
 CASES = (
     Case("phone", SITE.mobile_link(), series=SERIES, ways=(), thorough=BROWSER),
     Case("desktop", SITE.link(), series=SERIES, ways=(), thorough=BROWSER),
-    Case("a host of its own", SITE.link(host=ELSEWHERE), series=SERIES, ways=(), thorough=BROWSER),
-    Case("a password", SITE.link(LOCKED), {"password": PASSWORD}, SERIES, ways=(), thorough=BROWSER),
+    Case(
+        "a password, on a host of its own",
+        SITE.link(LOCKED, host=ELSEWHERE),
+        {"password": PASSWORD},
+        SERIES,
+        ways=(),
+        thorough=BROWSER,
+    ),
     Case("asks for the password", SITE.link(LOCKED), raises=CredentialsRequired, ways=(), thorough=BROWSER),
     Case(
         "a wrong password",
@@ -49,7 +57,7 @@ def world():
 
 @pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
 async def test_case(case, via, world, tmp_path):
-    await check(Tjmucih, case, world, tmp_path, via)
+    await check(Tjmucih, case, world, tmp_path, via, timings=QUICK)
     assert not world.unexpected
     assert SITE.tries <= 1
 
@@ -57,7 +65,7 @@ async def test_case(case, via, world, tmp_path):
 @pytest.mark.thorough
 async def test_a_series_without_a_count_is_leafed_to_its_end(world, tmp_path):
     SITE.without_count = {1}
-    await check(Tjmucih, CASES[1], world, tmp_path, Via.BROWSER)
+    await check(Tjmucih, CASES[1], world, tmp_path, Via.BROWSER, timings=QUICK)
 
 
 @pytest.mark.thorough
@@ -70,25 +78,25 @@ async def test_an_image_that_comes_after_the_next_press_hides_none(world, tmp_pa
 @pytest.mark.thorough
 async def test_a_series_that_counts_too_few_is_leafed_to_its_end(world, tmp_path):
     SITE.understated = {1}
-    await check(Tjmucih, CASES[1], world, tmp_path, Via.BROWSER)
+    await check(Tjmucih, CASES[1], world, tmp_path, Via.BROWSER, timings=QUICK)
 
 
 @pytest.mark.thorough
 async def test_a_list_that_takes_its_time_is_waited_for(world, tmp_path):
     SITE.slow_s = drive_page.QUIET_S + 1.0
-    await check(Tjmucih, CASES[1], world, tmp_path, Via.BROWSER)
+    await check(Tjmucih, CASES[1], world, tmp_path, Via.BROWSER, timings=QUICK)
 
 
 @pytest.mark.thorough
 async def test_the_same_by_another_hand(tmp_path):
     with World(Reshaped(SITE, SHAPES["texts"])) as world:
-        await check(Tjmucih, CASES[0], world, tmp_path, Via.BROWSER)
+        await check(Tjmucih, CASES[0], world, tmp_path, Via.BROWSER, timings=QUICK)
 
 
 @pytest.mark.thorough
 async def test_an_image_that_never_comes_is_missed(world, tmp_path):
     world.faults.plan(r"get_dcm_jpg.*&s=1&i=5$", Fault.GONE, times=99)
-    result = await run(Tjmucih, CASES[1], world, tmp_path, Via.BROWSER)
+    result = await run(Tjmucih, CASES[1], world, tmp_path, Via.BROWSER, timings=QUICK)
     assert result.exit_code == 7
     assert result.counts.saved == result.counts.expected - 1
 

@@ -64,7 +64,7 @@ def _as_ours(error: Exception, host: str) -> CloudfilmError | None:
     if name:
         code = name.split()[0]
         return SiteUnreachable(host=host, why=_NETWORK.get(code, Reason.NETWORK_ERROR.of(number=code)))
-    if "has been closed" in text or "crashed" in text:
+    if "has been closed" in text or "crashed" in text or "Connection closed" in text:  # the last: to the driver
         return SiteUnreachable(host=host, why=Reason.BROWSER_ENDED)
     return SiteChanged(host=host, what=Reason.PAGE_UNKNOWN)
 

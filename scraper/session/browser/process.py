@@ -220,7 +220,7 @@ class Browser:
         if self._process is None:
             await self._stop()
             raise BrowserMissing(why)
-        self._process.on("disconnected", self._on_disconnected)
+        self._process.on("disconnected", lambda ended: self._lost() if ended is self._process else None)
         await self._arm(self._process)
         self._watch_memory()
         return self._process
@@ -325,10 +325,6 @@ class Browser:
     def _record_message(self, url: str, kind: str, message: str | bytes) -> None:
         if self._window is not None:
             self._window.record_message(url, kind, message)
-
-    def _on_disconnected(self, process: Process) -> None:
-        if process is self._process:
-            self._lost()
 
     def _lost(self) -> None:
         if self._opening is not None:
