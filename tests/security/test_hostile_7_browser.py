@@ -296,7 +296,7 @@ async def test_hostile_8_a_browser_that_ended_between_two_links_is_replaced(tmp_
         before = set(processes.of_this_system().found())
         await (await browser.window(door=door)).close()
         processes.kill([pid for pid in processes.of_this_system().found() if pid not in before])
-        window = await browser.window(door=door)  # before the library has heard of it
+        window = await browser.window(door=door)  # before the library knows it
         await window.open(f"http://film.test:{port}/page")
         assert await window.page.title() == "page"
         await window.close()
