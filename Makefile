@@ -12,9 +12,7 @@ TESTS ?= tests
 
 # what the tests say of each row, for tools/figures.py
 JUNIT = build/tests/$(1).xml
-# Where a process can be forked the tests are collected once (tests/processes.py); elsewhere by each worker of pytest-xdist.
-PROCESSES := $(if $(filter Linux,$(shell uname -s)),-p tests.processes --processes,--dist worksteal -n)
-PYTEST = $(BIN)/python -m pytest -q $(PROCESSES) $(WORKERS) --junit-xml=$(call JUNIT,$(1))
+PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --junit-xml=$(call JUNIT,$(1))
 
 .PHONY: help demo test thorough soak check bench readme recording docs figures dist wheel-demo package lock clean distclean setup
 .PHONY: checked tested compiled
@@ -73,9 +71,11 @@ checked:
 tested: compiled
 	$(call PYTEST,test) $(TESTS)
 
-# On a fresh checkout everything is compiled first; else the children, which write nothing, would do it at each start.
+# On a fresh checkout everything is compiled once; else each of the workers would do it for itself, all at the same time, and the
+# children, which write nothing, at each start.
 compiled:
-	@test -d tests/__pycache__ || $(BIN)/python -m compileall -q scraper providers fixtures tests tools
+	@test -d tests/__pycache__ || { $(BIN)/python -m compileall -q scraper providers fixtures tests tools; \
+	$(BIN)/python -m pytest -q --collect-only tests >/dev/null || true; }
 
 thorough:
 	@$(PYTHON) tools/setup.py test

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import signal
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,12 @@ from scraper.isolation.child import Child, launched
 from scraper.registry import catalogue
 from scraper.source.qr.worker import Worker
 from scraper.testing import shared_browser
-from tests.forked import CAN_FORK, SERVERS
+from tests.forked import CAN_FORK, ForkServers
+
+# what Node.js compiles of the browser's driver is left there for the next start
+os.environ.setdefault("NODE_COMPILE_CACHE", str(Path(__file__).parents[1] / ".cache" / "node"))
+
+PLUGINS, NAME = Path(__file__).parent / "plugins", "cloudfilm_aurora"
 
 gc.disable()  # until all tests are collected: hardly anything of it is garbage
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in the background
@@ -38,27 +45,42 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def plugged_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def installed_plug_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder with the plug-in ``aurora``, on the path as if it had been installed."""
-    folder = Path(__file__).parent / "plugins"
-    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.syspath_prepend(str(PLUGINS))
     catalogue.known.cache_clear()
     catalogue.shapes.cache_clear()
-    yield folder
+    yield PLUGINS
     catalogue.known.cache_clear()
     catalogue.shapes.cache_clear()
-    sys.modules.pop("cloudfilm_aurora", None)
+    sys.modules.pop(NAME, None)
+
+
+# what a row with the plug-in is given; the module's own, which have none, stay as they are
+_known_with_plug_in = cache(catalogue.known.__wrapped__)
+_shapes_with_plug_in = cache(catalogue.shapes.__wrapped__)
+_plug_in = cache(importlib.import_module)
+
+
+@pytest.fixture
+def plugged_in(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same folder; which providers there are is found out once for all rows."""
+    monkeypatch.syspath_prepend(str(PLUGINS))
+    monkeypatch.setattr(catalogue, "known", _known_with_plug_in)
+    monkeypatch.setitem(sys.modules, NAME, _plug_in(NAME))  # the one that has the known class
+    monkeypatch.setattr(catalogue, "shapes", _shapes_with_plug_in)
+    return PLUGINS
 
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_children() -> Iterator[None]:
     """A process that checks files, or reads codes, costs half a second to start, and most tests start one."""
     Worker.spare = []
-    if CAN_FORK:
-        Child.launch = SERVERS.launch
-    yield
-    Child.launch = staticmethod(launched)
-    SERVERS.close()
+    with ForkServers() as servers:
+        if CAN_FORK:
+            Child.launch = servers.launch
+        yield
+        Child.launch = staticmethod(launched)
     for process in Worker.spare:
         process.communicate()  # it ends with its questions
     Worker.spare = None

@@ -7,7 +7,6 @@ interpreter loads pydicom is shared. Tests of the start itself take ``started_ch
 from __future__ import annotations
 
 import array
-import atexit
 import gc
 import importlib
 import json
@@ -17,12 +16,11 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
-from typing import IO, Final
+from typing import IO, Final, Self
 
 from scraper.isolation.own_program import child_command
 from scraper.isolation.process import bare_environment
@@ -105,9 +103,9 @@ class ForkServer:
         return ForkedProcess(int(answer), descriptors[0], os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb"))
 
     def close(self) -> None:
-        """End the process; those that it forked end with their pipes. In a process that was forked with it: let go of it."""
+        """End the process; those that it forked end with their pipes."""
         self._socket.close()
-        self._process.wait()  # for its parent alone
+        self._process.wait()
 
 
 class ForkServers:
@@ -116,6 +114,12 @@ class ForkServers:
     def __init__(self) -> None:
         self._lock = Lock()
         self._servers: dict[str, ForkServer] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """End all servers; a later launch starts another."""
@@ -132,23 +136,6 @@ class ForkServers:
             if module not in self._servers:
                 self._servers[module] = ForkServer(module, without)
             return self._servers[module]
-
-
-SERVERS: Final = ForkServers()  # of this process, and of those that are forked from it
-
-
-def end_at_once(code: int) -> None:
-    """End as an interpreter does, but without taking apart what was loaded, which would copy all of its pages."""
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:
-        return  # what the interpreter makes of it
-    threading._shutdown()  # type: ignore[attr-defined]  # wait for the threads
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def serve() -> None:

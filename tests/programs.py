@@ -17,16 +17,18 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
+from scraper.batch.report import page
+from scraper.core import domains, messages
 from scraper.isolation.child import Child
 from scraper.registry import catalogue
 from scraper.source.qr.reader import Reader
 from scraper.source.qr.worker import Worker
 from scraper.verify.workers import NEVER_NEEDED
-from tests.forked import CAN_FORK, SERVERS, end_at_once
+from tests.forked import CAN_FORK, ForkServers
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT_S = 600  # what hangs is ended; a busy machine takes minutes for what takes seconds
@@ -52,6 +54,7 @@ MODULES = (  # what most commands load when they are run; the providers come wit
     "rich.progress",
     "rich.table",
 )
+READ_ONCE = (messages.catalogue, partial(domains.site_of, "film.aurora.test"), page._template)  # files of the program
 START = """
 import sys
 import tests.programs
@@ -176,7 +179,6 @@ class WarmProgram:
         atexit.register(self.close)
 
     def _start(self) -> None:
-        self._owner = os.getpid()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = subprocess.Popen(
             [sys.executable, "-c", START, str(theirs.fileno())],
@@ -286,11 +288,10 @@ class WarmProgram:
         return ours
 
     def close(self) -> None:
-        """End the warm process, where it is this process's and none that it was forked from."""
+        """End the warm process."""
         self._socket.close()
-        if self._owner == os.getpid():
-            self._process.kill()
-            self._process.wait()
+        self._process.kill()
+        self._process.wait()
 
 
 @cache
@@ -394,8 +395,22 @@ class Asked:
             importlib.import_module(self.asked["entry"]).main()
         except SystemExit as ended:
             if isinstance(ended.code, int):
-                end_at_once(ended.code)
+                _end_at_once(ended.code)
             raise
+
+
+def _end_at_once(code: int) -> None:
+    """End as an interpreter does, but without taking apart what was loaded, which would copy all of its pages."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        return  # what the interpreter makes of it
+    threading._shutdown()  # type: ignore[attr-defined]  # wait for the threads
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 class Forked(NamedTuple):
@@ -409,8 +424,8 @@ class Forked(NamedTuple):
 class Warm:
     """The warm process's side: forks one process for each call, and says how each has ended.
 
-    Processes that read codes serve those that ``run`` asks for, one after another: half of a call's cost would be its start.
-    What ``start`` asks for starts its own where it needs it.
+    One process that reads codes serves those that ``run`` asks for, one after another: half of a call's cost would be its
+    start. What ``start`` asks for, and a second at a time, starts its own where it needs it.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -418,7 +433,6 @@ class Warm:
         self._events = selectors.DefaultSelector()
         self._events.register(self._calls, selectors.EVENT_READ)
         self._running: dict[int, Forked] = {}  # by the descriptor of its process
-        self._readers: list[subprocess.Popen[bytes]] = []  # that nobody has borrowed
 
     def serve(self) -> Asked | None:
         """What is asked for, in a process that was forked for it; None at the end of all."""
@@ -438,12 +452,13 @@ class Warm:
         """Whether this is the new process."""
         *streams, last = descriptors
         reply = socket.socket(fileno=last)
-        reader = self._reader() if borrows else None
+        is_free = all(program.reader is None for program in self._running.values())
+        reader = self._reader() if borrows and is_free else None
         pid = os.fork()
         if pid == 0:
-            Worker.spare = None
-            if reader is not None:
-                Worker.spare = [reader]
+            if reader is None:
+                Worker.spare = None
+            else:
                 reader.poll = lambda: None  # type: ignore[method-assign]  # only its parent can ask the system how it is
             self._leave()
             reply.close()
@@ -460,14 +475,11 @@ class Warm:
         return False
 
     def _reader(self) -> subprocess.Popen[bytes]:
-        """One that nobody has borrowed, or a new one."""
-        while self._readers:
-            if (reader := self._readers.pop()).poll() is None:
-                return reader
-        Worker.spare = []
-        with Reader():
-            pass
-        return Worker.spare.pop()
+        if not (Worker.spare and Worker.spare[0].poll() is None):
+            Worker.spare = []
+            with Reader():
+                pass
+        return Worker.spare[0]
 
     def _leave(self) -> None:
         """Let go, in a new process, of what is the warm one's."""
@@ -483,9 +495,9 @@ class Warm:
         os.close(descriptor)
         _, status = os.waitpid(program.pid, 0)
         code = os.waitstatus_to_exitcode(status)
-        if program.reader is not None and 0 <= code <= 10:
-            self._readers.append(program.reader)
-        elif program.reader is not None:  # it did not end by itself, and may have left half a question
+        if (
+            program.reader is not None and not 0 <= code <= 10
+        ):  # it did not end by itself, and may have left half a question
             program.reader.kill()
             program.reader.wait()
         with suppress(OSError):  # nobody waits for it any more
@@ -497,10 +509,13 @@ def wait_for_work(descriptor: int) -> Asked | None:
     """In the warm process: load the program, and serve the calls; what ``Warm.serve`` gives."""
     for name in MODULES:
         __import__(name)
+    for read in READ_ONCE:
+        read()
     catalogue.known()
     catalogue.known.cache_clear()  # a process that is forked looks for plug-ins itself
-    Child.launch = SERVERS.launch
-    SERVERS.of("scraper.verify.workers", NEVER_NEEDED)
+    servers = ForkServers()
+    Child.launch = servers.launch
+    servers.of("scraper.verify.workers", NEVER_NEEDED)
     gc.collect()
     gc.freeze()  # the collector of a forked process would copy every page that it looks at
     return Warm(descriptor).serve()

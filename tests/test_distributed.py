@@ -192,6 +192,7 @@ def test_a_source_over_which_worker_after_worker_is_lost(tmp_path):
     assert states(output) == {"failed": 1}
 
 
+@pytest.mark.thorough
 def test_workers_without_this_tool(tmp_path):
     (tmp_path / "other" / "scraper").mkdir(parents=True)
     (tmp_path / "other" / "scraper" / "__init__.py").write_text("")

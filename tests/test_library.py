@@ -21,6 +21,7 @@ from scraper.core.errors import MissingInstances, UsageError
 from scraper.download.watcher import SilentWatcher
 from tests import aurora
 from tests.aurora import Fault, Site
+from tests.programs import ran
 from tests.test_cli import RESULT, site_of, up
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -216,18 +217,15 @@ def test_the_examples_of_the_page(site, tmp_path):
         "ROWS = dict(connect_to=tuple(map(ConnectTo.parse, WORLD['connect_to'])), browser=BrowserUse.NEVER)\n"
     )
     variables = {**environment(), "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests" / "plugins")))}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", begin + code],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        cwd=tmp_path,
-        env=variables,
-        timeout=600,
+    (tmp_path / "examples.py").write_text(
+        "import warnings\nwarnings.simplefilter('error')\n" + begin + code + "\ndef main():\n    pass\n"
     )
+    variables["PYTHONPATH"] += os.pathsep + str(tmp_path)
+    done = ran(entry="examples", environment=variables, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.splitlines()[:2] == ["complete", "0"]
-    assert "complete complete" in done.stdout
+    out = done.stdout.decode()
+    assert out.splitlines()[:2] == ["complete", "0"]
+    assert "complete complete" in out
     assert (tmp_path / "for-the-doctor.zip").exists()
     assert (
         json.loads(next((tmp_path / "studies").rglob("study.json")).read_text(encoding="utf-8"))["status"] == "complete"

@@ -32,6 +32,7 @@ from fixtures.world import World
 from scraper.cli import commands
 from scraper.core.settings import ConnectTo, Settings
 from scraper.session.browser import find_browser
+from scraper.session.browser.process import FLAGS
 from scraper.session.browser.traffic import Traffic
 from scraper.session.proxy import bodies, certificate
 from scraper.session.proxy.bodies import Body
@@ -445,7 +446,7 @@ def started(start: Callable[[BrowserType], Awaitable[Browser | BrowserContext]])
 def tab(listening: Listening) -> AbstractContextManager[Page]:
     """A tab of a browser that uses the proxy, and trusts its authority."""
     port, key = listening.wait_for(r"port (\d+)"), listening.wait_for(r"spki-list=(\S+)")
-    arguments = ["--no-sandbox", f"--ignore-certificate-errors-spki-list={key}"]
+    arguments = ["--no-sandbox", *FLAGS, f"--ignore-certificate-errors-spki-list={key}"]
     proxy = {"server": f"http://127.0.0.1:{port}"}
     return started(lambda chromium: chromium.launch(executable_path=find_browser(), args=arguments, proxy=proxy))
 
@@ -506,7 +507,7 @@ def test_nothing_received_is_said(tmp_path):
 def test_a_browser_of_ones_own_is_attached_to(world, tmp_path, capsys):
     port = free_port()
     rules = [f"MAP {host} {address}" for host, _, address in (row.split(":", 2) for row in world.connect_to)]
-    arguments = ["--no-sandbox", f"--remote-debugging-port={port}", f"--host-resolver-rules={','.join(rules)}"]
+    arguments = ["--no-sandbox", *FLAGS, f"--remote-debugging-port={port}", f"--host-resolver-rules={','.join(rules)}"]
     options = {"executable_path": find_browser(), "args": arguments, "ignore_https_errors": True}
     with started(lambda chromium: chromium.launch_persistent_context(tmp_path / "profile", **options)) as page:
         with Listening(tmp_path / "listened", "--attach", str(port)) as listening:

@@ -134,9 +134,8 @@ def broken_pdf(path: Path, *texts: str, broken: int) -> None:
 def test_verdicts_6_a_page_that_could_not_be_read_is_named_as_unread(tmp_path):
     path = tmp_path / "report.pdf"
     broken_pdf(path, aurora.LINK, LAKE, broken=2)
-    found = film_codes.decode(path, SETTINGS)
-    assert (found.links, found.unread) == ((aurora.LINK,), (2,))
     done = cloudfilm("decode", path)
+    assert aurora.LINK in done.stdout
     assert "page 2 could not be read" in done.stdout
     assert json.loads(cloudfilm("decode", path, "--json").stdout)["unread_pages"] == [2]
     broken_pdf(path, "no link", LAKE, broken=2)

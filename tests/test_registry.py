@@ -112,7 +112,7 @@ def test_a_recipe_that_changed_is_asked_again(tmp_path, monkeypatch):
     assert index.shapes(tmp_path, lambda: ((), True)) == ()
 
 
-def test_a_plug_in_installed_later_is_asked_and_not_kept(rebuilt_index, plugged_in):
+def test_a_plug_in_installed_later_is_asked_and_not_kept(rebuilt_index, installed_plug_in):
     before = rebuilt_index.read_bytes()
     assert catalogue.owner_of(link.parse_url("https://film.aurora.test/s/Ab12Cd34")) == "aurora"
     assert rebuilt_index.read_bytes() == before

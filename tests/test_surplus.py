@@ -13,8 +13,8 @@ from scraper.capture import study
 from scraper.capture.surplus import shape_of
 from scraper.core.errors import SiteUnreachable
 from scraper.core.model import Request, Via
-from scraper.session.browser import Browser, find_browser
-from scraper.testing import Case, check, settings_in
+from scraper.session.browser import find_browser
+from scraper.testing import Case, borrowed_browser, check, in_browser_loop, settings_in
 
 WAYS = (Via.BROWSER,)
 needs_browser = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
@@ -42,10 +42,11 @@ def test_requests_with_a_body_are_told_apart_by_it():
 
 
 @needs_browser
+@in_browser_loop
 async def test_what_waits_reaches_no_site_and_the_rest_does(tmp_path):
     site = ahead.GenericAhead(slices=40, latency_s=0.05)
     with World(site) as world:
-        async with Browser(settings_in(world, tmp_path), tmp_path / "spool") as browser:
+        async with borrowed_browser(settings_in(world, tmp_path)) as browser:
             window = await browser.window()
             await window.open(ahead.LINK)
             await window.traffic.wait_for("/image/", timeout_s=30)
@@ -77,7 +78,7 @@ async def _until(claim):
 
 @needs_browser
 async def test_each_image_is_asked_for_once(tmp_path):
-    site = ahead.GenericAhead()
+    site = ahead.GenericAhead(slices=30)
     count = len(site.originals)
     with World(site) as world:
         case = Case("ahead", ahead.LINK, ways=WAYS, series={site.study.series[0].uid: count})

@@ -19,6 +19,7 @@ from fixtures.sites.shdc import site
 from fixtures.sites.tdcloud import site as tdcloud
 from fixtures.world import World
 from scraper.session.browser import find_browser
+from scraper.session.browser.process import FLAGS
 from tests import aurora
 from tests.programs import PIPE, Program, environment, ran, started
 from tests.test_cli import cloudfilm, site_of, up
@@ -77,7 +78,9 @@ def window(tmp_path, world=None, language="zh"):
 @contextlib.contextmanager
 def browser_page(address, *, width=1200, arguments=()):
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(find_browser()), args=["--no-sandbox", *arguments])
+        browser = playwright.chromium.launch(
+            executable_path=str(find_browser()), args=["--no-sandbox", *FLAGS, *arguments]
+        )
         page = browser.new_page(viewport={"width": width, "height": 900})
         page.set_default_timeout(PATIENCE_MS)
         page.faults = []

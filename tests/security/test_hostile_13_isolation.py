@@ -23,11 +23,12 @@ only_linux = pytest.mark.skipif(not IS_LINUX, reason="the fences are the kernel'
 
 
 @pytest.fixture(autouse=True)
-def secret_in_the_environment(monkeypatch, started_children):
+def secret_in_the_environment(monkeypatch):
     monkeypatch.setenv("CLOUDFILM_PASSWORD", "film-pass-9")
 
 
 @only_linux
+@pytest.mark.usefixtures("started_children")
 async def test_hostile_13_a_worker_reaches_nothing(tmp_path):
     existing_file = tmp_path / "kept"
     existing_file.write_bytes(b"as it was")

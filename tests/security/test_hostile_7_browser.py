@@ -157,25 +157,33 @@ def test_hostile_7_what_a_process_holds_in_all_is_counted_without_the_program(mo
 @pytest.mark.parametrize(
     "kind", ["fill", *(pytest.param(kind, marks=pytest.mark.thorough) for kind in ("sockets", "chunked"))]
 )
+@in_browser_loop
 async def test_hostile_7_where_there_is_no_proc(kind, is_exact, tmp_path, monkeypatch):
-    """As on Windows and macOS; the latter says of some processes only what they hold in all."""
-    monkeypatch.setattr(processes, "of_this_system", processes.Portable)
-    if not is_exact:
-        monkeypatch.setattr(processes.psutil.Process, "memory_full_info", refused)
+    """As on Windows and macOS, of which the latter says of some processes only what they hold in all.
+
+    As in a batch, too: another browser of the program goes on.
+    """
     settings = Settings(timeout_s=20)
-    async with server(site(kind)) as port, Browser(settings, tmp_path / "spool") as browser:
+    async with server(site(kind)) as port, borrowed_browser(settings) as other:
         door = Door(settings, Played({"film.test": [PUBLIC]}))
         door.belongs_to(f"http://film.test:{port}/page")
+        calm = await other.window(door=door)
+        await calm.open(f"http://film.test:{port}/calm")
+        monkeypatch.setattr(processes, "of_this_system", processes.Portable)
+        if not is_exact:
+            monkeypatch.setattr(processes.psutil.Process, "memory_full_info", refused)
         before = {child.pid for child in psutil.Process().children()}  # the suite's own browser among them
-        window = await browser.window(door=door)
-        (driver,) = {child.pid for child in psutil.Process().children()} - before
-        assert {driver} < set(processes.Portable().found(driver)) == set(processes.FromProc().found(driver))
-        await window.open(f"http://film.test:{port}/calm")
-        assert await window.page.title() == "calm"
-        with pytest.raises(CloudfilmError, match="page-too-large"):
-            await looked_at(window, port)
-        await window.close()
-    assert processes.Portable().found(driver) == []
+        async with Browser(settings, tmp_path / "spool") as browser:
+            window = await browser.window(door=door)
+            (driver,) = {child.pid for child in psutil.Process().children()} - before
+            assert {driver} < set(processes.Portable().found(driver)) == set(processes.FromProc().found(driver))
+            await window.open(f"http://film.test:{port}/calm")
+            assert await window.page.title() == "calm"
+            with pytest.raises(CloudfilmError, match="page-too-large"):
+                await looked_at(window, port)
+            await window.close()
+        assert processes.Portable().found(driver) == []
+        assert await calm.page.title() == "calm"
 
 
 @pytest.mark.parametrize("where", ["browser", pytest.param("program", marks=pytest.mark.thorough)])
@@ -200,26 +208,6 @@ async def test_hostile_7_what_was_left_behind_before_it_does_not_end_the_next_wi
         assert await window.page.title() == "holds"
         await window.close()
         assert len(held) in (0, 600 * MB)
-
-
-@in_browser_loop
-async def test_hostile_7_another_browser_of_the_program_goes_on(tmp_path):
-    """As in a batch: a page that takes too much ends its own browser, and not those of other jobs."""
-    settings = Settings(timeout_s=20)
-    async with (
-        server(site("fill")) as port,
-        Browser(settings, tmp_path / "spool") as browser,
-        borrowed_browser(settings) as other,
-    ):
-        door = Door(settings, Played({"film.test": [PUBLIC]}))
-        door.belongs_to(f"http://film.test:{port}/page")
-        calm, window = await other.window(door=door), await browser.window(door=door)
-        await calm.open(f"http://film.test:{port}/calm")
-        with pytest.raises(CloudfilmError, match="page-too-large"):
-            await looked_at(window, port)
-        assert await calm.page.title() == "calm"
-        await window.close()
-        await calm.close()
 
 
 @in_browser_loop
@@ -254,13 +242,10 @@ async def allowing_late(head: bytes, writer: asyncio.StreamWriter) -> None:
     writer.write(whole[at:])
 
 
-async def test_a_call_is_not_cancelled_where_the_preflight_ends_after_it_began(tmp_path):
+@in_browser_loop
+async def test_a_call_is_not_cancelled_where_the_preflight_ends_after_it_began():
     settings = Settings(timeout_s=20)
-    async with (
-        server(allowing_late) as page_port,
-        server(allowing_late) as port,
-        Browser(settings, tmp_path / "spool") as browser,
-    ):
+    async with server(allowing_late) as page_port, server(allowing_late) as port, borrowed_browser(settings) as browser:
         door = Door(settings, Played({"film.test": [PUBLIC]}))
         window = await browser.window(door=door)
         door.belongs_to(f"http://film.test:{page_port}/page")
@@ -296,7 +281,7 @@ async def test_hostile_8_a_browser_that_ended_between_two_links_is_replaced(tmp_
         before = set(processes.of_this_system().found())
         await (await browser.window(door=door)).close()
         processes.kill([pid for pid in processes.of_this_system().found() if pid not in before])
-        window = await browser.window(door=door)  # before the library knows it
+        window = await browser.window(door=door)  # before the library knows of it
         await window.open(f"http://film.test:{port}/page")
         assert await window.page.title() == "page"
         await window.close()

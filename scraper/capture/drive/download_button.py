@@ -82,9 +82,12 @@ class PackageDownload:
         if not await elements.click(self._window, first):
             return
         traffic.touch()  # a dialog opens without asking the site anything
-        pressed, give_up = 1, time.monotonic() + self._timings.job_s
+        pressed, give_up, look_s = 1, time.monotonic() + self._timings.job_s, self._timings.job_look_s
         while time.monotonic() < give_up:
-            yield Pause(self._timings.job_look_s, self._timings.job_look_s * 2)
+            silence_s = self._enough_s(is_new=self._observations.size > before)
+            yield Pause(
+                min(traffic.idle_s + look_s, silence_s), look_s * 2
+            )  # a silence that goes on is looked at again
             is_new = self._observations.size > before
             self.refusal = await self._refused() or self.refusal
             if not self._is_under_way(is_new=is_new):
@@ -94,9 +97,11 @@ class PackageDownload:
 
     def _is_under_way(self, *, is_new: bool) -> bool:
         traffic = self._window.traffic
-        if traffic.busy:
-            return True
-        return traffic.idle_s < (self._timings.job_settled_s if is_new or self.refusal else self._timings.job_quiet_s)
+        return bool(traffic.busy) or traffic.idle_s < self._enough_s(is_new=is_new)
+
+    def _enough_s(self, *, is_new: bool) -> float:
+        """Seconds of silence after which nothing is being packed."""
+        return self._timings.job_settled_s if is_new or self.refusal else self._timings.job_quiet_s
 
     async def _press_next(self, known: set[tuple[str, str]], never: re.Pattern[str], first: PageElement) -> bool:
         """Press what showed only after the first press: a menu's entry, a dialog's button, the finished package's link."""

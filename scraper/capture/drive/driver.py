@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Set
 from typing import TYPE_CHECKING, Final
 
 from scraper.capture.drive import elements, entries, stated_counts
 from scraper.capture.drive.elements import PageElement
-from scraper.capture.drive.scroll import StackScroller
-from scraper.capture.drive.shown import ShownImages
+from scraper.capture.drive.scroll import Face, StackScroller
+from scraper.capture.drive.shown import ShownImages, places
 from scraper.capture.drive.steps import Settle, Steps
 from scraper.capture.drive.wording import HISTORY, MORE, NEXT_PAGE, NEXT_SERIES, is_never
 from scraper.capture.observe.received import Observations
@@ -113,6 +114,7 @@ class Driver:
             if not unopened or time.monotonic() > self._until:
                 break
             before, face = self._observations.size, await self._face()
+            there = set(places(self._observations))
             asked = len(self._window.traffic.exchanges)
             element, place = unopened[0]
             opened.note(element, place)
@@ -126,7 +128,7 @@ class Driver:
             is_single = opened_size == before + 1 and (entries.count_of(element.text) or 1) == 1
             if is_dead or (is_single and self._single_entries >= ENOUGH_SINGLE):
                 continue
-            async for step in self._scroll(element.text):
+            async for step in self._scroll(element.text, opened=places(self._observations).keys() - there):
                 yield step
             is_single = is_single and self._observations.size == opened_size and not self._scroller.works
             self._single_entries = self._single_entries + 1 if is_single else 0
@@ -243,17 +245,18 @@ class Driver:
                 self._is_vain = False
                 break
 
-    async def _scroll(self, entry: str = "", *, is_last: bool = True) -> Steps:
-        """Scroll forward to the end of the stack, then back to its beginning.
+    async def _scroll(self, entry: str = "", *, is_last: bool = True, opened: Set[str] = frozenset()) -> Steps:
+        """Scroll forward to the end of the stack, then back to its beginning, unless all of it is there by then.
 
         Args:
             entry: the wording of the list's entry that was just opened.
             is_last: it shows the series that came last, where nothing new comes.
+            opened: SOP Instance UIDs of what came as it was opened.
         """
         stage = await self.stage()
         if stage is None or (self._is_vain and not self._observations.size):
             return
-        before = set(self._observations.objects)
+        before = set(places(self._observations))
         is_whole = True  # scrolled to both ends
         total, listed = await self._total(), next(iter(self.shown.entries), None)
         count = total if total is not None else entries.count_of(entry) if entry else listed
@@ -262,7 +265,9 @@ class Driver:
                 yield step
             is_whole = is_whole and self._scroller.is_at_end
             self.shown.has_moved = self.shown.has_moved or self._scroller.works
-            if self._begins_at_one(before):
+            # else the series that was opened, or the only one that there is, may have come as a whole
+            starts = (before, before - opened, set[str]()) if self._scroller.is_full(count) else (before,)
+            if any(map(self._begins_at_one, starts)):
                 break  # the stack was shown from its first image on: there is nothing before that
         self._is_vain = not self._observations.size
         total, series = await self._total(), self._shown_series(before, is_last=is_last)
@@ -285,20 +290,16 @@ class Driver:
 
     def _begins_at_one(self, before: set[str]) -> bool:
         """True if the newly shown instances are numbered 1…n without gaps."""
-        headers = [item.header for item in self._observations.objects.values()]
-        shown = {
-            item.header.series_instance_uid for uid, item in self._observations.objects.items() if uid not in before
-        }
-        if len(shown) != 1:
-            return False
-        series = [header for header in headers if header.series_instance_uid in shown]
-        return {header.instance_number for header in series} == set(range(1, len(series) + 1))
+        found = places(self._observations)
+        shown = {series for uid, (series, _) in found.items() if uid not in before}
+        numbers = [number for series, number in found.values() if series in shown]
+        return len(shown) == 1 and set(numbers) == set(range(1, len(numbers) + 1))
 
     async def stage(self) -> elements.Viewport | None:
         """Where the largest picture stands, in the page's coordinates."""
         return await elements.find_viewport(self._window)
 
-    async def _face(self) -> tuple[str, bytes]:
+    async def _face(self) -> Face:
         """What the page looks like about its picture: with another series shown, it looks another way."""
         stage = await self.stage()
         return await self._scroller.face(stage["x"], stage["y"]) if stage else ("", b"")

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from scraper.capture.drive import elements, knob
+from scraper.capture.drive.shown import places
 from scraper.capture.drive.steps import Glance, Steps
 from scraper.capture.observe.received import Observations
 from scraper.core.timings import DriveTimings
@@ -62,6 +63,9 @@ SLIDER = (
 # A finger's way to the right must not leave the page, as the browser's own gesture does (CSS Overscroll Behavior 1).
 STAY = """() => { for (const e of [document.documentElement, document.body])
   if (e) e.style.setProperty("overscroll-behavior", "none", "important"); }"""
+
+
+Face = tuple[str, bytes | None]  # the page's words, and its picture, where it was looked at
 
 
 class Gesture(StrEnum):
@@ -145,7 +149,7 @@ class StackScroller:
             moved = idle = ahead = still = 0
             tries = PROVEN if self._works else 1 if gesture in SWIPES else TRIED
             while self._is_time():
-                if idle >= (PROVEN if moved else tries) or (moved and idle >= TRIED and self._is_full(count)):
+                if idle >= (PROVEN if moved else tries) or (moved and idle >= TRIED and self.is_full(count)):
                     break
                 seen, size = len(self._window.traffic.exchanges), self._observations.size
                 if gesture in KEYS and not moved and not idle:  # keys go where one has clicked last
@@ -160,7 +164,7 @@ class StackScroller:
                 if self._observations.size > size:
                     self._works, moved, idle, ahead, still = gesture, moved + 1, 0, 0, 0
                     continue
-                before, face = face, await self.face(x, y)
+                before, face = face, await self._face_since(face, x, y)
                 still = still + 1 if face == before else 0
                 if face != before and ahead < AHEAD:
                     moved, ahead = moved + 1, ahead + 1
@@ -170,13 +174,10 @@ class StackScroller:
             if moved:
                 break
 
-    def _is_full(self, count: int | None) -> bool:
+    def is_full(self, count: int | None) -> bool:
         """Whether as many images came of the series shown last as the viewer says that its stack has."""
-        objects = self._observations.objects
-        if not count or not objects:
-            return False
-        uid = next(reversed(objects.values())).header.series_instance_uid
-        return sum(item.header.series_instance_uid == uid for item in objects.values()) >= count
+        series = [uid for uid, _ in places(self._observations).values()]
+        return count is not None and bool(series) and 0 < count <= series.count(series[-1])
 
     def _order(self, count: int | None, *, forward: bool) -> tuple[Gesture, ...]:
         """What is tried: what worked, alone; else what the page may know, the swipes where there is a reason for them."""
@@ -270,7 +271,7 @@ class StackScroller:
             await session.detach()
         return True
 
-    async def face(self, x: float, y: float) -> tuple[str, bytes]:
+    async def face(self, x: float, y: float) -> Face:
         """What the page says, and what the picture looks like about its middle: with another image, one of them differs."""
         left, top, side = max(x - AROUND, 0.0), max(y - AROUND, 0.0), 2.0 * AROUND
         with self._window.quietly():
@@ -279,3 +280,14 @@ class StackScroller:
             )
             return await elements.page_text(self._window), shown
         return "", b""
+
+    async def _face_since(self, before: Face, x: float, y: float) -> Face:
+        """The same after a step: where the words differ, the picture is not looked at, which costs several times as much.
+
+        Of the next step after that nothing is known but its words: where they are the same, it counts as another image.
+        """
+        with self._window.quietly():
+            words = await elements.page_text(self._window)
+            if words != before[0]:
+                return words, None
+        return await self.face(x, y)

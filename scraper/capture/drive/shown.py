@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from scraper.capture.observe.received import Observations, text
+from scraper.core.schema import parse_int
+
 
 @dataclass(slots=True)
 class ShownImages:
@@ -35,3 +38,13 @@ class ShownImages:
     def add_total(self, series_instance_uid: str, total: int) -> None:
         """Note the viewer's own count of a series; the largest that it has shown."""
         self.totals[series_instance_uid] = max(total, self.totals.get(series_instance_uid, 0))
+
+
+def places(observations: Observations) -> dict[str, tuple[str, int | None]]:
+    """SOP Instance UID → Series Instance UID and Instance Number of what was caught; of objects the latest last."""
+    heads = {uid: item.header for uid, item in observations.objects.items()}
+    tags = {
+        uid: observations.tags[uid] for uid, found in observations.frames.items() if found and uid in observations.tags
+    }
+    named = {uid: (text(row, "0020000E"), parse_int(text(row, "00200013"))) for uid, row in tags.items()}
+    return named | {uid: (head.series_instance_uid, head.instance_number) for uid, head in heads.items()}
