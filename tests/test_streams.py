@@ -24,8 +24,9 @@ WAYS = {
     "x.onprogress = () => x.responseText; x.onload = () => done(x.responseText); x.send(); });",
     "worker": "await new Promise(done => { new Worker('/worker.js').onmessage = done; });",
     "cut": "try { const r = (await fetch('/lines?cut')).body.getReader(); while (!(await r.read()).done); } catch { }",
-    "events": "const r = (await fetch('/events', {method: 'POST'})).body.getReader();"
-    "for (let n = 0; n < 3; n++) await r.read();",
+    # several pieces may come out of one read, and this stream does not end
+    "events": "const r = (await fetch('/events', {method: 'POST'})).body.getReader(), d = new TextDecoder();"
+    "for (let t = ''; !t.includes('unfinished');) t += d.decode((await r.read()).value, {stream: true});",
 }
 
 
