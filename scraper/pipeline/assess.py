@@ -226,7 +226,8 @@ def _losses(collected: Collected, series: Sequence[Series]) -> list[Problem]:
         found.append(Problem("left-out", tuple(names), {"what": Reason.NO_PIXELS_OR_NO_DICOM}, uid, fatal=False))
     for item in series:
         uid = collected.uid_of_series.get(item.name, item.name)
-        found.extend(replace(problem, series_instance_uid=uid) for problem in item.problems)
+        own = (problem for problem in item.problems if not _counts_frames(problem, collected))
+        found.extend(replace(problem, series_instance_uid=uid) for problem in own)
         if item.evidence is not None:
             there = sum(saved.header.series_instance_uid == uid for saved, _ in collected.saved)
             found.append(judged_by(item.evidence, uid, there))
@@ -239,6 +240,12 @@ def _losses(collected: Collected, series: Sequence[Series]) -> list[Problem]:
     if any(item.expected is None and item.evidence is None for item in series):
         found.append(Problem("count-unknown", fatal=False))
     return found
+
+
+def _counts_frames(problem: Problem, collected: Collected) -> bool:
+    """Whether images that are said to be lacking are the frames of those that came."""
+    frames = sum(saved.header.frames or 1 for saved, _ in collected.saved)
+    return problem.code == "count-unmet" and problem.values.get("stated") == frames
 
 
 def judged_by(evidence: Evidence, series_instance_uid: str, received: int) -> Problem:
