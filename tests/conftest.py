@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import signal
 import sys
@@ -21,7 +22,7 @@ from tests.forked import CAN_FORK, ForkServers
 # what Node.js compiles of the browser's driver is left there for the next start
 os.environ.setdefault("NODE_COMPILE_CACHE", str(Path(__file__).parents[1] / ".cache" / "node"))
 
-PLUGINS = Path(__file__).parent / "plugins"
+PLUGINS, NAME = Path(__file__).parent / "plugins", "cloudfilm_aurora"
 
 gc.disable()  # until all tests are collected: hardly anything of it is garbage
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in the background
@@ -52,12 +53,13 @@ def installed_plug_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield PLUGINS
     catalogue.known.cache_clear()
     catalogue.shapes.cache_clear()
-    sys.modules.pop("cloudfilm_aurora", None)
+    sys.modules.pop(NAME, None)
 
 
 # what a row with the plug-in is given; the module's own, which have none, stay as they are
 _known_with_plug_in = cache(catalogue.known.__wrapped__)
 _shapes_with_plug_in = cache(catalogue.shapes.__wrapped__)
+_plug_in = cache(importlib.import_module)
 
 
 @pytest.fixture
@@ -65,9 +67,7 @@ def plugged_in(monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same folder; which providers there are is found out once for all rows."""
     monkeypatch.syspath_prepend(str(PLUGINS))
     monkeypatch.setattr(catalogue, "known", _known_with_plug_in)
-    monkeypatch.setitem(
-        sys.modules, "cloudfilm_aurora", sys.modules[_known_with_plug_in().by_name["aurora"].__module__]
-    )
+    monkeypatch.setitem(sys.modules, NAME, _plug_in(NAME))  # the one that has the known class
     monkeypatch.setattr(catalogue, "shapes", _shapes_with_plug_in)
     return PLUGINS
 
