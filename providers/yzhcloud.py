@@ -85,8 +85,8 @@ class Yzhcloud(Provider):
 
 def _described(response: Response, title: str) -> list[Series]:
     """The series as the site's own answer lists them; the page's title is ``NAME/…``."""
-    is_list = response.status not in (404, 410) and response.body.strip() not in (b"", b"[]", b"null", b"false")
-    reply = response.read(StudyReply) if is_list else StudyReply.empty()
+    is_nothing = response.ok and response.body.strip() in (b"", b"[]", b"null", b"false")
+    reply = StudyReply.empty() if is_nothing else response.unwrap(StudyReply)
     uid, (name, slash, _) = ShareLink(response.url).params.get("study_instance_uid", ""), title.partition("/")
     base = f"https://{reply.storage.split('//', 1)[-1].strip('/')}/{uid}"
     about = replace(reply.study, uid=uid, patient_name=reply.patient_name or (name if slash else ""))

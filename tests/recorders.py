@@ -34,6 +34,19 @@ def server_connect(data):
         if name == host and int(number) == port:
             data.server.address = (address, int(to_port))
 """
+# How many clients are connected: a WebSocket stands in the recording only once it has ended.
+COUNTS = """
+from pathlib import Path
+
+CLIENTS = set()
+
+def client_connected(client):
+    CLIENTS.add(client.id)
+
+def client_disconnected(client):
+    CLIENTS.discard(client.id)
+    Path({path!r}).write_text(str(len(CLIENTS)))
+"""
 
 
 async def look_through(
@@ -117,8 +130,8 @@ def by_mitmproxy(rows: list[str], link: str, folder: Path, *, name: str = "film.
 @contextmanager
 def mitmdump(rows: list[str], path: Path) -> Iterator[int]:
     """mitmproxy itself, until the context ends; then the recording is written."""
-    script, port = path.with_suffix(".py"), free_port()
-    script.write_text(MOVES.format(rows=json.dumps(rows)), encoding="utf-8")
+    script, clients, port = path.with_suffix(".py"), path.with_suffix(".clients"), free_port()
+    script.write_text(MOVES.format(rows=json.dumps(rows)) + COUNTS.format(path=str(clients)), encoding="utf-8")
     words = ["--set", f"hardump={path}", "--set", "connection_strategy=lazy", "--set", f"confdir={path.parent / 'ca'}"]
     words += ["--listen-host", "127.0.0.1", "--listen-port", str(port), "--ssl-insecure", "-q", "-s", str(script)]
     program = "from mitmproxy.tools.main import mitmdump; mitmdump()"
@@ -126,6 +139,9 @@ def mitmdump(rows: list[str], path: Path) -> Iterator[int]:
     try:
         _wait_for(port, process)
         yield port
+        give_up = time.monotonic() + LAST_S
+        while clients.read_text() != "0" and time.monotonic() < give_up:
+            time.sleep(0.05)
         process.terminate()
         process.wait(60)
     finally:

@@ -8,11 +8,13 @@ from fixtures.sites.count_viewer.site import HOST, CountViewer
 from fixtures.world import World
 from providers.universal import Universal
 from scraper.core.model import Status, Via
+from scraper.core.timings import DriveTimings, Timings
 from scraper.session.browser import find_browser
 from scraper.testing import Case, run
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 thorough = pytest.mark.thorough
+NOTHING_COMES = Timings(drive=DriveTimings(step_s=0.05))  # for pages that no gesture moves
 
 
 @pytest.fixture(scope="module", params=[640])
@@ -53,13 +55,13 @@ async def test_verdicts_1_a_study_of_21_is_complete_with_21_alone(kind, world, t
 
 @pytest.mark.thorough
 async def test_verdicts_1_only_seen_is_incomplete_and_a_person_may_count(world, tmp_path):
-    result = await grab("stuck", world, tmp_path)
+    result = await grab("stuck", world, tmp_path, timings=NOTHING_COMES)
     assert (result.exit_code, result.status, result.counts.saved) == (7, Status.INCOMPLETE, 1)
     assert "judged-by-sight" in codes(result)
     assert json.loads(next(tmp_path.rglob("study.json")).read_text())["status"] == "incomplete"
-    result = await grab("stuck", world, tmp_path, expect=12)
+    result = await grab("stuck", world, tmp_path, timings=NOTHING_COMES, expect=12)
     assert (result.exit_code, result.counts.expected, result.counts.reused) == (7, 12, 1)
-    result = await grab("stuck", world, tmp_path, expect=1)
+    result = await grab("stuck", world, tmp_path, timings=NOTHING_COMES, expect=1)
     assert (result.exit_code, result.status) == (0, Status.COMPLETE)
     report = json.loads(next(tmp_path.rglob("study.json")).read_text())
     assert (report["status"], report["series"][0]["evidence"]) == ("complete", "user")
@@ -75,7 +77,7 @@ async def test_verdicts_1_a_stack_that_was_scrolled_to_both_ends_is_complete(wor
 
 @thorough
 async def test_verdicts_1_a_running_counter_is_never_dropped(world, tmp_path):
-    result = await grab("swipe", world, tmp_path)
+    result = await grab("swipe", world, tmp_path, timings=NOTHING_COMES)
     if result.counts.saved < 12:
         assert (result.exit_code, result.counts.expected) == (7, 12)
 

@@ -1,8 +1,11 @@
 """Nothing stays open, nothing stays on the disk, however many links are opened."""
 
+import asyncio
 import os
 import shutil
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,6 +47,17 @@ def children(of: int) -> set[int]:
     return found
 
 
+async def fallen(count: Callable[[], int], most: int) -> int:
+    """The count once it is no more than that: on a busy machine a closed window's connections end a moment after it.
+
+    What is left behind stays, and is given back after half a minute.
+    """
+    give_up = time.monotonic() + 30
+    while (now := count()) > most and time.monotonic() < give_up:  # noqa: ASYNC110  # nobody tells when a handle is closed
+        await asyncio.sleep(0.05)
+    return now
+
+
 def received(spool: Path) -> list[Path]:
     """The files of windows; the profile of a browser that lives, and its lock, lie beside them until it is closed."""
     files = (path.relative_to(spool) for path in spool.rglob("*") if path.is_file())
@@ -69,11 +83,12 @@ async def test_twenty_links_leave_nothing_behind(tmp_path):
             for _ in range(LINKS):
                 await opened(browser)
                 assert received(spool) == []
-            assert handles() <= first + SPARE
-            assert len(children(os.getpid())) <= processes + SPARE
-        assert handles() <= outside + SPARE
+            assert await fallen(handles, first + SPARE) <= first + SPARE
+            most = processes + SPARE
+            assert await fallen(lambda: len(children(os.getpid())), most) <= most
+        assert await fallen(handles, outside + SPARE) <= outside + SPARE
     assert not spool.exists()
-    assert handles() <= before + SPARE
+    assert await fallen(handles, before + SPARE) <= before + SPARE
     assert children(os.getpid()) <= alive
 
 

@@ -63,7 +63,6 @@ SHUT = {  # makes whose rows do nothing → what has to be missing, besides what
     "batch.shut.name": [12, 8],
     "ticket.flat.shut.name": [12, 8],
     "ticket.each.shut.name": [None, None],
-    "batch.each.shut.name.c640": [None, None],
     "ticket.sizes.shut.name": [12, 8],
 }
 

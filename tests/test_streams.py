@@ -24,8 +24,9 @@ WAYS = {
     "x.onprogress = () => x.responseText; x.onload = () => done(x.responseText); x.send(); });",
     "worker": "await new Promise(done => { new Worker('/worker.js').onmessage = done; });",
     "cut": "try { const r = (await fetch('/lines?cut')).body.getReader(); while (!(await r.read()).done); } catch { }",
-    "events": "const r = (await fetch('/events', {method: 'POST'})).body.getReader();"
-    "for (let n = 0; n < 3; n++) await r.read();",
+    # several pieces may come out of one read, and this stream does not end
+    "events": "const r = (await fetch('/events', {method: 'POST'})).body.getReader(), d = new TextDecoder();"
+    "for (let t = ''; !t.includes('unfinished');) t += d.decode((await r.read()).value, {stream: true});",
 }
 
 
@@ -80,7 +81,9 @@ async def test_every_way_to_read_a_stream(tmp_path):
             for exchange in window.traffic.exchanges:
                 if exchange.kind == EVENT:
                     events_of.setdefault(exchange.url.rpartition("/")[2], []).append(exchange.read().decode())
+            unfinished = {url.rpartition("/")[2] for url in window.traffic.unfinished}
             cut = {url.rpartition("?")[2] for url in window.traffic.cut_streams}
+    assert unfinished == {"lines?cut"}
     assert events_of.pop("events") == ["{\n}", "last"]
     assert events_of.keys() == {f"lines?{name}" for name in WAYS if name != "events"}
     whole = ['{"id": 1}', '{"id": "影"}', '{"id": 3}']
@@ -104,3 +107,20 @@ def test_a_stream_is_read_until_it_ends(tmp_path):
     traffic.note_stream("a", is_over=True, is_cut=True)
     assert not traffic.is_streaming
     assert traffic.cut_streams == {"a"}
+
+
+def test_lines_that_have_not_come_to_their_end_are_no_whole_list(tmp_path):
+    traffic = Traffic(tmp_path / "spool", HOST)
+    traffic.note_stream("lines", is_over=False, is_cut=False, ends=True)
+    traffic.note_stream("events", is_over=False, is_cut=False)
+    assert traffic.unfinished == {"lines"}
+    traffic.note_stream("lines", is_over=True, is_cut=False)
+    assert traffic.unfinished == set()
+
+
+@pytest.mark.parametrize(("ends", "is_read"), [(True, True), (False, False)], ids=["lines", "events"])
+def test_a_pause_ends_a_channel_and_no_text_of_lines(ends, is_read, tmp_path, monkeypatch):
+    monkeypatch.setattr("scraper.session.browser.traffic.STREAM_QUIET_S", 0.0)
+    traffic = Traffic(tmp_path / "spool", HOST)
+    traffic.note_stream("list", is_over=False, is_cut=False, ends=ends)
+    assert traffic.is_streaming is is_read

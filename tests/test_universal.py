@@ -118,16 +118,6 @@ async def test_every_way_to_the_images(row, via, world, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=[] if kind == "package" else [pytest.mark.thorough]) for kind in JUDGED]
-)
-@pytest.mark.thorough
-async def test_what_completeness_is_judged_by_is_said(kind, world, tmp_path):
-    result = await run(Universal, case(kind), world, tmp_path, Via.BROWSER)
-    assert judged_by(result) == [[JUDGED[kind]]] * len(ALL)
-    assert result.exit_code == 0
-
-
-@pytest.mark.parametrize(
     "kind, code, uids", first_of([("counted", "missing-instances", set(ALL)), ("report", "missing-series", {REPORT})])
 )
 async def test_what_a_list_names_and_did_not_come_is_missing(kind, code, uids, world, tmp_path):

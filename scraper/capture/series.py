@@ -8,11 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from scraper.capture import completeness
+from scraper.capture import completeness, stated
 from scraper.capture.by_manifest import values_of_records
 from scraper.capture.examination import Examination
 from scraper.capture.infer import paging, siblings, templates
 from scraper.capture.infer.list_index import UNNAMED, KnownImage, images
+from scraper.capture.observe.received import Observations
 from scraper.capture.plan import SERVICES, Plan, StrategyKind
 from scraper.capture.request import wado_uri
 from scraper.core.evidence import Evidence
@@ -33,7 +34,29 @@ def series_of(examination: Examination, plan: Plan | None, study: str = "") -> l
     """
     observations = examination.observations
     found = _Assembly(examination, plan, study).series()
-    return [observations.copies.named(series, observations.objects) for series in found]
+    named = [observations.copies.named(series, observations.objects) for series in found]
+    model = plan.model if plan else None
+    reduced = stated.reduced(observations.manifests, model, observations.objects)
+    is_service = plan is not None and plan.by in (*SERVICES, StrategyKind.PRODUCT)  # by who knows what is counted
+    lists, objects = observations.manifests, observations.objects
+    counts = {} if is_service else stated.counted(lists, model, named, objects).series
+    return [_counted(_without_reduced(series, reduced), counts, observations) for series in named]
+
+
+def _without_reduced(series: Series, reduced: Collection[str]) -> Series:
+    """The series, with a problem where a list states larger images than came."""
+    uids = tuple(item.sop_instance_uid for item in series.instances if item.sop_instance_uid in reduced)
+    return series.with_problem(Problem("reduced-only", uids)) if uids else series
+
+
+def _counted(series: Series, counts: Mapping[str, int], observations: Observations) -> Series:
+    """The series, held against the count that stands with its images in a list; counts of frames are left alone."""
+    count = counts.get(series.name, 0)
+    heads = (observations.objects.get(item.sop_instance_uid) for item in series.instances)
+    has_loops = any(found is not None and (found.header.frames or 1) > 1 for found in heads)
+    if has_loops or count <= max(series.expected or 0, len(series.instances)):
+        return series
+    return replace(series, expected=count, evidence=Evidence.MANIFEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +125,23 @@ class _Assembly:
         return [*completeness.short_of(found, max(listed, self._stated_beyond(found))), *self._on_other_pages(study)]
 
     def _on_other_pages(self, study: str) -> list[Series]:
-        """What stands on pages of a list that did not come, or behind its broken end, as one series of an unknown size."""
-        manifests, cut = self.examination.observations.manifests, self.examination.session.traffic.cut_streams
-        is_cut = any(manifest.url in cut for manifest in manifests)
+        """What stands on pages of a list, or behind lines of one, that did not come, as one series of an unknown size."""
+        manifests, unfinished = self.examination.observations.manifests, self.examination.session.traffic.unfinished
+        is_cut = any(manifest.url in unfinished for manifest in manifests)
         if not is_cut and not paging.unlisted(manifests):
             return []
         lost = (Problem("missing-series"),)
         return [Series(study, "", key="other-pages", problems=lost, evidence=Evidence.MANIFEST)]
 
     def _stated_beyond(self, found: Sequence[Series]) -> int:
-        """How many images the page states, where that is more than is known of; what counts frames is left alone."""
+        """How many images the page or a list states of all, beyond what is known of; counts of frames are left alone."""
         shown, objects = self.examination.shown, self.examination.observations.objects
         if any((item.header.frames or 1) > 1 for item in objects.values()):
             return 0
-        return completeness.stated_beyond(found, shown.entries, shown.of_all)
+        model = self.plan.model if self.plan else None
+        observations = self.examination.observations
+        listed = stated.counted(observations.manifests, model, found, objects).of_all
+        return max(listed, completeness.stated_beyond(found, shown.entries, shown.of_all))
 
     def _expectations(self, study: str) -> tuple[Lists, list[siblings.ExpectedImages]]:
         """What lists say of the study, by UIDs and by other values; nothing beside the list of the site's own service."""

@@ -17,8 +17,15 @@ IMAGE_COUNT: Final = re.compile(
     re.IGNORECASE,
 )
 
+IMAGES_OF_ALL: Final = re.compile(  # of a study; its instances may be no images, which no viewer lists
+    r"(?:total_?)?(?:image|img|slice|pic(?:ture)?)s?_?(?:count|cnt|num|total|amount|quantity|sum)s?"
+    r"|(?:count|cnt|total|amount|quantity)(?:_?of)?_?(?:image|img|slice|pic(?:ture)?)s?"
+    r"|(?:number|num|no)_?of_?(?:study_?related_?)?(?:image|img|slice|pic(?:ture)?)s?",
+    re.IGNORECASE,
+)
 
-def stated_images(record: Mapping[str, Any]) -> int | None:
+
+def stated_images(record: Mapping[str, Any], names: re.Pattern[str] = IMAGE_COUNT) -> int | None:
     """How many images a list's entry says that it has; the largest number, where several fields say so; None: nothing says."""
-    counts = (parse_int(value) for name, value in record.items() if IMAGE_COUNT.fullmatch(str(name)))
+    counts = (parse_int(value) for name, value in record.items() if names.fullmatch(str(name)))
     return max((count for count in counts if count is not None), default=None)

@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any, ClassVar, TypeVar, cast
 from urllib.parse import urljoin
 
-from scraper.core.counts import stated_images
-from scraper.core.model import Instance, Series, Source, Study, WadoUri
-from scraper.core.schema import Number, Reply, field_validator, model_validator, none_last
+from scraper.core.counts import IMAGES_OF_ALL, stated_images
+from scraper.core.model import Instance, Problem, Series, Source, Study, WadoUri
+from scraper.core.schema import Number, Reply, field_validator, model_validator, none_last, value_at
 
 
 class Row(Reply):
@@ -132,6 +132,7 @@ class StudyRow(Row):
         date: as the site writes it.
         modality: as the site words it; ``description`` and ``patient_name``, too.
         key: the site's own name for it, where it gives no UID.
+        count: of all its images, by whatever field beside its series counts them.
         series: its series.
         is_sorted: these are put in the order of their numbers.
     """
@@ -141,7 +142,16 @@ class StudyRow(Row):
     modality: str = ""
     description: str = ""
     patient_name: str = ""
+    count: Number = None
     series: tuple[SeriesRow, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _counted(cls, value: Any) -> Any:
+        path = (cls.model_fields["series"].alias or "series").partition("|")[0]
+        beside = value_at(value, path.rpartition(".")[0])
+        is_stated = isinstance(value, Mapping) and isinstance(beside, Mapping)
+        return {**value, "count": stated_images(beside, IMAGES_OF_ALL)} if is_stated else value
 
     @field_validator("series", mode="before", check_fields=False)
     @classmethod
@@ -159,7 +169,13 @@ class StudyRow(Row):
     ) -> list[Series]:
         """Its series; see ``SeriesRow.described``. ``about``: the study, where more is known of it than stands here."""
         rows = in_order(self.series) if self.is_sorted else self.series
-        return [row.described(about or self.study, place, base, headers) for place, row in enumerate(rows)]
+        found = [row.described(about or self.study, place, base, headers) for place, row in enumerate(rows)]
+        listed = sum(series.expected or 0 for series in found)
+        if found and (self.count or 0) > listed:
+            found[0] = found[0].with_problem(
+                Problem("count-unmet", values={"stated": self.count or 0, "received": listed})
+            )
+        return found
 
 
 def in_order(rows: Iterable[R]) -> tuple[R, ...]:

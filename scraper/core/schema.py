@@ -44,6 +44,7 @@ __all__ = [
     "parse_int",
     "parse_json",
     "none_last",
+    "value_at",
     "read",
     "read_json",
 ]
@@ -119,7 +120,7 @@ def _keys(reply: type[Reply]) -> tuple[str, ...]:
 
 def _inside(value: Any, paths: str) -> Any:
     """The value at ``a.b.0.c`` in any capitals, or None; of ``a|b`` the first that is not empty."""
-    found = (_at(value, path) for path in paths.split("|"))
+    found = (value_at(value, path) for path in paths.split("|"))
     return next(found) if "|" not in paths else next((item for item in found if not _is_empty(item)), None)
 
 
@@ -133,8 +134,9 @@ def _unwrapped(value: Any) -> Any:
         return value
 
 
-def _at(value: Any, path: str) -> Any:
-    for step in path.split("."):
+def value_at(value: Any, path: str) -> Any:
+    """The value at ``a.b.0.c`` in any capitals, or None; of an empty path the value itself."""
+    for step in path.split(".") if path else ():
         value = _unwrapped(value)
         if isinstance(value, Mapping):
             value = value[step] if step in value else value.get(_spelling(value, step))

@@ -24,6 +24,7 @@ from scraper.isolation.process import bare_environment, confine
 
 LONGEST_HEADER: Final = 1 << 20  # bytes of one line; the longest name in a zip has 64 KB
 _LOOK_EVERY_S: Final = 0.5
+_MOST_PATIENCE: Final = 4  # times its own, for a process that a busy computer hardly lets run
 
 
 Message = tuple[dict[str, Any], bytes]
@@ -80,7 +81,8 @@ class Child:
     Args:
         module: whose function ``serve`` the process runs.
         arguments: on its command line.
-        patience_s: between a question and its first answer, and from one answer to the next.
+        patience_s: between a question and its first answer, and from one answer to the next. More, where it has had hardly half
+            of that of the processor since its start, and is at work.
         without: modules that the process need not load.
 
     Attributes:
@@ -125,7 +127,7 @@ class Child:
             process = self.start()
             assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101  # made with pipes
             self._deadline = time.monotonic() + patience_s
-            with self._watched(process, may_go_on):
+            with self._watched(process, may_go_on, patience_s):
                 send(process.stdin, header, data)
                 while not is_over:
                     answer = receive(process.stdout, longest)
@@ -153,12 +155,18 @@ class Child:
             raise ChildLost from err
 
     @contextmanager
-    def _watched(self, process: Process, may_go_on: Callable[[], bool]) -> Iterator[None]:
-        is_done = Event()
+    def _watched(self, process: Process, may_go_on: Callable[[], bool], patience_s: float) -> Iterator[None]:
+        is_done, last = Event(), time.monotonic() + _MOST_PATIENCE * patience_s
 
         def look() -> None:
+            worked = 0.0
             while not is_done.wait(_LOOK_EVERY_S):
-                self._is_late = time.monotonic() > self._deadline
+                now, deadline = time.monotonic(), self._deadline
+                self._is_late = now > deadline
+                if self._is_late and now < last and worked < (taken := processor_s(process.pid)) < patience_s / 2:
+                    self._is_late, worked = False, taken  # it is at work, and others had the processor
+                    if self._deadline == deadline:  # else it has answered meanwhile
+                        self._deadline = now + patience_s / 4
                 if self._is_late or not may_go_on():
                     process.kill()
                     return
@@ -192,6 +200,17 @@ class Child:
             with suppress(OSError):  # what was still to be written to a dead process
                 if pipe is not None:
                     pipe.close()
+
+
+def processor_s(pid: int) -> float:
+    """Seconds of the processor that a process has taken since its start; infinite, where nobody can tell."""
+    import psutil
+
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except (psutil.Error, OSError):
+        return math.inf
+    return float(times.user + times.system)
 
 
 def send(out: IO[bytes], header: Mapping[str, object], data: bytes) -> None:

@@ -25,7 +25,7 @@ from scraper.session.dimse.storage_classes import turns
 from scraper.testing import first_of
 from tests.providers.test_pacs import LATER, PLAIN, SAME_PATIENT, grabbed
 
-IN_TWO_SYNTAXES = chest_ct(slices=12, thin=6, size=128, seed=141, syntax=JPEG_LS, thin_syntax=JPEG_2000)
+IN_TWO_SYNTAXES = chest_ct(slices=4, thin=3, size=64, seed=141, syntax=JPEG_LS, thin_syntax=JPEG_2000)
 IN_ONE_SYNTAX = chest_ct(slices=8, size=64, seed=144, syntax=JPEG_LS)
 KINDS = (DcmQrScp, QrScp)
 BOTH_KINDS = pytest.mark.parametrize("kind", KINDS)

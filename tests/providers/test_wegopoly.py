@@ -69,6 +69,20 @@ async def test_images_that_a_list_only_counts_are_missing(name, tmp_path):
     assert (result.exit_code, short) == (7, [(9, 11)])
 
 
+async def test_images_that_are_only_counted_for_the_whole_study_are_missing(tmp_path):
+    def reshape(value):
+        listed = sum(len(series["instanceList"]) for series in value["data"]["seriesList"])
+        value["data"]["imageCount"] = listed + 3
+        return value
+
+    with World(Reshaped(SITE, reshape, only="/json/infoH5")) as world:
+        result = await run(Wegopoly, CASES[0], world, tmp_path)
+    problems = [problem for series in result.studies[0].series for problem in series.problems if problem.fatal]
+    assert [(problem.code, problem.values["stated"]) for problem in problems] == [
+        ("count-unmet", len(SITE.originals) + 3)
+    ]
+
+
 @pytest.mark.parametrize("name", ["countryCode", "totalSize", "frameCount", "imageNo"])
 async def test_a_number_of_something_else_is_no_count_of_images(name, tmp_path):
     with World(Reshaped(SITE, counting(name, 2), only="/json/infoH5")) as world:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fixtures.faults import Fault
 from fixtures.sites.yzhcloud import site
 from fixtures.world import World
 from providers.yzhcloud import Yzhcloud
@@ -9,7 +10,7 @@ from scraper.core.errors import LinkExpired, NoSuchStudy, NotOriginalDicom
 from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, rows
+from scraper.testing import Case, check, rows, run
 
 BROWSER = (Via.BROWSER,)
 SITE = site.YzhcloudSite()
@@ -53,3 +54,10 @@ async def test_the_patients_name_is_the_mobile_pages(tmp_path):
     with World(SITE) as world:
         result = await check(Yzhcloud, case, world, tmp_path)
     assert result.studies[0].study.patient_name == "测试甲"
+
+
+async def test_a_refusal_without_a_word_is_no_study_that_is_not_there(tmp_path):
+    with World(SITE) as world:
+        world.faults.plan("ajax_get", Fault.FORBIDDEN, times=9)
+        result = await run(Yzhcloud, CASES[0], world, tmp_path)
+    assert result.exit_code == 9

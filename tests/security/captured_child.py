@@ -92,8 +92,20 @@ LIES: dict[str, Callable[[Path, Say], None]] = {
 }
 
 
+def _starved(say: Say) -> None:
+    """Work for three seconds, as where others have the processor: a tenth of the time."""
+    for _ in range(30):
+        time.sleep(0.09)
+        until = time.process_time() + 0.01
+        while time.process_time() < until:
+            pass
+    say(end=True)
+
+
 def _work(folder: Path, outside: Path, question: dict[str, Any], say: Say) -> None:
-    if "lie" in question:
+    if "starved" in question:
+        _starved(say)
+    elif "lie" in question:
         LIES[question["lie"]](folder, say)
     elif (folder.parent / "lie").exists():
         LIES[(folder.parent / "lie").read_text()](folder, say)

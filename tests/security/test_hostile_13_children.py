@@ -19,7 +19,7 @@ from scraper.core.schema import read_json
 from scraper.core.settings import Language
 from scraper.dicom.codec_process import CodecProcess
 from scraper.isolation import json_text
-from scraper.isolation.child import Child, ChildLost
+from scraper.isolation.child import Child, ChildLate, ChildLost
 from scraper.protocols import j2k_json, zip_archive
 from tests.security import captured_child
 
@@ -255,3 +255,14 @@ def test_hostile_13_a_tar_is_not_opened_here(tmp_path, monkeypatch):
         path.write_bytes(body)
         with pytest.raises(CorruptInstance, match="broken-tar"):
             list(zip_archive.tar_files(path, tmp_path / f"broken-{number}"))
+
+
+def test_hostile_13_only_a_child_that_works_gets_more_time_than_its_own():
+    """It may be a busy computer's doing: a child that does nothing is ended, and so is one that had the processor."""
+    child = Child(CAPTURED, patience_s=2.0)
+    with pytest.raises(ChildLate):
+        list(child.ask({"lie": "hangs"}))
+    try:
+        assert list(child.ask({"starved": True})) == [({"end": True, "length": 0}, b"")]
+    finally:
+        child.close()

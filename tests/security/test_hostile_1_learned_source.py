@@ -253,19 +253,18 @@ def test_hostile_1_five_thousand_texts_in_every_place_of_a_provider_run_nothing(
 
 
 @pytest.mark.thorough
-def test_hostile_1_every_text_in_every_place():
+def test_hostile_1_every_text_in_a_place_and_every_place_with_two_hundred():
     written = 0
-    for start, text in enumerate(TEXTS):
-        for place in range(start % 6, 24, 6):
-            words = [f"plain{number}" for number in range(24)]
-            words[place] = text
-            try:
-                source = learn.written_source(hostile_learnt(words))
-            except NotLearnt:
-                continue
-            written += 1
-            assert_harmless(source)
-    assert written > 10_000
+    for number, text in enumerate(TEXTS):
+        words = [f"plain{place}" for place in range(24)]
+        words[number % 24] = text
+        try:
+            source = learn.written_source(hostile_learnt(words))
+        except NotLearnt:
+            continue
+        written += 1
+        assert_harmless(source)
+    assert written > 2_500
 
 
 def test_hostile_1_the_values_that_took_the_closing_quote():

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 from scraper.capture.infer import counted, templates
-from scraper.capture.infer.templates import Path, Record, Rule
+from scraper.capture.infer.templates import Path, Record, Rule, Template
 from scraper.capture.observe.received import Manifest
 
 SHORTEST_ID: Final = 6  # characters; shorter values stand in any request by chance
@@ -39,12 +39,13 @@ def _rules(manifests: Sequence[Manifest], requested: Sequence[str], read: Reader
             continue
         once = _once(group)
         for address in requested[-MAX_REQUESTS:]:
+            tried: dict[Template, bool] = {}
             for record in group:
                 if not any(
                     record.fields[name] in once[name] and _stands(record.fields[name], address) for name in record.own
                 ):
                     continue
-                rule = _of(record, group, address, url, is_strict=is_strict)
+                rule = _of(_ids(record) if is_strict else record, group, address, url, tried)
                 if rule is not None:
                     yield replace(rule, source=url, shape=group[0].shape)
 
@@ -69,12 +70,20 @@ def _stands(value: str, address: str) -> bool:
     return any(next(templates.places(address, text), None) is not None for text in spelled)
 
 
-def _of(record: Record, group: Sequence[Record], address: str, url: str, *, is_strict: bool) -> Rule | None:
-    """The rule of one template, where every record of the list fills it, and no two alike."""
-    for template in templates.templates(_ids(record) if is_strict else record, address, url):
+def _of(record: Record, group: Sequence[Record], address: str, url: str, tried: dict[Template, bool]) -> Rule | None:
+    """The rule of one template, where every record of the list fills it, and no two alike; None where it is known already.
+
+    ``tried``: templates of other records of the list, and whether such a rule came of each: a thousand records have but a few.
+    """
+    for template in templates.templates(record, address, url):
+        if tried.get(template):
+            return None
+        if template in tried:
+            continue
         rule = templates.validated(template, group, (address,), 1)
         is_placed = {name for name, _ in template.blanks} & counted.PLACES or not counted.PLACES.issubset(record.own)
-        if rule is not None and is_placed and rule.count == len(rule.records) > 1:
+        tried[template] = bool(rule is not None and is_placed and rule.count == len(rule.records) > 1)
+        if tried[template]:
             return rule
     return None
 

@@ -172,8 +172,8 @@
 
   // ---- events and lines of a stream, as the page reads them: its body may never end, so that nobody else sees them
   const Stream = scope.EventSource, LONGEST_EVENT = 4 * 2 ** 20, read = new WeakSet();
-  const tell = (text, from, end) => { if (end ? text : !text || text.length > LONGEST_EVENT) return;
-    const said = {text, from, end};
+  const tell = (text, from, end, ends) => { if (end ? text : !text || text.length > LONGEST_EVENT) return;
+    const said = {text, from, end, ends};
     if (report) sendText(said); else if (open()) channel.postMessage(said); };
   const eventData = Stream && Object.getOwnPropertyDescriptor(MessageEvent.prototype, "data");
   if (eventData) { const getter = new Proxy(eventData.get, {apply(target, self, args) {
@@ -187,7 +187,7 @@
   // takes text or bytes as they come, and tells each event (HTML 9.2.6) or each line once
   const readerOf = (type, url) => { const isEvents = /event-stream/i.test(type), decoder = new Decoder();
     let rest = "", data = [];
-    const line = text => { if (!isEvents) return tell(text.replace(/^\x1e/, "").trim(), url);
+    const line = text => { if (!isEvents) return tell(text.replace(/^\x1e/, "").trim(), url, undefined, true);
       if (!text) { if (data.length) tell(data.join("\n"), url); data = []; }
       else if (text.startsWith("data:")) data.push(text.slice(text[5] === " " ? 6 : 5)); };
     const more = (piece, isLast, isCut) => { try {

@@ -91,7 +91,7 @@ class PageMemory:
             return 0
         try:
             if "text" in message:
-                self._read(message["text"], message.get("from"), message.get("end"))
+                self._read(message["text"], message.get("from"), message.get("end"), ends=message.get("ends") is True)
                 return 0
             if "ticket" not in message:
                 return self._announced(message)
@@ -102,12 +102,12 @@ class PageMemory:
             self._traffic.end(err)
         return 0
 
-    def _read(self, text: object, url: object, end: object) -> None:
-        """Take one event or line of a stream; it is a reply of the stream's address."""
+    def _read(self, text: object, url: object, end: object, *, ends: bool) -> None:
+        """Take one event or line of a stream, which ``ends`` at some time; it is a reply of the stream's address."""
         self._events += 1
         if not isinstance(text, str) or not isinstance(url, str) or self._events > MAX_EVENTS:
             return
-        self._traffic.note_stream(url[:8192], is_over=end in ENDS, is_cut=end == CUT)
+        self._traffic.note_stream(url[:8192], is_over=end in ENDS, is_cut=end == CUT, ends=ends)
         data = text.encode("utf-8", "replace")
         if url.startswith(("https:", "http:")) and 0 < len(data) <= MAX_EVENT:
             body = self._traffic.keep(data)

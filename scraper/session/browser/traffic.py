@@ -32,7 +32,7 @@ WEBSOCKET_OUT = "websocket-out"
 DOWNLOAD = "download"
 EVENT = "event"
 STREAM_QUIET_S = 5.0  # without an event, after which a stream that has not ended is taken to have said all
-STREAM_S = 45.0  # for a stream to say all; one of notifications never ends
+STREAM_S = 45.0  # for a stream to say all, since its last line where it ends; one of notifications never ends
 IN_MEMORY = "memory"
 DRAWN = "drawn"
 OF_PAGE = (WEBSOCKET_OUT, IN_MEMORY, DRAWN)  # what the page sends or makes itself
@@ -96,6 +96,20 @@ def asked_directly(request: Request, response: Response, copy: Path) -> Exchange
     return Exchange(url, "direct", method, sent, request.body, response.status, headers, body, size)
 
 
+@dataclass(frozen=True, slots=True)
+class _OpenStream:
+    """A stream that is read: its first event and its last, by the clock, and whether it is a text of lines, which ends."""
+
+    first: float
+    last: float
+    ends: bool
+
+    def may_say_more(self, now: float) -> bool:
+        if self.ends:
+            return now - self.last < STREAM_S
+        return now - self.first < STREAM_S and now - self.last < STREAM_QUIET_S
+
+
 class Traffic:
     """The exchanges of one window, in order of completion.
 
@@ -121,7 +135,7 @@ class Traffic:
         self._in_memory = 0
         self._trickled = 0
         self._beats: set[tuple[str, bytes]] = set()
-        self._streams: dict[str, tuple[float, float]] = {}  # open ones → their first event and their last, by the clock
+        self._streams: dict[str, _OpenStream] = {}
         self._files = 0
         self._arrived = asyncio.Event()
         self._over: CloudfilmError | None = None
@@ -217,21 +231,27 @@ class Traffic:
         self._beats.add(look)
         return is_known
 
-    def note_stream(self, url: str, *, is_over: bool, is_cut: bool) -> None:
-        """Note an event of a stream, or its end; ``is_cut``: the site broke it off."""
+    def note_stream(self, url: str, *, is_over: bool, is_cut: bool, ends: bool = False) -> None:
+        """Note an event of a stream, or its end; ``is_cut``: the site broke it off; ``ends``: it is a text of lines."""
         now = time.monotonic()
         if is_cut:
             self.cut_streams.add(url)
         if is_over:
             self._streams.pop(url, None)
         else:
-            self._streams[url] = self._streams.get(url, (now, now))[0], now
+            first = self._streams[url].first if url in self._streams else now
+            self._streams[url] = _OpenStream(first, now, ends)
 
     @property
     def is_streaming(self) -> bool:
         """Whether a stream is being read that may not have said all: what it lists is not whole yet."""
         now = time.monotonic()
-        return any(now - first < STREAM_S and now - last < STREAM_QUIET_S for first, last in self._streams.values())
+        return any(stream.may_say_more(now) for stream in self._streams.values())
+
+    @property
+    def unfinished(self) -> frozenset[str]:
+        """Addresses of streams that were broken off, and of texts of lines that have not come to their end."""
+        return frozenset((*self.cut_streams, *(url for url, stream in self._streams.items() if stream.ends)))
 
     def has_body(self, size: int, head: bytes) -> bool:
         """Whether something that came has that size and that beginning."""
