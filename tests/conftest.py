@@ -17,7 +17,7 @@ from scraper.isolation.child import Child, launched
 from scraper.registry import catalogue
 from scraper.source.qr.worker import Worker
 from scraper.testing import shared_browser
-from tests.forked import CAN_FORK, ForkServers
+from tests.forked import CAN_FORK, SERVERS
 
 # what Node.js compiles of the browser's driver is left there for the next start
 os.environ.setdefault("NODE_COMPILE_CACHE", str(Path(__file__).parents[1] / ".cache" / "node"))
@@ -76,11 +76,11 @@ def plugged_in(monkeypatch: pytest.MonkeyPatch) -> Path:
 def quick_children() -> Iterator[None]:
     """A process that checks files, or reads codes, costs half a second to start, and most tests start one."""
     Worker.spare = []
-    with ForkServers() as servers:
-        if CAN_FORK:
-            Child.launch = servers.launch
-        yield
-        Child.launch = staticmethod(launched)
+    if CAN_FORK:
+        Child.launch = SERVERS.launch
+    yield
+    Child.launch = staticmethod(launched)
+    SERVERS.close()
     for process in Worker.spare:
         process.communicate()  # it ends with its questions
     Worker.spare = None

@@ -63,10 +63,16 @@ class ForkedProcess:
 class ForkServer:
     """A process that has loaded a module and forks one for each launch."""
 
-    def __init__(self, module: str, without: Sequence[str]) -> None:
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def __init__(self, place: socket.socket, process: subprocess.Popen[bytes] | None = None) -> None:
+        self.socket = place
+        self._process = process  # None: another's
+
+    @classmethod
+    def started(cls, module: str, without: Sequence[str]) -> Self:
+        """A new one."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = child_command("tests.forked", "serve", module, str(theirs.fileno()), without=without, is_bare=True)
-        self._process = subprocess.Popen(
+        process = subprocess.Popen(
             command,
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
@@ -75,6 +81,7 @@ class ForkServer:
             env=bare_environment(),
         )
         theirs.close()
+        return cls(ours, process)
 
     def launch(self, arguments: Sequence[str]) -> ForkedProcess:
         """Fork one process that runs ``serve`` of the module.
@@ -92,7 +99,7 @@ class ForkServer:
                 "cwd": str(Path.cwd()),
             }
             given = array.array("i", [their_stdin, their_stdout, answers.fileno()])
-            self._socket.sendmsg([json.dumps(asked).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, given)])
+            self.socket.sendmsg([json.dumps(asked).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, given)])
             answers.close()
             with ours:
                 answer, descriptors, _, _ = socket.recv_fds(ours, 100, 1)
@@ -104,8 +111,10 @@ class ForkServer:
 
     def close(self) -> None:
         """End the process; those that it forked end with their pipes."""
-        self._socket.close()
-        self._process.wait()
+        self.socket.close()
+        if self._process is not None:
+            self._process.kill()  # who has borrowed it may still hold its socket
+            self._process.wait()
 
 
 class ForkServers:
@@ -114,12 +123,6 @@ class ForkServers:
     def __init__(self) -> None:
         self._lock = Lock()
         self._servers: dict[str, ForkServer] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """End all servers; a later launch starts another."""
@@ -130,12 +133,19 @@ class ForkServers:
         """Start a process, as ``scraper.isolation.child.launched`` does."""
         return self.of(module, without).launch(arguments)
 
+    def borrow(self, module: str, descriptor: int) -> None:
+        """Launch by the server that another process has started, through its socket."""
+        self._servers[module] = ForkServer(socket.socket(fileno=descriptor))
+
     def of(self, module: str, without: Sequence[str] = ()) -> ForkServer:
         """The module's server, started now where there is none."""
         with self._lock:
             if module not in self._servers:
-                self._servers[module] = ForkServer(module, without)
+                self._servers[module] = ForkServer.started(module, without)
             return self._servers[module]
+
+
+SERVERS: Final = ForkServers()  # of this process
 
 
 def serve() -> None:

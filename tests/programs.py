@@ -28,7 +28,7 @@ from scraper.registry import catalogue
 from scraper.source.qr.reader import Reader
 from scraper.source.qr.worker import Worker
 from scraper.verify.workers import NEVER_NEEDED
-from tests.forked import CAN_FORK, ForkServers
+from tests.forked import CAN_FORK, SERVERS
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT_S = 600  # what hangs is ended; a busy machine takes minutes for what takes seconds
@@ -58,10 +58,11 @@ READ_ONCE = (messages.catalogue, partial(domains.site_of, "film.aurora.test"), p
 START = """
 import sys
 import tests.programs
-asked = tests.programs.wait_for_work(int(sys.argv.pop(1)))
+asked = tests.programs.wait_for_work(int(sys.argv.pop(1)), int(sys.argv.pop(1)))
 if asked is not None:
     asked.run()
 """
+CHECKER = "scraper.verify.workers"  # whose children nearly every call needs
 ENTRY = "scraper.cli.commands"  # its ``main`` is what is run
 PIPE, NOTHING = subprocess.PIPE, subprocess.DEVNULL
 Stream = int | IO[Any]
@@ -180,9 +181,10 @@ class WarmProgram:
 
     def _start(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        passed = [theirs.fileno(), SERVERS.of(CHECKER, NEVER_NEEDED).socket.fileno()]
         self._process = subprocess.Popen(
-            [sys.executable, "-c", START, str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
+            [sys.executable, "-c", START, *map(str, passed)],
+            pass_fds=passed,
             stdin=subprocess.DEVNULL,
             env=environment(PYTHONPATH=str(ROOT)),
             cwd=ROOT,
@@ -505,7 +507,7 @@ class Warm:
         program.reply.close()
 
 
-def wait_for_work(descriptor: int) -> Asked | None:
+def wait_for_work(descriptor: int, checker: int) -> Asked | None:
     """In the warm process: load the program, and serve the calls; what ``Warm.serve`` gives."""
     for name in MODULES:
         __import__(name)
@@ -513,9 +515,8 @@ def wait_for_work(descriptor: int) -> Asked | None:
         read()
     catalogue.known()
     catalogue.known.cache_clear()  # a process that is forked looks for plug-ins itself
-    servers = ForkServers()
-    Child.launch = servers.launch
-    servers.of("scraper.verify.workers", NEVER_NEEDED)
+    Child.launch = SERVERS.launch
+    SERVERS.borrow(CHECKER, checker)
     gc.collect()
     gc.freeze()  # the collector of a forked process would copy every page that it looks at
     return Warm(descriptor).serve()
