@@ -98,9 +98,7 @@ class Collector:
         self._checking = asyncio.Semaphore(AHEAD)
         self._listed: frozenset[str] = frozenset()
         self._here: set[str] = set()  # SOP Instance UIDs kept in this run
-        self._blank: dict[
-            str, QueuedInstance
-        ] = {}  # SOP Instance UID -> who asked for it, where the picture shows nothing
+        self._blank: dict[str, QueuedInstance] = {}  # by SOP Instance UID, where the picture shows nothing
         self._saved: list[tuple[Saved, Checked]] = []
         self._failed: dict[str, CloudfilmError] = {}
         self._left_out: list[str] = []

@@ -181,7 +181,7 @@ def _expected(collected: Collected, series: Sequence[Series]) -> dict[str, int |
         uid = collected.uid_of_series.get(item.name, item.name)
         count = item.expected
         if count is not None:
-            if count > len(item.instances) and count == _frames(collected, uid):
+            if 0 < len(item.instances) < count == _frames(collected, uid):
                 count = len(item.instances)  # its site counts frames
             count -= left_out[item.name]
         if item.key and count is not None:
