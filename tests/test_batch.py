@@ -227,13 +227,13 @@ def test_a_link_that_hangs_and_a_bug_cost_only_themselves(tmp_path):
     bugs = [f"http://film.dusk.test/dusk/{name}" for name in ("s3cr3tt0ken", "cancels")]
     links = listed(tmp_path, *map(many.link, range(3)), *bugs)
     with up(many):
-        done = batch(many, links, tmp_path / "out", "--give-up", 10, "--json")
+        done = batch(many, links, tmp_path / "out", "--give-up", 20, "--json")
     found = {document["exit_code"]: document for document in documents(done)}
     assert done.returncode == ExitCode.SITE
     assert sorted(document["exit_code"] for document in documents(done)) == [0, 0, 1, 1, 9]
     assert [item["code"] for item in found[1]["problems"]] == ["bug"]
     assert [item["code"] for item in found[9]["problems"]] == ["nothing-new"]
-    assert "10 seconds" in found[9]["problems"][0]["message"]
+    assert "20 seconds" in found[9]["problems"][0]["message"]
     assert "Traceback" not in done.stderr
     assert "s3cr3tt0ken" not in done.stdout + done.stderr
     assert len(list((tmp_path / "out" / "diagnostics").iterdir())) == 3

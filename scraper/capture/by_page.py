@@ -38,6 +38,7 @@ TRIAL_S: Final = 1.5  # the same where it is not known yet whether the function 
 STILL_S: Final = 0.3  # of silence before the first call, so that what it brings is not taken for another's
 REFUSED: Final = frozenset((400, 401, 403, 409, 410, 429))
 MAX_REFUSED: Final = 2  # calls that the site refuses, after which the page is asked no more
+SHOWN_S: Final = 10.0  # for a page that is loaded again to receive an image
 RELOADED_S: Final = 1.5  # of silence, after which a page that was loaded again has shown its first image
 LEAST: Final = 2  # images that must be left for it to be worth while
 
@@ -96,13 +97,15 @@ class ByPage(Strategy):
             for is_first in (True, False):
                 begin = len(traffic.exchanges)
                 await examination.session.screen.reload()
+                give_up = time.monotonic() + SHOWN_S
+                while not _came(examination, begin) and time.monotonic() < give_up:
+                    await traffic.after(len(traffic.exchanges), timeout_s=LOOK_S)
+                    await examination.take()
                 await traffic.settled(RELOADED_S, RELOADED_S * 10)
                 await examination.take()
                 if is_first and not await calls.watch_functions():
                     return None
-            origins = examination.observations.origins
-            came = {origins[name] for item in traffic.exchanges[begin:] if (name := asked_by(item)) in origins}
-            self._looks = [StepCalls(calls.take(), frozenset(came))]
+            self._looks = [StepCalls(calls.take(), _came(examination, begin))]
             await calls.rest()
             if not await self._find(examination):
                 return None
@@ -232,11 +235,10 @@ class ByPage(Strategy):
             return bool(new)
         finally:
             calling.cancel()
-        origins, made = examination.observations.origins, traffic.exchanges[begin:]
-        again = {origins[name] for item in made if (name := asked_by(item)) in origins}
+        again = _came(examination, begin)
         if len(new or again) == 1:
             self._received[key] = next(iter(new or again))
-        self._refused += not new and any(item.status in REFUSED for item in made)
+        self._refused += not new and any(item.status in REFUSED for item in traffic.exchanges[begin:])
         return bool(new)
 
     def _matched(
@@ -304,6 +306,12 @@ async def _settled(examination: Examination) -> None:
     while (window.is_waiting or window.traffic.idle_s < STILL_S) and time.monotonic() < give_up:
         await window.traffic.after(len(window.traffic.exchanges), timeout_s=LOOK_S)
     await examination.take()
+
+
+def _came(examination: Examination, begin: int) -> frozenset[str]:
+    """SOP Instance UIDs of images whose request was answered since ``begin``, be it for another time."""
+    origins, made = examination.observations.origins, examination.session.traffic.exchanges[begin:]
+    return frozenset(origins[name] for item in made if (name := asked_by(item)) in origins)
 
 
 def _uids(examination: Examination) -> frozenset[str]:
