@@ -65,6 +65,10 @@ class Proxy:
             raise ExtraMissing(extra="proxy")
         loop = asyncio.get_running_loop()
         self._listening = loop.create_future()
+        try:
+            self._child.start()  # before the thread: whoever closes it finds it
+        except OSError as err:
+            raise ListenerLost from err
         self._thread = Thread(target=self._run, args=(loop,), name="proxy", daemon=True)
         self._thread.start()
         try:
@@ -73,6 +77,9 @@ class Proxy:
         except TimeoutError as err:
             self._child.close()
             raise ListenerLost from err
+        except BaseException:
+            self._child.close()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
