@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -74,12 +74,17 @@ def counted(
         mine = {record.place: series_of[uid] for uid, record in _of_uids(manifest, series_of)} | planned
         counts = dict(_counts(manifest.value)) if mine else {}
         kinds = Counter(map(_shape, counts))
-        for place, count in counts.items():
-            below = {name for at, name in mine.items() if _is_below(at, place)}
-            if len(below) == 1 and kinds[_shape(place)] > 1 and not any(_is_below(other, place) for other in counts):
-                name = below.pop()
+        around = {outer for place in counts for outer in _outer(place)}
+        below: dict[Path, set[str]] = defaultdict(set)
+        for at, name in mine.items():
+            for place in counts.keys() & set(_outer(at)):
+                below[place].add(name)
+        for place, names in below.items():
+            count = counts[place]
+            if len(names) == 1 and kinds[_shape(place)] > 1 and place not in around:
+                name = names.pop()
                 series[name] = max(count, series.get(name, 0))
-            elif below:
+            else:
                 of_all = max(of_all, count)
     return Counted(series, of_all)
 
@@ -96,8 +101,9 @@ def _planned(model: RequestModel | None, found: Sequence[Series]) -> dict[Path, 
     }
 
 
-def _is_below(place: Path, other: Path) -> bool:
-    return len(place) > len(other) and place[: len(other)] == other
+def _outer(place: Path) -> Iterator[Path]:
+    """The places of everything that stands around it."""
+    return (place[:depth] for depth in range(len(place)))
 
 
 def _shape(place: Path) -> Path:
