@@ -2,9 +2,8 @@
 PYTHON ?= python3
 VENV := $(or $(CLOUDFILM_VENV),.venv)
 BIN := $(VENV)/bin
-# Most of a test's time is a browser's or a pause's: four for each processor keep both busy, where each has its 1.3 GB.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"); \
-	print(max(1, min(4 * (os.cpu_count() or 1), memory // 1300000000)))')
+# Most of a test's time is a browser's or a pause's: three for each processor keep both busy.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 1))')
 # Without bytecode every program that a test starts compiles itself anew, a second each time.
 unexport PYTHONPATH PYTHONSAFEPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
