@@ -233,11 +233,11 @@ def assert_harmless(source: str) -> None:
 
 
 @pytest.mark.thorough
-def test_hostile_1_five_thousand_texts_in_every_place_of_a_provider_run_nothing():
+def test_hostile_1_a_thousand_texts_in_every_place_of_a_provider_run_nothing():
     rng = random.Random(61)
     places, written, mild = (24, 0, ["patientId", "a/b", "url", "imageList", 'he said "x"', "back\\", "{x}", "测试"])
     for place in range(places):
-        for text in rng.sample(TEXTS, 5000 // places // 4):
+        for text in rng.sample(TEXTS, 1248 // places):
             words = [rng.choice(mild) + str(number) for number in range(places)]
             words[place] = text
             try:
@@ -253,7 +253,7 @@ def test_hostile_1_five_thousand_texts_in_every_place_of_a_provider_run_nothing(
 
 
 @pytest.mark.thorough
-def test_hostile_1_every_text_in_a_place_and_every_place_with_two_hundred():
+def test_hostile_1_every_text_in_one_of_the_places():
     written = 0
     for number, text in enumerate(TEXTS):
         words = [f"plain{place}" for place in range(24)]

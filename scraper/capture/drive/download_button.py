@@ -85,14 +85,13 @@ class PackageDownload:
         pressed, give_up, look_s = 1, time.monotonic() + self._timings.job_s, self._timings.job_look_s
         while time.monotonic() < give_up:
             silence_s = self._enough_s(is_new=self._observations.size > before)
-            yield Pause(
-                min(traffic.idle_s + look_s, silence_s), look_s * 2
-            )  # a silence that goes on is looked at again
+            # a silence that goes on is looked at again
+            yield Pause(min(traffic.idle_s + look_s, silence_s), look_s * 2)
             is_new = self._observations.size > before
             self.refusal = await self._refused() or self.refusal
             if not self._is_under_way(is_new=is_new):
                 break
-            if traffic.idle_s >= self._timings.job_look_s and not is_new and pressed < MAX_PRESSED:
+            if traffic.idle_s >= look_s and not is_new and pressed < MAX_PRESSED:
                 pressed += await self._press_next(known, never, first)
 
     def _is_under_way(self, *, is_new: bool) -> bool:
