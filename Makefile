@@ -58,7 +58,8 @@ check: $(BIN)/python
 	$(BIN)/python -m tools.licences --check
 	$(BIN)/python -m uv lock --check --offline -q
 
-# The checks run beside the tests, which often wait; what they say stands at the end, and either ends the run with an error.
+# The checks run beside the tests, in the seconds that these leave; what they say stands at the end, and either ends the run with an
+# error.
 test:
 	@$(PYTHON) tools/setup.py test
 	@$(MAKE) --no-print-directory --jobs=2 checked tested; failed=$$?; cat build/checks.txt; \
@@ -66,7 +67,7 @@ test:
 
 checked:
 	@mkdir -p build
-	@$(MAKE) --no-print-directory check >build/checks.txt 2>&1
+	@nice -n 19 $(MAKE) --no-print-directory check >build/checks.txt 2>&1
 
 tested: compiled
 	$(call PYTEST,test) $(TESTS)
