@@ -69,7 +69,7 @@ class ForkServer:
 
     @classmethod
     def started(cls, module: str, without: Sequence[str]) -> Self:
-        """A new one."""
+        """A new one. What it or its children are the first to load (mitmproxy) is compiled for those after them, too."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = child_command("tests.forked", "serve", module, str(theirs.fileno()), without=without, is_bare=True)
         process = subprocess.Popen(
@@ -78,7 +78,7 @@ class ForkServer:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=bare_environment(),
+            env={name: value for name, value in bare_environment().items() if name != "PYTHONDONTWRITEBYTECODE"},
         )
         theirs.close()
         return cls(ours, process)
