@@ -23,8 +23,10 @@ NEXT_SERIES = re.compile(
     re.IGNORECASE,
 )
 MORE = re.compile(
-    r"^(点击)?(加载|查看|显示|展开)(更多|全部)(序列|图像|影像)?$|^更多(序列|图像|影像)?$|^全部(序列|图像|影像)$|^(下一?页|后一?页)$|"
-    r"^(load|show|view) (more|all)( series| images)?$|^more( series| images)?$|^next( page)?$",
+    r"^(点击)?(加载|查看|显示|展开)(更多|全部|其[余他它]|剩余)(的)?(序列|图像|影像)?(\s*[(（]\s*\d+\s*[)）])?$|"
+    r"^(更多|(其[余他它]|剩余|全部)(的)?(?=序列|图像|影像))(序列|图像|影像)?(\s*[(（]\s*\d+\s*[)）])?$|^(下一?页|后一?页)$|"
+    r"^(load|show|view) (more|all|remaining|other)( series| images)?$|"
+    r"^(more|(other|remaining)(?= series| images))( series| images)?$|^next( page)?$",
     re.IGNORECASE,
 )
 NEXT_PAGE = re.compile(r"^(下一?页|后一?页|next( page)?)$", re.IGNORECASE)  # it takes away what was shown

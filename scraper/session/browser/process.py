@@ -140,7 +140,7 @@ class Browser:
     async def _opened(self, settings: Settings, door: Door | None, user_agent: str, *, mobile: bool) -> Window:
         process = await self.started()
         self._windows += 1
-        traffic = Traffic(self._spool / f"window-{self._windows}")
+        traffic = Traffic(self._spool / f"window-{self._windows}", quiet_s=settings.timings.drive.stream_quiet_s)
         options: dict[str, Any] = dict(PHONE if mobile else DESKTOP)
         try:
             # A question that a browser takes with it as it dies is never answered by its library.
