@@ -31,8 +31,13 @@ _OF_NOW: Final = re.compile(
 )  # a time or a random number: each request has another
 
 
-async def wait_for_lists(examination: Examination, plan: Plan) -> bool:
+async def wait_for_lists(examination: Examination, plan: Plan, planned_from: int) -> bool:
     """Wait until no list is on its way; whether one came that the plan does not know.
+
+    Args:
+        examination: what came.
+        plan: how the rest is had.
+        planned_from: how many lists had come when the plan was begun.
 
     Raises:
         CloudfilmError: the page has ended.
@@ -41,8 +46,9 @@ async def wait_for_lists(examination: Examination, plan: Plan) -> bool:
         return False  # their own list is asked for by itself
     window = await examination.session.window()
     lists = _Lists(examination, plan, surplus(examination, plan))
-    lists.note()
+    lists.note(planned_from)
     known = lists.noted
+    lists.note()
     give_up = time.monotonic() + examination.session.settings.timings.drive.recall_s
     while (is_more := lists.may_come(window)) and time.monotonic() < give_up:
         await window.traffic.after(len(window.traffic.exchanges), timeout_s=LOOK_S)
@@ -77,9 +83,9 @@ class _Lists:
         self._begun = self._traffic.now
         self.noted = 0  # lists that say something new
 
-    def note(self) -> None:
-        """Take in what came since the last time."""
-        manifests, exchanges = self._observations.manifests, self._traffic.exchanges
+    def note(self, up_to: int | None = None) -> None:
+        """Take in what came since the last time, of the lists the first ones alone where ``up_to`` says how many."""
+        manifests, exchanges = self._observations.manifests[:up_to], self._traffic.exchanges
         for manifest in manifests[self._read :]:
             if next(records(manifest.value), None) is None:
                 continue

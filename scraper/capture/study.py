@@ -270,11 +270,12 @@ class StudyCapture:
     async def _has_plan(self) -> bool:
         """Whether a strategy has a plan that knows all lists that come without a further gesture."""
         for _ in range(MAX_PLANS):
+            planned_from = len(self._observations.manifests)
             self.plan = await self._first_plan()
             if self.plan is None:
                 return False
             await self._rest(self.plan)
-            if not await wait_for_lists(self.examination, self.plan):
+            if not await wait_for_lists(self.examination, self.plan, planned_from):
                 break
         return True
 
