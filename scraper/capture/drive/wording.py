@@ -29,6 +29,9 @@ MORE = re.compile(
     r"^(more|(other|remaining)(?= series| images))( series| images)?$|^next( page)?$",
     re.IGNORECASE,
 )
+BACK = re.compile(
+    r"^[<\u2039\u00ab\u2190\s]*(返回|back)( to list|序列|列表|上一?[页级层])?$|^(序列|影像)列表$", re.IGNORECASE
+)
 NEXT_PAGE = re.compile(r"^(下一?页|后一?页|next( page)?)$", re.IGNORECASE)  # it takes away what was shown
 NOTICE = re.compile(r"^(我?(已)?(知道|知晓|了解)了?|got it|dismiss)$", re.IGNORECASE)  # no consent: that is a person's
 SUBMIT = re.compile(
