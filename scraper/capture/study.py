@@ -66,6 +66,8 @@ class Outcome(Enum):
 class StudyCapture:
     """Captures one examination.
 
+    Over 20 methods because the steps of the loop share what it knows; most are a few lines.
+
     Args:
         examination: what is captured; nothing came yet.
         strategies: asked for a plan, in this order.
@@ -271,21 +273,13 @@ class StudyCapture:
         """Whether a strategy has a plan that knows all lists that come without a further gesture."""
         for _ in range(MAX_PLANS):
             planned_from = len(self._observations.manifests)
-            self.plan = await self._first_plan()
+            self.plan = await _first_plan(self._strategies, self.examination)
             if self.plan is None:
                 return False
             await self._rest(self.plan)
             if not await wait_for_lists(self.examination, self.plan, planned_from):
                 break
         return True
-
-    async def _first_plan(self) -> Plan | None:
-        for strategy in self._strategies:
-            with suppress(CloudfilmError):
-                plan = await strategy.plan(self.examination)
-                if plan is not None:
-                    return plan
-        return None
 
     def _is_worth_asking(self) -> bool:
         """Whether so much came that the strategies may know more: the hundredth image tells no more than the tenth."""
@@ -350,3 +344,13 @@ class StudyCapture:
             exchange.kind == "document" and exchange.status == 403 for exchange in self._session.traffic.exchanges
         )
         return not EXPIRED.search(page) and (not page or is_refused or PHONE_ONLY.search(page) is not None)
+
+
+async def _first_plan(strategies: Collection[Strategy], examination: Examination) -> Plan | None:
+    """The plan of the first strategy that has one; one that the site does not answer may have it later."""
+    for strategy in strategies:
+        with suppress(CloudfilmError):
+            plan = await strategy.plan(examination)
+            if plan is not None:
+                return plan
+    return None

@@ -32,6 +32,8 @@ MAX_EMPTY_ENTRIES: Final = 2  # useless entries after which a list is not taken 
 class Driver:
     """Drives one window.
 
+    Over 20 methods because each way to show more of a viewer is one.
+
     Args:
         session: the link's conversation.
         window: its window.

@@ -77,10 +77,8 @@ class Observations:
         self._lists: dict[str, Any] = {}  # request → its last value
         self.socket_messages: list[
             tuple[int, str]
-        ] = []  # place of a message in the traffic, SOP Instance UID of its image
-        self.broken: list[
-            Cause
-        ] = []  # for each entry of the last package that can't be unpacked, or all of it: what it is
+        ] = []  # place of a message in the traffic, its image's SOP Instance UID
+        self.broken: list[Cause] = []  # what each entry is that can't be unpacked of the last package, or all of it
         self.pixel_replies: list[Exchange] = []  # HTTP replies that may be pixels alone
         self.drawn: list[Exchange] = []  # samples that the page handed on to be drawn
         self.undrawn: set[int] = set()  # replies to a trial of ours: the page draws nothing of them

@@ -245,12 +245,12 @@ class Browser:
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._has_ended, memory)
 
-        memory = self._memory = MemoryWatch(self._pid, self._image_bytes, exceeded, ended)
-        memory.start()
+        def image_bytes() -> int:
+            window = self._window  # read once: the watch asks from its own thread
+            return window.traffic.earned_bytes if window is not None else 0
 
-    def _image_bytes(self) -> int:
-        window = self._window  # read once: the watch asks from its own thread
-        return window.traffic.earned_bytes if window is not None else 0
+        memory = self._memory = MemoryWatch(self._pid, image_bytes, exceeded, ended)
+        memory.start()
 
     def _has_ended(self, memory: MemoryWatch) -> None:
         if memory is self._memory:
