@@ -265,17 +265,22 @@ class _Failures(logging.Handler):
         self._found.append(record.name)
 
 
-def _addons() -> list[Any]:
-    """Those of mitmproxy that a proxy needs, without its package's own start: that loads some thirty, a web server among them."""
+def load() -> list[type]:
+    """Import of mitmproxy what a proxy needs; gives its addons.
+
+    The package of the addons itself is not run: it loads some thirty, a web server among them.
+    """
     spec = importlib.util.find_spec("mitmproxy.addons")
     if spec is None:
         raise ModuleNotFoundError("mitmproxy.addons")
-    sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    return [getattr(importlib.import_module(f"{spec.name}.{module}"), name)() for module, name in ADDONS.items()]
+    if spec.name not in sys.modules:
+        sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    importlib.import_module("mitmproxy.master")
+    return [getattr(importlib.import_module(f"{spec.name}.{module}"), name) for module, name in ADDONS.items()]
 
 
 async def _listen(folder: Path, question: Mapping[str, Any], say: Say, stop: asyncio.Event) -> None:
-    needed = _addons()
+    needed = [kind() for kind in load()]
     from mitmproxy import options
     from mitmproxy.master import Master
 
