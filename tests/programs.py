@@ -53,7 +53,7 @@ MODULES = (  # what most commands load when they are run; the providers come wit
     "rich.progress",
     "rich.table",
 )
-READ_ONCE = (messages.catalogue, partial(domains.site_of, "film.aurora.test"), page._template)  # files of the program
+READ_ONCE = (messages.catalogue, partial(domains.site_of, "film.aurora.test"), page.template)  # files of the program
 START = """
 import sys
 import tests.programs
