@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from urllib.parse import urljoin
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -36,7 +37,14 @@ class Page:
     def __init__(self, text: str, url: str = "") -> None:
         self.text = text
         self.url = url
-        self._tree = LexborHTMLParser(text)
+
+    @cached_property
+    def _tree(self) -> LexborHTMLParser:
+        return LexborHTMLParser(self.text)
+
+    @cached_property
+    def _variables(self) -> dict[str, str]:
+        return variables(self.text)
 
     def find(self, selector: str) -> LexborNode | None:
         """The first element, or None."""
@@ -73,7 +81,7 @@ class Page:
 
     def variable(self, name: str) -> str | None:
         """The text that a script gives a variable (``var NAME = "…"``, ``window.NAME = '…'``), or None."""
-        return variables(self.text).get(name)
+        return self._variables.get(name)
 
 
 def variables(text: str) -> dict[str, str]:
