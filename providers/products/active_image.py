@@ -228,7 +228,9 @@ class _Viewer:
         """
         del total
         async with self._turn:
-            reply = await self._session.screen.evaluate(IMAGE, [self._guid, series, image, READY_S * 1000, IMAGE_S * 1000])
+            reply = await self._session.screen.evaluate(
+                IMAGE, [self._guid, series, image, READY_S * 1000, IMAGE_S * 1000]
+            )
             if isinstance(reply, dict) and "data" in reply:
                 self._failures = 0
                 return base64.b64decode(str(reply["data"]))
