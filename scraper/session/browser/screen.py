@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 LONGEST_MESSAGE = 120
 LONGEST_REFUSAL = 40  # characters: what says more may speak of something else
 REFUSED_QUIET_S = 3.0  # without anything new, after which a page that refuses has said all
-FOLLOW_S = 2.0  # then the newest page is looked up again: what is waited for may come in a tab that has just opened
+POLL_MS = 50.0  # between two questions to a page: by its frames, as is the library's own way, a page in the back is never asked
+FOLLOW_S = 0.5  # then the newest page is looked up again: what is waited for may come in a tab that has just opened
 MARK = "cloudfilmMark"
 TEXT = "() => document.body ? document.body.innerText : ''"
 
@@ -196,7 +197,7 @@ class Screen:
             up_to_s = min(FOLLOW_S, max(give_up - began, 0.1))
             try:
                 async with (await self._window()).guard():
-                    await self._place.wait_for_function(script, timeout=up_to_s * 1000)
+                    await self._place.wait_for_function(script, timeout=up_to_s * 1000, polling=POLL_MS)
             except SiteChanged:
                 if time.monotonic() >= give_up or time.monotonic() - began < up_to_s / 2:
                     raise
