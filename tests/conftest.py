@@ -35,8 +35,20 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist may be left out
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[object]) -> None:
+    """Fork the workers, where the system can."""
+    if CAN_FORK:
+        from tests.workers import fork
+
+        fork(config, len(specs))
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Beside the JUnit file: seconds of the processor that all took, workers, browsers and children too (tools/figures.py)."""
+    if "tests.programs" in sys.modules:
+        sys.modules["tests.programs"].close()
+    SERVERS.close()
     junit = config.getoption("xmlpath", None)
     if junit and not hasattr(config, "workerinput"):
         taken = os.times()
@@ -80,7 +92,6 @@ def quick_children() -> Iterator[None]:
         Child.launch = SERVERS.launch
     yield
     Child.launch = staticmethod(launched)
-    SERVERS.close()
     for process in Worker.spare:
         process.communicate()  # it ends with its questions
     Worker.spare = None

@@ -27,7 +27,6 @@ from scraper.isolation.child import Child
 from scraper.registry import catalogue
 from scraper.source.qr.reader import Reader
 from scraper.source.qr.worker import Worker
-from scraper.verify.workers import NEVER_NEEDED
 from tests.forked import CAN_FORK, SERVERS
 
 ROOT = Path(__file__).parent.parent
@@ -54,7 +53,7 @@ MODULES = (  # what most commands load when they are run; the providers come wit
     "rich.progress",
     "rich.table",
 )
-READ_ONCE = (messages.catalogue, partial(domains.site_of, "film.aurora.test"), page._template)  # files of the program
+READ_ONCE = (messages.catalogue, partial(domains.site_of, "film.aurora.test"), page.template)  # files of the program
 START = """
 import sys
 import tests.programs
@@ -62,7 +61,6 @@ asked = tests.programs.wait_for_work(int(sys.argv.pop(1)), int(sys.argv.pop(1)))
 if asked is not None:
     asked.run()
 """
-CHECKER = "scraper.verify.workers"  # whose children nearly every call needs
 ENTRY = "scraper.cli.commands"  # its ``main`` is what is run
 PIPE, NOTHING = subprocess.PIPE, subprocess.DEVNULL
 Stream = int | IO[Any]
@@ -176,12 +174,9 @@ class WarmProgram:
     """
 
     def __init__(self) -> None:
-        self._start()
-        atexit.register(self.close)
-
-    def _start(self) -> None:
+        self._owner = os.getpid()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        passed = [theirs.fileno(), SERVERS.of(CHECKER, NEVER_NEEDED).socket.fileno()]
+        passed = [theirs.fileno(), SERVERS.started().fileno()]
         self._process = subprocess.Popen(
             [sys.executable, "-c", START, *map(str, passed)],
             pass_fds=passed,
@@ -290,16 +285,24 @@ class WarmProgram:
         return ours
 
     def close(self) -> None:
-        """End the warm process."""
-        self._socket.close()
-        self._process.kill()
-        self._process.wait()
+        """End the warm process, where this one has started it."""
+        if self._owner == os.getpid():
+            self._socket.close()
+            self._process.kill()
+            self._process.wait()
 
 
 @cache
 def warm() -> WarmProgram:
-    """The warm process of this worker."""
+    """The warm process; the workers that are forked with it in hand share it, as ``tests.forked.ForkServers``."""
     return WarmProgram()
+
+
+def close() -> None:
+    """End the warm process, where there is one and this process has started it."""
+    if warm.cache_info().currsize:
+        warm().close()
+        warm.cache_clear()
 
 
 def started(
@@ -426,8 +429,8 @@ class Forked(NamedTuple):
 class Warm:
     """The warm process's side: forks one process for each call, and says how each has ended.
 
-    One process that reads codes serves those that ``run`` asks for, one after another: half of a call's cost would be its
-    start. What ``start`` asks for, and a second at a time, starts its own where it needs it.
+    What ``run`` asks for borrows a process that reads codes, whose start would be half of a call's cost; what ``start`` asks
+    for starts its own where it needs it.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -435,6 +438,7 @@ class Warm:
         self._events = selectors.DefaultSelector()
         self._events.register(self._calls, selectors.EVENT_READ)
         self._running: dict[int, Forked] = {}  # by the descriptor of its process
+        self._readers: list[subprocess.Popen[bytes]] = []  # that nobody has borrowed
 
     def serve(self) -> Asked | None:
         """What is asked for, in a process that was forked for it; None at the end of all."""
@@ -454,13 +458,11 @@ class Warm:
         """Whether this is the new process."""
         *streams, last = descriptors
         reply = socket.socket(fileno=last)
-        is_free = all(program.reader is None for program in self._running.values())
-        reader = self._reader() if borrows and is_free else None
+        reader = self._reader() if borrows else None
         pid = os.fork()
         if pid == 0:
-            if reader is None:
-                Worker.spare = None
-            else:
+            Worker.spare = None if reader is None else [reader]
+            if reader is not None:
                 reader.poll = lambda: None  # type: ignore[method-assign]  # only its parent can ask the system how it is
             self._leave()
             reply.close()
@@ -477,11 +479,14 @@ class Warm:
         return False
 
     def _reader(self) -> subprocess.Popen[bytes]:
-        if not (Worker.spare and Worker.spare[0].poll() is None):
-            Worker.spare = []
-            with Reader():
-                pass
-        return Worker.spare[0]
+        while self._readers:
+            reader = self._readers.pop()
+            if reader.poll() is None:
+                return reader
+        Worker.spare = []
+        with Reader():
+            pass
+        return Worker.spare.pop()
 
     def _leave(self) -> None:
         """Let go, in a new process, of what is the warm one's."""
@@ -497,17 +502,18 @@ class Warm:
         os.close(descriptor)
         _, status = os.waitpid(program.pid, 0)
         code = os.waitstatus_to_exitcode(status)
-        if (
-            program.reader is not None and not 0 <= code <= 10
-        ):  # it did not end by itself, and may have left half a question
-            program.reader.kill()
-            program.reader.wait()
+        if program.reader is not None:
+            if 0 <= code <= 10:
+                self._readers.append(program.reader)
+            else:  # it did not end by itself, and may have left half a question
+                program.reader.kill()
+                program.reader.wait()
         with suppress(OSError):  # nobody waits for it any more
             program.reply.send(str(code).encode())
         program.reply.close()
 
 
-def wait_for_work(descriptor: int, checker: int) -> Asked | None:
+def wait_for_work(descriptor: int, servers: int) -> Asked | None:
     """In the warm process: load the program, and serve the calls; what ``Warm.serve`` gives."""
     for name in MODULES:
         __import__(name)
@@ -516,7 +522,7 @@ def wait_for_work(descriptor: int, checker: int) -> Asked | None:
     catalogue.known()
     catalogue.known.cache_clear()  # a process that is forked looks for plug-ins itself
     Child.launch = SERVERS.launch
-    SERVERS.borrow(CHECKER, checker)
+    SERVERS.borrow(servers)
     gc.collect()
     gc.freeze()  # the collector of a forked process would copy every page that it looks at
     return Warm(descriptor).serve()

@@ -119,8 +119,7 @@ def test_lines_that_have_not_come_to_their_end_are_no_whole_list(tmp_path):
 
 
 @pytest.mark.parametrize(("ends", "is_read"), [(True, True), (False, False)], ids=["lines", "events"])
-def test_a_pause_ends_a_channel_and_no_text_of_lines(ends, is_read, tmp_path, monkeypatch):
-    monkeypatch.setattr("scraper.session.browser.traffic.STREAM_QUIET_S", 0.0)
-    traffic = Traffic(tmp_path / "spool", HOST)
+def test_a_pause_ends_a_channel_and_no_text_of_lines(ends, is_read, tmp_path):
+    traffic = Traffic(tmp_path / "spool", HOST, quiet_s=0.0)
     traffic.note_stream("list", is_over=False, is_cut=False, ends=ends)
     assert traffic.is_streaming is is_read

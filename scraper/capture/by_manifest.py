@@ -134,7 +134,9 @@ async def shows_more(rule: Rule, examination: Examination) -> bool:
     shown = await entries.of_series(window, examination.observations)
     texts = {element.text for element in shown if element.text}
     is_of_images = len(texts) == rule.count and _gives_images(rule, examination)
-    return not is_of_images and not rule.tells_apart(len(texts))
+    # a series that was opened may be shown in the place of the list
+    rows = len(texts) if examination.is_shown_through else max(len(texts), examination.shown.rows)
+    return not is_of_images and not rule.tells_apart(rows)
 
 
 def _gives_images(rule: Rule, examination: Examination) -> bool:

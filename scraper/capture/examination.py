@@ -33,6 +33,7 @@ class Examination:
         is_driven: the viewer is up, and is being shown through.
         is_shown_through: the viewer was shown from end to end.
         study: the UID of the study that it is, where that is known; of a recording that holds several.
+        lacks_list: a list that the page asked for never came, or one was still growing when it was waited for no more.
     """
 
     link: ShareLink
@@ -44,6 +45,7 @@ class Examination:
     is_driven: bool = False
     is_shown_through: bool = False
     study: str = ""
+    lacks_list: bool = False
     _frame_replies: FrameReplies = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

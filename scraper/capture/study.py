@@ -25,6 +25,7 @@ from scraper.capture.drive.further_look import FurtherLook
 from scraper.capture.drive.steps import Glance, Pause, Settle, Step, Steps
 from scraper.capture.drive.wording import EXPIRED, LONGEST_MESSAGE, NEVER, PHONE_ONLY
 from scraper.capture.examination import Examination
+from scraper.capture.later_lists import wait_for_lists
 from scraper.capture.plan import Plan, Strategy, StrategyKind
 from scraper.capture.series import series_of
 from scraper.capture.surplus import leaves_page_idle, surplus
@@ -48,6 +49,7 @@ STREAM_LOOK_S: Final = 0.1  # between two looks at a stream that is read
 EARLY_S: Final = 0.5  # between two looks at a page that still asks for more
 OFTEN: Final = 12  # times that the strategies are asked after each step
 MOST_ON_ITS_WAY_S: Final = 3.0  # waited for answers to what the page has asked for
+MAX_PLANS: Final = 4  # one after another, each knowing a later list
 GROWTH: Final = 1.25  # of what came, until they are asked again after that
 PHONE_SCREEN: Final = (390, 844)  # CSS pixels
 STAGE_PIXELS: Final = 200 * 200  # a picture shown smaller than this is no film
@@ -63,6 +65,8 @@ class Outcome(Enum):
 
 class StudyCapture:
     """Captures one examination.
+
+    Over 20 methods because the steps of the loop share what it knows; most are a few lines.
 
     Args:
         examination: what is captured; nothing came yet.
@@ -263,15 +267,19 @@ class StudyCapture:
         await self._further_look.take(self.examination)
         self._planned_from, self._asked = state, self._asked + 1
         self._asked_with = (len(self._observations.manifests), self._observations.size)
-        for strategy in self._strategies:
-            try:
-                self.plan = await strategy.plan(self.examination)
-            except CloudfilmError:
-                continue
-            if self.plan is not None:
-                await self._rest(self.plan)
-                return True
-        return False
+        return await self._has_plan()
+
+    async def _has_plan(self) -> bool:
+        """Whether a strategy has a plan that knows all lists that come without a further gesture."""
+        for _ in range(MAX_PLANS):
+            planned_from = len(self._observations.manifests)
+            self.plan = await _first_plan(self._strategies, self.examination)
+            if self.plan is None:
+                return False
+            await self._rest(self.plan)
+            if not await wait_for_lists(self.examination, self.plan, planned_from):
+                break
+        return True
 
     def _is_worth_asking(self) -> bool:
         """Whether so much came that the strategies may know more: the hundredth image tells no more than the tenth."""
@@ -336,3 +344,13 @@ class StudyCapture:
             exchange.kind == "document" and exchange.status == 403 for exchange in self._session.traffic.exchanges
         )
         return not EXPIRED.search(page) and (not page or is_refused or PHONE_ONLY.search(page) is not None)
+
+
+async def _first_plan(strategies: Collection[Strategy], examination: Examination) -> Plan | None:
+    """The plan of the first strategy that has one; one that the site does not answer may have it later."""
+    for strategy in strategies:
+        with suppress(CloudfilmError):
+            plan = await strategy.plan(examination)
+            if plan is not None:
+                return plan
+    return None

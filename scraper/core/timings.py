@@ -16,6 +16,9 @@ class DriveTimings:
         recall_s: for a site to fetch a study from its archive.
         look_s: between two looks at what can be pressed.
         person_s: for a person at the visible window.
+        stream_quiet_s: without an event, after which a stream that has not ended is taken to have said all.
+        list_quiet_s: the same for a list's next part, where images are listed by a stream, a socket, or an answer that is asked
+            for again and again; and for any answer that the page still waits for.
         opened_quiet_s: without a request, after which a series that was opened has come.
         opened_s: the longest that is waited for a series that was opened.
         step_s: for one step through a stack to show something new.
@@ -35,6 +38,8 @@ class DriveTimings:
     recall_s: float = 120.0
     look_s: float = 0.5
     person_s: float = 600.0
+    stream_quiet_s: float = 5.0
+    list_quiet_s: float = 20.0
     opened_quiet_s: float = 0.8
     opened_s: float = 20.0
     step_s: float = 0.5

@@ -49,7 +49,7 @@ class _PictureBudget:
 
 
 @cache
-def _template() -> Template:
+def template() -> Template:
     """The page's template; every value in it is made visible and escaped."""
     from jinja2 import Environment, StrictUndefined
 
@@ -80,7 +80,7 @@ def page(title: str, entries: Sequence[Entry], language: Language, folder: Path 
                 for study in rows(outcome) if _group(outcome) == group else ():
                     yield _row(entry, outcome, study, budget) | {"has_page": _has_page(study, folder)}
 
-    yield from _template().generate(
+    yield from template().generate(
         lang="zh-CN" if language is Language.ZH else "en",
         title=title,
         made=time.strftime("%Y-%m-%d %H:%M"),

@@ -15,7 +15,7 @@ from scraper.capture.drive.elements import PageElement
 from scraper.capture.drive.scroll import Face, StackScroller
 from scraper.capture.drive.shown import ShownImages, places
 from scraper.capture.drive.steps import Settle, Steps
-from scraper.capture.drive.wording import HISTORY, MORE, NEXT_PAGE, NEXT_SERIES, is_never
+from scraper.capture.drive.wording import BACK, HISTORY, MORE, NEXT_PAGE, NEXT_SERIES, is_never
 from scraper.capture.observe.received import Observations
 from scraper.session import Session
 
@@ -32,6 +32,8 @@ MAX_EMPTY_ENTRIES: Final = 2  # useless entries after which a list is not taken 
 
 class Driver:
     """Drives one window.
+
+    Over 20 methods because each way to show more of a viewer is one.
 
     Args:
         session: the link's conversation.
@@ -111,8 +113,13 @@ class Driver:
     async def _show_listed(self) -> Steps:
         """Show the series of a list, one after another."""
         opened, first = self._opened, None
+        address, is_away = self._window.page.url, False
         for _ in range(MAX_SERIES):
             unopened = opened.unopened(element for element in await self._series() if not element.navigates_away)
+            if not unopened and is_away and await self._return_to_list(address):
+                is_away = False
+                yield self._opening
+                unopened = opened.unopened(element for element in await self._series() if not element.navigates_away)
             if not unopened or time.monotonic() > self._until:
                 break
             before, face = self._observations.size, await self._face()
@@ -120,6 +127,7 @@ class Driver:
             asked = len(self._window.traffic.exchanges)
             element, place = unopened[0]
             opened.note(element, place)
+            is_away = True
             async for step in self._open(element, is_first=len(opened) == 1):
                 yield step
             if len(opened) == 1 and self._observations.size == before:
@@ -139,6 +147,23 @@ class Driver:
             yield self._opening
             async for step in self._scroll(first.text, is_last=False):
                 yield step
+
+    async def _return_to_list(self, address: str) -> bool:
+        """Go back to the list in whose place an opened series is shown; False where it still shows, or nothing leads to it.
+
+        Args:
+            address: the page's, as it showed the list.
+        """
+        if self._window.page.url != address:
+            with self._window.quietly():
+                await self._window.page.go_back(wait_until="commit")
+            self._window.traffic.touch()
+            return True
+        if self._opened.are_among(await self._series()):
+            return False
+        shown = await elements.find_elements(self._window, "words")
+        button = next((item for item in shown if BACK.search(item.words) and not item.navigates_away), None)
+        return button is not None and await self._click(button)
 
     async def _show_chosen(self) -> Steps:
         """Show the series of a drop-down list; one whose entries show nothing new is another kind of list."""

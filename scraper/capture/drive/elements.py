@@ -184,6 +184,11 @@ _SCROLL_LISTS: Final = (
   for (const e of all) { const before = e.scrollTop; e.scrollTop = e.scrollHeight; moved = moved || e.scrollTop > before; }
   return moved; }"""
 )
+_SCROLL_BACK: Final = (
+    "() => {"
+    + DEEP
+    + """ for (const e of [...deep("*"), document.scrollingElement]) if (e && e.scrollTop) e.scrollTop = 0; }"""
+)
 _LAUNCHES: Final = (
     "schemes => {"
     + DEEP
@@ -258,7 +263,7 @@ async def find_elements(window: Window, mode: str, names: Collection[str] = ()) 
         mode: ``series`` for the entries of a list of series, ``words`` for whatever else has a wording.
         names: what the received data calls its series.
     """
-    found = await _in_frames(window, _LOOK, {"mode": mode, "names": list(names)})
+    found = await in_frames(window, _LOOK, {"mode": mode, "names": list(names)})
     return [
         PageElement(frame, item["mark"], item["text"], item["away"], item["around"], item["who"], item["held"])
         for frame, item in found
@@ -301,22 +306,22 @@ async def unfold(window: Window) -> None:
 
 async def closed_folders(window: Window) -> list[PageElement]:
     """Closed folders and tabs that are not shown: a part of the series list may be behind each."""
-    found = await _in_frames(window, _FOLDED, _EARLIER)
+    found = await in_frames(window, _FOLDED, _EARLIER)
     return [PageElement(frame, item["mark"], item["text"]) for frame, item in found]
 
 
 async def launch_addresses(window: Window, schemes: Sequence[str]) -> list[str]:
     """The addresses of the page's links that start a program on the computer."""
-    return [address for _, address in await _in_frames(window, _LAUNCHES, list(schemes))]
+    return [address for _, address in await in_frames(window, _LAUNCHES, list(schemes))]
 
 
 async def dropdown_options(window: Window) -> list[DropdownOption]:
     """Every entry of the page's drop-down lists but the one that each shows now."""
-    found = await _in_frames(window, _CHOICES, _EARLIER)
+    found = await in_frames(window, _CHOICES, _EARLIER)
     return [DropdownOption(frame, item["mark"], item["at"]) for frame, item in found]
 
 
-async def _in_frames(window: Window, script: str, given: object) -> list[tuple[Any, Any]]:
+async def in_frames(window: Window, script: str, given: object) -> list[tuple[Any, Any]]:
     """What a script finds in each frame of the page; one that is closed meanwhile has nothing."""
     found: list[tuple[Any, Any]] = []
     for frame in window.page.frames:
@@ -366,3 +371,10 @@ async def scroll_lists(window: Window) -> bool:
             is_any = await frame.evaluate(_SCROLL_LISTS) is True or is_any
     window.traffic.touch()
     return is_any
+
+
+async def scroll_back(window: Window) -> None:
+    """Scroll everything of the page to its beginning."""
+    for frame in window.page.frames:
+        with window.quietly():
+            await frame.evaluate(_SCROLL_BACK)

@@ -22,6 +22,7 @@ MAX_PAGED: Final = 5000  # entries of a list that comes a page at a time
 MAX_LISTED: Final = 200  # entries of an array that may be a list of series
 SHORTEST_ID: Final = 6
 _NAME: Final = re.compile(r"(desc|name|title|label|protocol|描述|名称|序列)", re.IGNORECASE)
+_ID: Final = re.compile(r"^(series|se|item)?_?(id|uid|key|code|no|num|number|index)$", re.IGNORECASE)
 _NO_NAME: Final = re.compile(r"patient|hospital|doctor|user|file|host|姓名|医院", re.IGNORECASE)
 _LENGTH: Final = range(2, 65)  # characters of a name
 
@@ -65,6 +66,7 @@ def _is_of_something(row: Mapping[str, Any]) -> bool:
         isinstance(inner, list)
         or (isinstance(inner, str) and len(inner) >= SHORTEST_ID and not _NAME.search(str(name)))
         or (isinstance(inner, int) and not isinstance(inner, bool) and COUNT.search(str(name)) is not None)
+        or (isinstance(inner, (int, str)) and not isinstance(inner, bool) and _ID.search(str(name)) is not None)
         for name, inner in row.items()
     )
 
@@ -121,6 +123,11 @@ class OpenedEntries:
             if (id(mark.frame), mark.mark) not in self._marks and (mark.text, place) not in self._places:
                 found.append((mark, place))
         return found
+
+    def are_among(self, marks: Iterable[PageElement]) -> bool:
+        """Whether one of them is among these."""
+        texts = {text for text, _ in self._places}
+        return any(mark.text in texts for mark in marks)
 
     def note(self, mark: PageElement, place: int) -> None:
         """It has its turn now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from scraper.capture.drive import elements
+from scraper.capture.drive import elements, entries, list_tabs
 from scraper.capture.drive.wording import HISTORY, MORE
 
 if TYPE_CHECKING:
@@ -16,26 +16,45 @@ MAX_PAGES: Final = 60
 PAGE_S: Final = 3.0  # for the next page of a list to come
 QUIET_S: Final = 0.4  # without a request, after which the page shows it
 LOOK_S: Final = 0.1
+SCROLLED_S: Final = 0.5  # for a page that was scrolled to ask for more
 
 
 async def turn_pages(examination: Examination) -> bool:
-    """Press what shows more of a list, as long as another list comes of it; whether one came.
+    """Show more of a list as long as another list comes of it: by its button, by scrolling, by tabs; whether the page changed.
 
     Raises:
         CloudfilmError: the page has ended.
     """
+    window = await examination.session.window()
+    is_turned = False
+    for _ in range(MAX_PAGES):
+        if not (await _press(window) and await _brings_list(examination, PAGE_S)):
+            break
+        is_turned = True
+    for _ in range(MAX_PAGES):
+        if not (await elements.scroll_lists(window) and await _brings_list(examination, SCROLLED_S)):
+            break
+    await elements.scroll_back(window)
+    for tab in await list_tabs.unchosen(window, entries.names(examination.observations)):
+        is_pressed = await elements.click(window, tab)
+        window.traffic.touch()
+        is_turned = (is_pressed and await _brings_list(examination, SCROLLED_S)) or is_turned
+    return is_turned
+
+
+async def _brings_list(examination: Examination, within_s: float) -> bool:
+    """Whether another list comes: a request for it within some seconds, its answer a while later."""
     window, observations = await examination.session.window(), examination.observations
-    for number in range(MAX_PAGES):
-        came = len(observations.manifests)
-        if not await _press(window):
-            return number > 0
-        give_up = time.monotonic() + PAGE_S
-        while len(observations.manifests) == came and time.monotonic() < give_up:
-            await window.traffic.after(len(window.traffic.exchanges), timeout_s=LOOK_S)
-            await examination.take()
-        if len(observations.manifests) == came:
-            return number > 0  # it turns images, not a list
-        await window.traffic.settled(QUIET_S, PAGE_S)  # the page has it later than we do
+    came, asked = len(observations.manifests), len(window.unanswered())
+    soon, late = time.monotonic() + within_s, time.monotonic() + max(within_s, PAGE_S)
+    while len(observations.manifests) == came and time.monotonic() < late:
+        if time.monotonic() > soon and len(window.unanswered()) <= asked:
+            return False
+        await window.traffic.after(len(window.traffic.exchanges), timeout_s=LOOK_S)
+        await examination.take()
+    if len(observations.manifests) == came:
+        return False  # it turns images, not a list
+    await window.traffic.settled(QUIET_S, PAGE_S)  # the page has it later than we do
     return True
 
 

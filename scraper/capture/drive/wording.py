@@ -23,9 +23,14 @@ NEXT_SERIES = re.compile(
     re.IGNORECASE,
 )
 MORE = re.compile(
-    r"^(点击)?(加载|查看|显示|展开)(更多|全部)(序列|图像|影像)?$|^更多(序列|图像|影像)?$|^全部(序列|图像|影像)$|^(下一?页|后一?页)$|"
-    r"^(load|show|view) (more|all)( series| images)?$|^more( series| images)?$|^next( page)?$",
+    r"^(点击)?(加载|查看|显示|展开)(更多|全部|其[余他它]|剩余)(的)?(序列|图像|影像)?(\s*[(（]\s*\d+\s*[)）])?$|"
+    r"^(更多|(其[余他它]|剩余|全部)(的)?(?=序列|图像|影像))(序列|图像|影像)?(\s*[(（]\s*\d+\s*[)）])?$|^(下一?页|后一?页)$|"
+    r"^(load|show|view) (more|all|remaining|other)( series| images)?$|"
+    r"^(more|(other|remaining)(?= series| images))( series| images)?$|^next( page)?$",
     re.IGNORECASE,
+)
+BACK = re.compile(
+    r"^[<\u2039\u00ab\u2190\s]*(返回|back)( to list|序列|列表|上一?[页级层])?$|^(序列|影像)列表$", re.IGNORECASE
 )
 NEXT_PAGE = re.compile(r"^(下一?页|后一?页|next( page)?)$", re.IGNORECASE)  # it takes away what was shown
 NOTICE = re.compile(r"^(我?(已)?(知道|知晓|了解)了?|got it|dismiss)$", re.IGNORECASE)  # no consent: that is a person's

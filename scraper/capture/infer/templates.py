@@ -177,16 +177,27 @@ def rules(
 def groups(
     manifests: Sequence[Manifest], read: Callable[[Any], Iterable[Record]]
 ) -> Iterator[tuple[str, list[Record]]]:
-    """The records of one shape, with the address of the call that they came from; a call's answers are one list."""
-    calls: dict[str, list[Manifest]] = defaultdict(list)  # one manifest a series is one list in several answers
+    """The records of one shape, with the address of the call that they came from; a call's answers are one list.
+
+    Addresses whose paths differ in numbers and the like alone are of one call: one answer a series.
+    """
+    calls: dict[str, list[Manifest]] = defaultdict(list)
     for manifest in manifests:
-        calls[manifest.url.partition("?")[0]].append(manifest)
-    for url, answers in calls.items():
+        calls[_call_of(manifest.url)].append(manifest)
+    for answers in calls.values():
+        url = answers[0].url.partition("?")[0]
         by_shape: dict[Path, list[Record]] = defaultdict(list)
         for record in read([manifest.value for manifest in answers]):
             by_shape[record.shape].append(record)
         for group in by_shape.values():
             yield url, group
+
+
+def _call_of(url: str) -> str:
+    """An address without its query, and without the parts of its path that may be values."""
+    scheme, slashes, rest = url.partition("?")[0].partition("://")
+    host, *path = rest.split("/")
+    return "/".join((scheme + slashes + host, *("0" if any(map(str.isdecimal, step)) else step for step in path)))
 
 
 def records(value: Any) -> Iterator[Record]:

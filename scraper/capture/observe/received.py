@@ -74,12 +74,11 @@ class Observations:
         self.tags: dict[str, Mapping[str, Any]] = {}
         self.frames: dict[str, dict[int, Path]] = defaultdict(dict)
         self.manifests: list[Manifest] = []
+        self._lists: dict[str, Any] = {}  # request → its last value
         self.socket_messages: list[
             tuple[int, str]
-        ] = []  # place of a message in the traffic, SOP Instance UID of its image
-        self.broken: list[
-            Cause
-        ] = []  # for each entry of the last package that can't be unpacked, or all of it: what it is
+        ] = []  # place of a message in the traffic, its image's SOP Instance UID
+        self.broken: list[Cause] = []  # what each entry is that can't be unpacked of the last package, or all of it
         self.pixel_replies: list[Exchange] = []  # HTTP replies that may be pixels alone
         self.drawn: list[Exchange] = []  # samples that the page handed on to be drawn
         self.undrawn: set[int] = set()  # replies to a trial of ours: the page draws nothing of them
@@ -256,8 +255,12 @@ class Observations:
                     self.tags.setdefault(uid, tags)
             case Document(value=value):
                 self.pictures.note_values(value)
-                if len(self.manifests) < MAX_DOCUMENTS:
-                    self.manifests.append(Manifest(exchange.url, value, asked_by(exchange), exchange.when))
+                asked = asked_by(exchange)
+                if (
+                    len(self.manifests) < MAX_DOCUMENTS and self._lists.get(asked) != value
+                ):  # a page may ask every second
+                    self._lists[asked] = value
+                    self.manifests.append(Manifest(exchange.url, value, asked, exchange.when))
             case TruncatedObject():
                 self._begin(piece, exchange)
             case BrokenPackage() | Pixels() | Picture():

@@ -64,9 +64,7 @@ FLAGS = (
 )
 CLOSE_S = 10.0  # a browser that has not closed by then is killed
 REMOVALS, BETWEEN_S = 20, 0.1  # of its folder, until nothing writes into it any more
-OPEN_S = (
-    120.0  # one that has no window by then never will: seconds on any machine, but where it starts for the first time
-)
+OPEN_S = 120.0  # one without a window by then never has one: seconds on any machine, longer at its very first start
 DESKTOP = {"viewport": {"width": 1600, "height": 1000}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
 PLATFORMS = {"win32": "Windows NT 10.0; Win64; x64", "darwin": "Macintosh; Intel Mac OS X 10_15_7"}
@@ -124,10 +122,27 @@ class Browser:
         try:
             if self._memory is not None and not await asyncio.to_thread(self._memory.reset):
                 await self._stop()  # what earlier pages left behind would count as this one's
-            process = await self.started()
-            self._windows += 1
-            traffic = Traffic(self._spool / f"window-{self._windows}")
-            options: dict[str, Any] = dict(PHONE if mobile else DESKTOP)
+            has_served = self._process is not None
+            try:
+                return await self._opened(settings, door, user_agent, mobile=mobile)
+            except (SiteUnreachable, SiteChanged):  # of no site yet
+                self._window = None
+                await self._stop()
+                if not has_served:
+                    raise
+            # It was dying of an earlier link's page, before its library knew.
+            return await self._opened(settings, door, user_agent, mobile=mobile)
+        except BaseException:
+            self._window = None
+            self._one.release()
+            raise
+
+    async def _opened(self, settings: Settings, door: Door | None, user_agent: str, *, mobile: bool) -> Window:
+        process = await self.started()
+        self._windows += 1
+        traffic = Traffic(self._spool / f"window-{self._windows}", quiet_s=settings.timings.drive.stream_quiet_s)
+        options: dict[str, Any] = dict(PHONE if mobile else DESKTOP)
+        try:
             # A question that a browser takes with it as it dies is never answered by its library.
             with ours(""):
                 async with asyncio.timeout(OPEN_S) as self._opening:
@@ -148,14 +163,7 @@ class Browser:
                     await self._window.begin()
             return self._window
         except TimeoutError as err:
-            self._window = None
-            await self._stop()
-            self._one.release()
             raise SiteUnreachable(host="", why=Reason.BROWSER_ENDED) from err
-        except BaseException:
-            self._window = None
-            self._one.release()
-            raise
         finally:
             self._opening = None
 
@@ -237,12 +245,12 @@ class Browser:
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._has_ended, memory)
 
-        memory = self._memory = MemoryWatch(self._pid, self._image_bytes, exceeded, ended)
-        memory.start()
+        def image_bytes() -> int:
+            window = self._window  # read once: the watch asks from its own thread
+            return window.traffic.earned_bytes if window is not None else 0
 
-    def _image_bytes(self) -> int:
-        window = self._window  # read once: the watch asks from its own thread
-        return window.traffic.earned_bytes if window is not None else 0
+        memory = self._memory = MemoryWatch(self._pid, image_bytes, exceeded, ended)
+        memory.start()
 
     def _has_ended(self, memory: MemoryWatch) -> None:
         if memory is self._memory:

@@ -31,7 +31,6 @@ WEBSOCKET_IN = "websocket-in"
 WEBSOCKET_OUT = "websocket-out"
 DOWNLOAD = "download"
 EVENT = "event"
-STREAM_QUIET_S = 5.0  # without an event, after which a stream that has not ended is taken to have said all
 STREAM_S = 45.0  # for a stream to say all, since its last line where it ends; one of notifications never ends
 IN_MEMORY = "memory"
 DRAWN = "drawn"
@@ -104,10 +103,10 @@ class _OpenStream:
     last: float
     ends: bool
 
-    def may_say_more(self, now: float) -> bool:
+    def may_say_more(self, now: float, quiet_s: float) -> bool:
         if self.ends:
             return now - self.last < STREAM_S
-        return now - self.first < STREAM_S and now - self.last < STREAM_QUIET_S
+        return now - self.first < STREAM_S and now - self.last < quiet_s
 
 
 class Traffic:
@@ -118,14 +117,16 @@ class Traffic:
     Args:
         folder: large bodies go here; made at the first need, removed with ``clear``.
         host: the link's, for messages.
+        quiet_s: without an event, after which a stream that has not ended is taken to have said all.
     """
 
-    def __init__(self, folder: Path, host: str = "") -> None:
+    def __init__(self, folder: Path, host: str = "", quiet_s: float = 5.0) -> None:
         self.exchanges: list[Exchange] = []
         self.missed: list[tuple[str, str]] = []  # address and why: bodies that were seen to pass and could not be had
         self.cut_streams: set[str] = set()  # addresses of event streams and the like that the site broke off
         self.host = host
         self._folder = folder
+        self._quiet_s = quiet_s
         self._disk = Watch(folder)
         self.image_bytes = 0  # of what came from the site and may be an image
         self.most_earned = sys.maxsize  # of these, for which the page may take more memory
@@ -246,7 +247,12 @@ class Traffic:
     def is_streaming(self) -> bool:
         """Whether a stream is being read that may not have said all: what it lists is not whole yet."""
         now = time.monotonic()
-        return any(stream.may_say_more(now) for stream in self._streams.values())
+        return any(stream.may_say_more(now, self._quiet_s) for stream in self._streams.values())
+
+    @property
+    def open_streams(self) -> frozenset[str]:
+        """Addresses of the streams that are read and have not ended."""
+        return frozenset(self._streams)
 
     @property
     def unfinished(self) -> frozenset[str]:

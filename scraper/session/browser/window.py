@@ -1,4 +1,7 @@
-"""One link's browser window: its pages, its cookies, everything it received, and requests sent from inside it."""
+"""One link's browser window: its pages, its cookies, everything it received, and requests sent from inside it.
+
+Over 400 lines because it is all that a provider and the capture see of the browser.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +119,11 @@ class Window:
     @property
     def is_waiting(self) -> bool:
         """Whether the page waits for data from its site; what ``requests`` keeps waiting never reached that."""
-        return sum(item.resource_type in DATA for item in self._asked) > self.requests.waiting_of(DATA)
+        return len(self.unanswered()) > self.requests.waiting_of(DATA)
+
+    def unanswered(self) -> list[tuple[str, bytes]]:
+        """The data that its pages asked for and have no answer to yet: address, and what was sent."""
+        return [(item.url, item.post_data_buffer or b"") for item in self._asked if item.resource_type in DATA]
 
     async def answered(self, up_to_s: float) -> None:
         """Wait until what the page has asked for by now is answered, apart from what ``requests`` keeps waiting."""
