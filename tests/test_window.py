@@ -144,8 +144,6 @@ def test_from_a_dropped_photo_to_a_zip(tmp_path, language, hospital):
             says(page, ".verdict", complete)
             page.click(".card .row .main:visible")
             page.wait_for_selector("#viewer canvas[data-shown]")
-            found = faults(page)
-            assert found == [], chr(10).join(found)
             page.click("#back")
             page.click(".study summary")
             page.click(".study details .row button")

@@ -292,6 +292,7 @@ async def test_hostile_8_a_browser_that_ended_or_dies_between_two_links_is_repla
             with pytest.raises(CloudfilmError, match="browser"):
                 await window.traffic.wait_for("/never", timeout_s=90)
         await window.close()
+        assert (set(browser.asked_hosts), set(door.refused)) == ({"film.test"}, set())  # for none of its starts
 
 
 def test_hostile_7_images_that_came_raise_the_bound_up_to_a_second_one():
