@@ -91,12 +91,17 @@ async def test_hostile_5_no_text_of_a_file_runs_in_its_page(language, tmp_path):
         page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
         await page.goto(made.path.as_uri())
         await page.wait_for_selector("canvas[data-shown]", timeout=60_000)
+        assert HOSTILE[0] in await page.inner_text(".heading")  # as letters
         count, shown = await page.locator(".series").count(), set[str]()
         for place in range(count):
             await page.locator(".series").nth(place).click()
             await page.keyboard.press("t")
             shown |= set(await page.locator("dialog tbody td:first-child").all_text_contents())
             await page.keyboard.press("Escape")
+        await page.locator(".series").first.click()
+        await page.keyboard.press("t")
+        await page.fill("dialog input", "study desc")
+        assert HOSTILE[0] in await page.inner_text("dialog tbody tr")
         assert count == len(HOSTILE)
         assert len(shown) > 2000
         assert await page.title() != "1"
