@@ -73,8 +73,11 @@ class ImageButtons:
             self._window.traffic.touch()
             yield Glance(seen, FILE_S)
             silent = 0 if self._observations.size > size else silent + 1
-            came = (asked_by(exchange) for exchange in self._window.traffic.exchanges[seen:])
-            self._given[name] = next((uid for asked in came if (uid := self._observations.origins.get(asked))), "")
+            origins = self._observations.origins
+            came = [origins.get(asked_by(exchange), "") for exchange in self._window.traffic.exchanges[seen:]]
+            # what the page saves for the button before may come late
+            came.sort(key=lambda uid: (not uid, uid in self._given.values()))
+            self._given[name] = came[0] if came else ""
             if len(self._given) == LEAST and silent == LEAST and not any(self._given.values()):
                 self._is_idle = True
                 return
