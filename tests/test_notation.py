@@ -117,7 +117,17 @@ def test_a_plain_text_is_a_list_where_each_line_is_a_name_or_a_row(text, lists):
         (b"\x81\xa1\xff\x01", None),
         (b"", None),
     ],
-    ids=["a map", "an array", "more behind it", "nothing in it", "a name", "nested", "far too long", "no text", "empty"],
+    ids=[
+        "a map",
+        "an array",
+        "more behind it",
+        "nothing in it",
+        "a name",
+        "nested",
+        "far too long",
+        "no text",
+        "empty",
+    ],
 )
 def test_message_pack_is_read_to_its_very_end_or_not_at_all(data, value):
     assert notation.from_msgpack(data) == value
