@@ -46,8 +46,10 @@ _ARROW: Final = (
   const isPressed = e => e.matches("button, a, [role=button], [onclick]") || getComputedStyle(e).cursor === "pointer";
   const isOff = e => e.disabled || e.getAttribute("aria-disabled") === "true" || /disabled/i.test(e.getAttribute("class") || "");
   const isAway = e => e.tagName === "A" && e.href && !/^(#|javascript:)/.test(e.getAttribute("href"));
-  return deep("button, a, i, span, div, svg, [role=button]").filter(e => (isSign(e) || named.test(e.getAttribute("class") || ""))
-    && shown(e) && isPressed(e) && !isOff(e) && !isAway(e) && e.children.length < 3).slice(0, 1)
+  const isOther = e => /检查|患者|病人|报告|study|patient|exam|report/i.test(`${e.title} ${e.getAttribute("aria-label")}`);
+  const isArrow = e => isSign(e) || named.test(e.getAttribute("class") || "");
+  return deep("button, a, i, span, div, svg, [role=button]").filter(isArrow)
+    .filter(e => shown(e) && isPressed(e) && !isOff(e) && !isAway(e) && !isOther(e) && e.children.length < 3).slice(0, 1)
     .map(e => ({mark: mark(e), text: (e.innerText || "").trim()})); }"""
 )
 
