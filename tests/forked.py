@@ -134,7 +134,8 @@ def _started(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=bare_environment(),
+            # what the servers and their children are the first to load is compiled for those after them, too
+            env={name: value for name, value in bare_environment().items() if name != "PYTHONDONTWRITEBYTECODE"},
         )
     return ours, process
 
@@ -180,6 +181,8 @@ def serve() -> None:
     """Load a module, fork one process for each message, and be one of them after that."""
     descriptor, name = sys.argv[1:]
     module = importlib.import_module(name)
+    if hasattr(module, "load"):
+        module.load()  # what it loads at its first need only
     gc.collect()
     gc.freeze()  # the collector of a forked process would copy every page that it looks at
     launches = socket.socket(fileno=int(descriptor))

@@ -129,30 +129,26 @@ async def test_samples_are_paired_where_it_is_certain_whose_they_are(exchanges, 
     assert {name for name, frames in observations.frames.items() if frames} == {uid(number) for number in numbers}
 
 
-SITE = drawn.GenericDrawn()
-EVERY_RUN = ("worker",)
 WHOLE = [kind for kind in drawn.KINDS if kind != "screen"]
-
-
-@pytest.fixture(scope="module")
-def world():
-    with World(SITE) as running:
-        yield running
+ONE_SERIES = {"worker": {"slices": 5, "thin": 0, "localizers": 0}}  # what runs every time
 
 
 @needs_browser
 @pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=[] if kind in EVERY_RUN else [pytest.mark.thorough]) for kind in WHOLE]
+    "kind", [pytest.param(kind, marks=[] if kind in ONE_SERIES else [pytest.mark.thorough]) for kind in WHOLE]
 )
-async def test_every_way_to_draw(kind, world, tmp_path):
-    series = {series.uid: len(series.instances) for series in SITE.study.series}
+async def test_every_way_to_draw(kind, tmp_path):
+    site = drawn.GenericDrawn(**ONE_SERIES.get(kind, {}))
+    series = {series.uid: len(series.instances) for series in site.study.series}
     case = Case(kind, f"{drawn.LINK}/{kind}", ways=(Via.BROWSER,), series=series, origin="rebuilt")
-    await check(Universal, case, world, tmp_path, Via.BROWSER)
-    assert world.unexpected == []
+    with World(site) as world:
+        await check(Universal, case, world, tmp_path, Via.BROWSER)
+        assert world.unexpected == []
 
 
 @needs_browser
 @pytest.mark.thorough
-async def test_a_picture_of_the_screen_is_no_original(world, tmp_path):
+async def test_a_picture_of_the_screen_is_no_original(tmp_path):
     case = Case("screen", f"{drawn.LINK}/screen", ways=(Via.BROWSER,), raises=NotOriginalDicom)
-    await check(Universal, case, world, tmp_path, Via.BROWSER)
+    with World(drawn.GenericDrawn()) as world:
+        await check(Universal, case, world, tmp_path, Via.BROWSER)

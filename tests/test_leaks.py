@@ -75,7 +75,7 @@ async def opened(browser: Browser) -> None:
 @pytest.mark.thorough
 async def test_twenty_links_leave_nothing_behind(tmp_path):
     spool, before, alive = tmp_path / "spool", handles(), children(os.getpid())
-    with World(GenericViewer()) as world:
+    with World(GenericViewer(slices=8, thin=5)) as world:
         outside = handles()
         async with Browser(settings_in(world, tmp_path), spool) as browser:
             await opened(browser)

@@ -1,6 +1,7 @@
 """``listen``: what a person's own browser or phone receives becomes a study; nothing else is decrypted."""
 
 import asyncio
+import base64
 import gzip
 import hashlib
 import http.client
@@ -10,8 +11,6 @@ import re
 import signal
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -24,6 +23,7 @@ from pathlib import Path
 import pytest
 import trustme
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from playwright.async_api import Browser, BrowserContext, BrowserType, Page
 
 from fixtures.archives import free_port
@@ -40,6 +40,8 @@ from scraper.session.proxy.hosts import FIRST_LOOK_EXCHANGES, FIRST_LOOK_S, Host
 from scraper.session.proxy.proxy import Proxy
 from scraper.session.proxy.recognise import brings
 from scraper.testing import borrowed_browser, wait_in_browser_loop
+from tests.programs import PIPE, environment
+from tests.programs import started as program
 from tests.recorders import look_through
 
 needs_browser = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
@@ -202,7 +204,8 @@ def test_the_authority_is_good_for_a_day_and_its_key_for_nobody_else(tmp_path):
     found = x509.load_der_x509_certificate(made.der)
     assert found.not_valid_after_utc - found.not_valid_before_utc <= certificate.LIFE + certificate.BEFORE
     assert found.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    assert made.key_digest != other.key_digest
+    key = found.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert made.key_digest == base64.b64encode(hashlib.sha256(key).digest()).decode() != other.key_digest
     assert made.name != other.name
     assert b"PRIVATE" not in made.pem + made.der
     if os.name == "posix":
@@ -390,8 +393,8 @@ class Listening:
     """The command in a process of its own."""
 
     def __init__(self, output: Path, *words: str) -> None:
-        command = [sys.executable, "-m", "cloudfilm", "listen", "-o", str(output), "--json", "--lang", "en", *words]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        given = ("listen", "-o", output, "--json", "--lang", "en", *words)
+        self.process = program(*given, environment=environment(), stdout=PIPE, stderr=PIPE, text=True)
         self.printed = ""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

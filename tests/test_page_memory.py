@@ -11,7 +11,7 @@ from scraper.testing import Case, check
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 
-SITE = hidden.GenericHidden()
+SITE = hidden.GenericHidden(slices=8, thin=3, localizers=0)
 ALL = {series.uid: len(series.instances) for series in SITE.study.series}
 
 

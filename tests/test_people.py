@@ -121,7 +121,7 @@ def test_verdicts_6_the_second_page_counts_and_the_same_film_twice_is_one(tmp_pa
 def broken_pdf(path: Path, *texts: str, broken: int) -> None:
     """A PDF whose page ``broken`` (from 1) names an object that is none."""
     pages = [sheet((text,)) for text in texts]
-    pages[0].save(path, save_all=True, append_images=pages[1:])
+    pages[0].save(path, save_all=True, append_images=pages[1:], resolution=300)  # a small paper, soon read
     body = path.read_bytes()
     found = re.search(rb"/Kids \[ (.+?) \]", body)
     assert found is not None
@@ -369,28 +369,28 @@ def test_verdicts_30_ends_at_once_and_says_that_the_same_command_goes_on(tmp_pat
 
 
 @posix
-def test_verdicts_30_decode_and_the_time_before_anything_runs(tmp_path):
-    pipe = tmp_path / "pipe.png"
-    os.mkfifo(pipe)  # nothing is read of it
-    for words in (["decode", *[ROOT / "fixtures" / "report.jpg"] * 50], ["providers"]):
-        running = subprocess.Popen(
-            from_nothing(*words, entry=ENTRY),
-            stdin=subprocess.DEVNULL,
-            stdout=PIPE,
-            stderr=PIPE,
-            env=environment(),
-            cwd=ROOT,
-            start_new_session=True,
-        )
-        # the program's own first act: the handler is in place where the process ignores nothing and catches SIGINT
-        status = Path(f"/proc/{running.pid}/status")
-        while status.exists() and running.poll() is None:
-            caught = next((row for row in status.read_text().splitlines() if row.startswith("SigCgt")), "")
-            if caught and int(caught.split()[1], 16) & 1 << (signal.SIGINT - 1) and _is_loading(running.pid):
-                break
-        if running.poll() is None:
-            interrupted(running)
-        running.communicate()
+@pytest.mark.parametrize(
+    "words", first_of([["decode", *[ROOT / "fixtures" / "report.jpg"] * 50], ["providers"]]), ids=lambda words: words[0]
+)
+def test_verdicts_30_decode_and_the_time_before_anything_runs(words):
+    running = subprocess.Popen(
+        from_nothing(*words, entry=ENTRY),
+        stdin=subprocess.DEVNULL,
+        stdout=PIPE,
+        stderr=PIPE,
+        env=environment(),
+        cwd=ROOT,
+        start_new_session=True,
+    )
+    # the program's own first act: the handler is in place where the process ignores nothing and catches SIGINT
+    status = Path(f"/proc/{running.pid}/status")
+    while status.exists() and running.poll() is None:
+        caught = next((row for row in status.read_text().splitlines() if row.startswith("SigCgt")), "")
+        if caught and int(caught.split()[1], 16) & 1 << (signal.SIGINT - 1) and _is_loading(running.pid):
+            break
+    if running.poll() is None:
+        interrupted(running)
+    running.communicate()
 
 
 def _is_loading(pid: int) -> bool:

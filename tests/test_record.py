@@ -23,7 +23,7 @@ from scraper.testing import in_pipeline, settings_in
 from tests import lists
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
-SITE, LISTS = GenericViewer(), lists.Lists()
+SITE, LISTS = GenericViewer(slices=8, thin=5), lists.Lists()
 LINKS = {
     "signed addresses": (f"https://{HOST}/v/signed", SITE, {}),
     "a form": (f"https://{HOST}/v/login", SITE, {"password": PASSWORD}),

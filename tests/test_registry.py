@@ -118,36 +118,29 @@ def test_a_plug_in_installed_later_is_asked_and_not_kept(rebuilt_index, installe
     assert rebuilt_index.read_bytes() == before
 
 
-def test_reading_a_photo_loads_no_recipe_and_no_heavy_library(tmp_path):
+def test_reading_a_photo_loads_no_recipe_and_no_heavy_library_and_a_link_its_own_recipe(tmp_path):
+    from tests.test_cli import cloudfilm
     from tests.test_decode import saved
 
     photo = saved(tmp_path, FILM, name="photo.jpg")
     program = (
         "import sys; from scraper.cli.commands import run; code = run(['decode', '--json', sys.argv[1]]); "
         "heavy = {name.partition('.')[0] for name in sys.modules} & {'numpy', 'cv2', 'pydantic', 'pydicom', 'curl_cffi'}; "
-        "print(code, sorted(heavy), sorted(name for name in sys.modules if name.startswith('providers.')))"
+        "loaded = lambda: sorted(name for name in sys.modules if name.startswith('providers.')); "
+        "print(code, sorted(heavy), loaded()); "
+        "from scraper.registry import catalogue; from scraper.core.link import parse_url; "
+        "print(catalogue.find(parse_url(sys.argv[2])).provider.name); catalogue.refuse_page_behind_link(parse_url(sys.argv[2])); "
+        "print(loaded())"
     )
-    environment = {**os.environ, "CLOUDFILM_DATA": str(tmp_path / "data"), "PYTHONPATH": str(ROOT)}
-    lines = [
-        subprocess.run(
-            [sys.executable, "-c", program, photo], env=environment, capture_output=True, text=True, cwd=tmp_path
-        ).stdout.splitlines()
-        for _ in range(2)
-    ]
-    assert lines[0][0] == lines[1][0]
-    assert json.loads(lines[1][0])["codes"][0]["provider"] == "shdc"
-    assert lines[1][1] == "0 [] []"
-
-
-def test_a_link_loads_its_own_provider_and_no_other(tmp_path):
-    program = (
-        "import sys; from scraper.registry import catalogue; from scraper.core.link import parse_url; "
-        "print(catalogue.find(parse_url(sys.argv[1])).provider.name); catalogue.refuse_page_behind_link(parse_url(sys.argv[1])); "
-        "print(sorted(name for name in sys.modules if name.startswith('providers.')))"
-    )
-    environment = {**os.environ, "CLOUDFILM_DATA": str(tmp_path / "data"), "PYTHONPATH": str(ROOT)}
-    for loads_all in (True, False):  # the first run makes the index
-        words = [sys.executable, "-c", program, FILM]
-        shown = subprocess.run(words, env=environment, capture_output=True, text=True, cwd=tmp_path).stdout.splitlines()
-        assert shown[0] == "shdc"
-        assert ("providers.lanwon" in shown[1]) is loads_all
+    own = {"CLOUDFILM_DATA": str(tmp_path / "data"), "PYTHONPATH": str(ROOT)}
+    first = cloudfilm("decode", "--json", photo, **own)  # makes the index
+    assert (tmp_path / "data" / index.NAME).is_file()
+    words = [sys.executable, "-c", program, photo, FILM]
+    done = subprocess.run(words, env={**os.environ, **own}, capture_output=True, text=True, cwd=tmp_path)
+    decoded, after_photo, owner, after_link = done.stdout.splitlines()
+    assert decoded == first.stdout.strip()
+    assert json.loads(decoded)["codes"][0]["provider"] == "shdc"
+    assert after_photo == "0 [] []"
+    assert owner == "shdc"
+    assert "providers.shdc" in after_link
+    assert "providers.lanwon" not in after_link

@@ -84,7 +84,7 @@ def test_what_is_written_is_green_at_once(tmp_path, monkeypatch, capsys, from_bu
     assert "5 passed" in is_green(tmp_path, "new_film")
 
 
-SITE, LISTS = GenericViewer(), lists.Lists()
+SITE, LISTS = GenericViewer(slices=8, thin=5), lists.Lists()
 VIEWERS = {
     "fields": (f"https://{HOST}/v/fields", SITE, {}),
     "signed addresses": (f"https://{HOST}/v/signed", SITE, {}),

@@ -16,7 +16,7 @@ from scraper.testing import Case, check, first_of, in_pipeline, rows, run
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 
-SITE = GenericViewer()
+SITE = GenericViewer(slices=8, thin=5)
 ALL = {series.uid: len(series.instances) for series in SITE.study.series}
 EARLIER = {series.uid: len(series.instances) for series in SITE.prior.series}
 WAYS = (Via.BROWSER,)

@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 
 import pytest
-from playwright.sync_api import expect
 
 from fixtures.dicom import chest_ct
 from fixtures.sites.shdc import site
@@ -12,8 +11,9 @@ from scraper.app.start import GRACE_S, WORKING_GRACE_S, ended_with_its_pages
 from scraper.session.browser import find_browser
 from tests import aurora
 from tests.aurora import Fault
+from tests.tabs import PATIENCE_MS, browser_page, expect
 from tests.test_cli import site_of, up
-from tests.test_window import PATIENCE_MS, browser_page, paste, says, window
+from tests.test_window import paste, says, window
 
 needs_browser = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 STUDY = chest_ct(slices=12, size=64, seed=11)
@@ -27,7 +27,7 @@ def test_two_windows_show_the_same(tmp_path):
         window(tmp_path, world) as started,
         browser_page(started.address) as page,
     ):
-        other = page.context.browser.new_page()
+        other = page.context.new_page()
         other.set_default_timeout(PATIENCE_MS)
         other.goto(started.address)
         paste(page, site.REPORT_WITH_CODE)

@@ -8,7 +8,8 @@ from fixtures.sites.generic_person import site
 from fixtures.world import World
 from scraper.session.browser import find_browser
 from tests.person import Hands, can_sit_down, screen
-from tests.test_window import PATIENCE_MS, browser_page, faults, paste, says, window
+from tests.tabs import PATIENCE_MS, browser_page
+from tests.test_window import faults, paste, says, window
 
 pytestmark = [
     pytest.mark.thorough,

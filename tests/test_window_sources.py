@@ -5,15 +5,15 @@ import zipfile
 
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
 
 from fixtures.dicom import chest_ct
 from fixtures.sites.shdc import site
 from fixtures.world import World
 from scraper.session.browser import find_browser
+from tests.tabs import PATIENCE_MS, browser_page, expect
 from tests.test_codes import drawn, paper
 from tests.test_har_sources import WANTED, as_base64, entries, har
-from tests.test_window import PATIENCE_MS, PHOTO, asked, browser_page, paste, says, window
+from tests.test_window import PHOTO, asked, paste, says, window
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 EQUAL = ("https://q.one.test/m/8kQz1LmP", "https://e.two.test/c/Jk3f9QwX")

@@ -9,14 +9,14 @@ from io import BytesIO
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
 from pydicom import dcmread
 
 from fixtures.dicom import chest_ct
 from scraper.session.browser import find_browser
+from tests.tabs import PATIENCE_MS, browser_page, expect
 from tests.test_send import STUDY, StowService
 from tests.test_view import LUNG, is_near, windowed
-from tests.test_window import PATIENCE_MS, asked, browser_page, fetch, says, window
+from tests.test_window import asked, fetch, says, window
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 SLICES = 30

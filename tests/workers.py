@@ -23,6 +23,7 @@ from typing import IO
 import pytest
 from execnet import gateway_io
 
+from scraper.registry import catalogue
 from tests.forked import SERVERS
 
 
@@ -65,8 +66,12 @@ class ForkedIO(gateway_io.Popen2IOMaster):  # type: ignore[misc]
 def fork(config: pytest.Config, count: int) -> None:
     """Fork the workers of a run; execnet takes them when it is asked for as many processes."""
     _load(config)
-    if "tests.programs" in sys.modules:
-        sys.modules["tests.programs"].warm()
+    if programs := sys.modules.get("tests.programs"):
+        programs.warm()
+        for name in (*programs.MODULES, "playwright.async_api"):  # what the rows load when they run
+            importlib.import_module(name)
+        catalogue.known()
+        catalogue.known.cache_clear()  # plug-ins are each row's own
     SERVERS.started()
     if threading.active_count() > 1:
         return

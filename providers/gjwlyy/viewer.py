@@ -101,7 +101,7 @@ CHANGED = """async ([before, patience]) => {
     return [image.seriesUID, image.instanceUID, image.frameNumber || 1].join(" ");
   };
   while (shown() === before && (performance.now() - began < patience || got.busy)) {
-    await new Promise(done => setTimeout(done, 5));
+    await new Promise(done => setTimeout(done, 15));
   }
   return VIEWER.getViewerState();
 }"""
@@ -117,7 +117,7 @@ WHOLE = """async ([covered, unsure, patience]) => {
   const still = () => performance.now() - Math.max(got.last, began);
   while (performance.now() - began < patience) {
     if (got.tiles.length && !got.busy && still() > (enough() ? covered : unsure)) break;
-    await new Promise(done => setTimeout(done, 5));
+    await new Promise(done => setTimeout(done, 15));
   }
   const text = data => { let out = "";
     for (let at = 0; at < data.length; at += 32768) out += String.fromCharCode(...data.subarray(at, at + 32768));

@@ -39,6 +39,7 @@ from scraper.protocols import zip_archive
 
 PACKED_S, IDLE_S = 1800.0, 120.0  # a big series takes minutes; a page at rest for so long packs nothing
 ENDED_S = 60.0  # for the file to come, once the page's own function says that it has ended
+READY_S = 20.0  # for the viewer's provider of images to be there
 IMAGE_S = 90.0  # an image that takes longer never comes
 TRIES = 3  # of one download, or of one image before the viewer is loaded again
 STATE = """() => {
@@ -53,7 +54,13 @@ STATE = """() => {
   return {select_index, studyList: studies(studyList), indexList: studies(indexList), seriesInfo: rows(seriesInfo),
     packs: typeof vm.downOriginal === "function"};
 }"""
-IMAGE = """async ([guid, series, image, patience]) => {
+IMAGE = """async ([guid, series, image, ready, patience]) => {
+  const provided = async () => {  // it may be there later than the list of series
+    for (const until = Date.now() + ready; ; await new Promise(done => setTimeout(done, 50))) {
+      const main = document.querySelector(".image_main"), provider = main && main.__vue__.$store.state.dicomProvider;
+      if (provider || Date.now() > until) return provider;
+    }
+  };
   const read = blob => new Promise((done, fail) => {
     const reader = new FileReader();
     reader.onload = () => done({data: reader.result.slice(reader.result.indexOf(",") + 1)});
@@ -62,7 +69,7 @@ IMAGE = """async ([guid, series, image, patience]) => {
   });
   const late = new Promise((_, fail) => setTimeout(() => fail(new Error("no answer in time")), patience));
   try {
-    const provider = document.querySelector(".image_main").__vue__.$store.state.dicomProvider;
+    const provider = await provided();
     const {blob} = await Promise.race([provider.getImageFileAsync(guid, series, image), late]);
     return await read(blob);
   } catch (error) { return {failed: String(error)}; }
@@ -120,7 +127,7 @@ class State(Reply):
 
     @property
     def is_packed(self) -> bool:
-        """Does this build pack a series; the other's provider of images may be there later than its list."""
+        """Whether this build packs a series."""
         return self.packs and bool(self.studies)
 
     @property
@@ -221,7 +228,9 @@ class _Viewer:
         """
         del total
         async with self._turn:
-            reply = await self._session.screen.evaluate(IMAGE, [self._guid, series, image, IMAGE_S * 1000])
+            reply = await self._session.screen.evaluate(
+                IMAGE, [self._guid, series, image, READY_S * 1000, IMAGE_S * 1000]
+            )
             if isinstance(reply, dict) and "data" in reply:
                 self._failures = 0
                 return base64.b64decode(str(reply["data"]))

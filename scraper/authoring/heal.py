@@ -73,7 +73,10 @@ async def heal_link(run: Run, given: str) -> Healed | None:
 
 async def _page(link: ShareLink, session: Session) -> Page:
     """The documents, scripts and calls of the page, once it has come to rest."""
-    await session.screen.has_called(r"(?!)")
+    timings, window = session.settings.timings.drive, await session.window()
+    await session.traffic.settled(timings.quiet_s, timings.first_s)
+    await window.answered(timings.first_s)
+    await session.traffic.settled(timings.quiet_s, timings.first_s)
     texts, left = list[str](), MOST_TEXTS
     for exchange in session.traffic.exchanges:
         is_program = exchange.kind in ("document", "script") or "javascript" in exchange.content_type

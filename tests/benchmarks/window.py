@@ -17,11 +17,12 @@ from io import BytesIO
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import Page, expect
 from pydicom import dcmread, dcmwrite
 
 from fixtures.dicom import JPEG_LS, chest_ct
-from tests.test_window import browser_page, window
+from scraper.testing import shared_browser
+from tests.tabs import Waiting, browser_page, expect
+from tests.test_window import window
 
 DRAWN = 20  # different slices; the others repeat their pixels
 STEPS = 60
@@ -65,7 +66,7 @@ def make_study(output: Path, count: int) -> None:
     (folder / "study.json").write_text(json.dumps(report), encoding="utf-8")
 
 
-def step(page: Page, key: str) -> float:
+def step(page: Waiting, key: str) -> float:
     """Milliseconds from a key to the next image on the canvas, measured in the page."""
     return page.evaluate(
         """(key) => new Promise((done) => {
@@ -78,7 +79,7 @@ def step(page: Page, key: str) -> float:
     )
 
 
-def empty_answer(page: Page) -> float:
+def empty_answer(page: Waiting) -> float:
     """Milliseconds of a request that reads nothing."""
     return page.evaluate(
         "async () => { const t = performance.now(); await (await fetch('words.json')).text(); return performance.now() - t; }"
@@ -90,7 +91,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="cloudfilm-bench-") as name:
         place = Path(name)
         make_study(place / "out", count)
-        with window(place) as started, browser_page(started.address) as page:
+        with shared_browser(), window(place) as started, browser_page(started.address, arguments=()) as page:
             page.wait_for_selector(".study")
             empty = statistics.median(empty_answer(page) for _ in range(20))
             begun = time.perf_counter()
@@ -126,7 +127,7 @@ def resident(pid: int) -> float:
     return whole / 1e6
 
 
-def browser_of(page: Page) -> int:
+def browser_of(page: Waiting) -> int:
     """The process of the page's browser."""
     session = page.context.browser.new_browser_cdp_session()
     rows = session.send("SystemInfo.getProcessInfo")["processInfo"]

@@ -1,5 +1,7 @@
 """浙大二院: the viewer is driven by keys, and the pixels that it decodes are taken at full resolution only."""
 
+from dataclasses import replace
+
 import pytest
 from pydicom import dcmread
 
@@ -14,15 +16,26 @@ from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.testing import Case, check, first_of, rows
 
-SERIES = {series.uid: len(series.images) for series in GjwlyySite().study.series if series.images}
+
+def served(site):
+    return {series.uid: len(series.images) for series in site.study.series if series.images}
+
+
 BROWSER = (Via.BROWSER,)
-OPENS = Case("opens", SHARE, series=SERIES, origin=Origin.REBUILT, left_out=1, ways=BROWSER)
+OPENS = Case("opens", SHARE, series=served(GjwlyySite()), origin=Origin.REBUILT, left_out=1, ways=(), thorough=BROWSER)
 CASES = (
     OPENS,
     Case("over", OLD, raises=LinkExpired, says="已过期", ways=(), thorough=BROWSER),
     Case("a ticket that is spent", SPENT, raises=LinkExpired, ways=(), thorough=BROWSER),
 )
 NOT_OURS = (f"{FILM.origin}/cloudfilmserver/cloudFilm/showShareReport.htm", f"{VIEW.origin}/e/viewer")
+
+
+async def test_two_stacks_by_keys(tmp_path):
+    site = GjwlyySite(slices=4, localizers=0)
+    with World(site) as world:
+        await check(Gjwlyy, replace(OPENS, series=served(site)), world, tmp_path, Via.BROWSER)
+        assert not world.unexpected
 
 
 @pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)

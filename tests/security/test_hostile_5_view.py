@@ -40,12 +40,21 @@ UNTOUCHED = (
 )
 
 
+# groups of what the page may look at by its name (study, series, patient); the others are rows of its table, which ends at 400
+BY_NAME = (0x08, 0x10)
+
+
 def file_that_says(text: str, path: Path, number: int) -> None:
-    """A CT slice in which every text attribute of the dictionary says it, and every number is none."""
+    """A CT slice in which the text attributes of the dictionary say it, and every number is none.
+
+    Of those that are never looked at by their name, each stands in one of the files.
+    """
     ds = pydicom.dcmread(BytesIO(chest_ct(slices=1, size=24, dose_report=False).images[0].data))
     ds.SpecificCharacterSet = "ISO_IR 192"
-    for tag, (vr, _, _, retired, keyword) in DicomDictionary.items():
+    for place, (tag, (vr, _, _, retired, keyword)) in enumerate(DicomDictionary.items()):
         if tag >> 16 in (0, 2, 4, 0x7FE0, 0xFFFE) or retired or not keyword or keyword in UNTOUCHED:
+            continue
+        if tag >> 16 not in BY_NAME and place % len(HOSTILE) != number - 1:
             continue
         if vr in VRS:  # some kinds know no other characters
             setattr(
@@ -82,13 +91,14 @@ async def test_hostile_5_no_text_of_a_file_runs_in_its_page(language, tmp_path):
         page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
         await page.goto(made.path.as_uri())
         await page.wait_for_selector("canvas[data-shown]", timeout=60_000)
-        count = await page.locator(".series").count()
+        count, shown = await page.locator(".series").count(), set[str]()
         for place in range(count):
             await page.locator(".series").nth(place).click()
             await page.keyboard.press("t")
-            assert await page.locator("dialog tbody tr").count() > 20
+            shown |= set(await page.locator("dialog tbody td:first-child").all_text_contents())
             await page.keyboard.press("Escape")
         assert count == len(HOSTILE)
+        assert len(shown) > 2000
         assert await page.title() != "1"
         assert await page.locator("img, iframe, svg[onload], a[href^=javascript]").count() == 0
         assert await page.locator("script:not([nonce]):not([type])").count() == 0

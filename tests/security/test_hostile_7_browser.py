@@ -188,20 +188,23 @@ async def test_hostile_7_where_there_is_no_proc(kind, is_exact, tmp_path, monkey
 
 
 @pytest.mark.parametrize("where", ["browser", pytest.param("program", marks=pytest.mark.thorough)])
-async def test_hostile_7_what_was_left_behind_before_it_does_not_end_the_next_window(where, tmp_path):
+@in_browser_loop
+async def test_hostile_7_what_was_left_behind_before_it_does_not_end_the_next_window(where):
     """As in a batch: an earlier link's page that is slow to end, and what the program holds of other links' images."""
     settings = Settings(timeout_s=20)
-    async with server(site("hold")) as port, Browser(settings, tmp_path / "spool") as browser:
+    async with server(site("hold")) as port, borrowed_browser(settings) as browser:
         door = Door(settings, Played({"film.test": [PUBLIC]}))
         door.belongs_to(f"http://film.test:{port}/page")
         await (await browser.window(door=door)).close()
+        earlier = await browser.process.started()
         held = bytearray()
         if where == "browser":
-            page = await (await (await browser.started()).new_context()).new_page()
+            page = await (await browser.context()).new_page()
             await page.evaluate("() => { window.kept = new Uint8Array(600e6).fill(1); }")
         else:
             held = bytearray(b"x") * (600 * MB)
         window = await browser.window(door=door)
+        assert (await browser.process.started() is earlier) is (where == "program")
         await window.open(f"http://film.test:{port}/page")
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.7):  # some ten looks
@@ -258,52 +261,37 @@ async def test_a_call_is_not_cancelled_where_the_preflight_ends_after_it_began()
         await window.close()
 
 
-async def test_hostile_8_a_browser_that_ends_with_its_driver_is_noticed(tmp_path):
-    """As the system ends them where its memory is full."""
+@pytest.mark.parametrize("how", ["dies", pytest.param("ended", marks=pytest.mark.thorough)])
+async def test_hostile_8_a_browser_that_ends_between_two_links_is_replaced_and_an_end_with_its_driver_noticed(
+    how, tmp_path
+):
+    """The former while the next link's window opens, too; the latter as the system ends them where its memory is full."""
     settings = Settings(timeout_s=20)
+    before = set(processes.of_this_system().found())
+
+    def own() -> list[int]:
+        return [pid for pid in processes.of_this_system().found() if pid not in before]
+
     async with server(site("calm")) as port, Browser(settings, tmp_path / "spool") as browser:
         door = Door(settings, Played({"film.test": [PUBLIC]}))
         door.belongs_to(f"http://film.test:{port}/page")
-        before = set(processes.of_this_system().found())
-        window = await browser.window(door=door)
+        await (await browser.window(door=door)).close()
+        dying = own()
+        if how == "dies" and os.name != "nt":
+            for pid in dying:
+                os.kill(pid, signal.SIGSTOP)  # it is there, and answers nothing more
+            asyncio.get_running_loop().call_later(0.3, processes.kill, dying)
+        else:
+            processes.kill(dying)
+        window = await browser.window(door=door)  # before the library knows of it, perhaps before it is dead
         await window.open(f"http://film.test:{port}/page")
-        processes.kill([pid for pid in processes.of_this_system().found() if pid not in before])
+        assert await window.page.title() == "page"
+        processes.kill(own())
         async with asyncio.timeout(20):
             with pytest.raises(CloudfilmError, match="browser"):
                 await window.traffic.wait_for("/never", timeout_s=90)
         await window.close()
-
-
-async def test_hostile_8_a_browser_that_ended_between_two_links_is_replaced(tmp_path):
-    settings = Settings(timeout_s=20)
-    async with server(site("calm")) as port, Browser(settings, tmp_path / "spool") as browser:
-        door = Door(settings, Played({"film.test": [PUBLIC]}))
-        door.belongs_to(f"http://film.test:{port}/page")
-        before = set(processes.of_this_system().found())
-        await (await browser.window(door=door)).close()
-        processes.kill([pid for pid in processes.of_this_system().found() if pid not in before])
-        window = await browser.window(door=door)  # before the library knows of it, perhaps before it is dead
-        await window.open(f"http://film.test:{port}/page")
-        assert await window.page.title() == "page"
-        await window.close()
-
-
-@pytest.mark.skipif(os.name == "nt", reason="no signal halts a process there")
-async def test_hostile_8_a_browser_that_dies_while_the_next_window_opens_is_replaced(tmp_path):
-    settings = Settings(timeout_s=20)
-    async with server(site("calm")) as port, Browser(settings, tmp_path / "spool") as browser:
-        door = Door(settings, Played({"film.test": [PUBLIC]}))
-        door.belongs_to(f"http://film.test:{port}/page")
-        before = set(processes.of_this_system().found())
-        await (await browser.window(door=door)).close()
-        dying = [pid for pid in processes.of_this_system().found() if pid not in before]
-        for pid in dying:
-            os.kill(pid, signal.SIGSTOP)  # it is there, and answers nothing more
-        asyncio.get_running_loop().call_later(0.3, processes.kill, dying)
-        window = await browser.window(door=door)
-        await window.open(f"http://film.test:{port}/page")
-        assert await window.page.title() == "page"
-        await window.close()
+        assert (set(browser.asked_hosts), set(door.refused)) == ({"film.test"}, set())  # for none of its starts
 
 
 def test_hostile_7_images_that_came_raise_the_bound_up_to_a_second_one():

@@ -28,6 +28,7 @@ MAX_FOLDED: Final = 40  # folders and tabs of one list
 MAX_PAGES: Final = 40  # of one list
 MAX_LINKED: Final = 60  # pages without a script that are gone to
 ENOUGH_SINGLE: Final = 3  # such entries after which the list's are taken for images, and not scrolled through
+ENOUGH_DEAD: Final = 3  # entries in a row that did nothing, after which further ones are only clicked
 MAX_EMPTY_ENTRIES: Final = 2  # useless entries after which a list is not taken for a list of series
 
 
@@ -55,6 +56,7 @@ class Driver:
         self._single_entries = 0  # entries in a row that showed one image each, and no gesture a further one
         self._buttons = ImageButtons(window, observations)
         self._has_seen_links = True  # no page that another one leads to was left
+        self._dead_entries = 0  # entries in a row that neither asked for anything nor changed the picture
         self._is_vain = False  # a stack was scrolled through, and nothing came
         self.shown = shown
 
@@ -139,6 +141,7 @@ class Driver:
                 first = element
                 continue
             is_dead = len(self._window.traffic.exchanges) == asked and face == await self._face()
+            self._dead_entries = self._dead_entries + 1 if is_dead else 0
             opened_size = self._observations.size
             is_single = opened_size == before + 1 and (entries.count_of(element.text) or 1) == 1
             if is_dead or (is_single and self._single_entries >= ENOUGH_SINGLE):
@@ -292,7 +295,8 @@ class Driver:
         """
         before = self._observations.size
         stage = await self.stage()
-        for clicks in (1, 2, 0)[: 1 if self._is_vain or (is_first and before) else 3]:
+        is_click_only = self._is_vain or (is_first and before) or self._dead_entries >= ENOUGH_DEAD
+        for clicks in (1,) if is_click_only else (1, 2, 0):
             if clicks:
                 is_done = await elements.click(self._window, element, times=clicks)
             else:

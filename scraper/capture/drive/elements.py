@@ -97,6 +97,8 @@ _LOOK: Final = (
   let found = (mode === "series" ? deep(series) : deep(words)).filter(shown);
   if (mode === "series") {
     found = found.filter(e => { const r = e.getBoundingClientRect(); return r.width >= 24 && r.height >= 16 && r.width < 700; });
+    // a slider's thumb is no series
+    found = found.filter(e => !e.closest("[role=slider], [role=scrollbar]") && !e.querySelector(":scope > input[type=range]"));
     found = found.filter(e => !found.some(o => o !== e && holds(e, o)));
     if (!found.length) found = cards();
     const more = rows(!found.length).filter(e => !found.some(o => holds(e, o) || holds(o, e)));

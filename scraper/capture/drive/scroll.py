@@ -14,6 +14,8 @@ from scraper.capture.observe.received import Observations
 from scraper.core.timings import DriveTimings
 
 if TYPE_CHECKING:
+    from playwright.async_api import FloatRect
+
     from scraper.session.browser import Window
 
 TRIED: Final = 2  # steps in vain after which another gesture is tried
@@ -129,6 +131,7 @@ class StackScroller:
         self._swiped = 0  # those of them that were swiped
         self._steps = 0
         self._count: int | None = None
+        self._unmovable: set[Face] = set()  # faces of stacks at which every gesture was in vain
         self.is_at_end = False  # the last stack did not move any more, by a gesture that is known to work
 
     async def scroll_to_end(self, stage: elements.Viewport, *, forward: bool, count: int | None = None) -> Steps:
@@ -145,7 +148,8 @@ class StackScroller:
             await self._window.page.mouse.move(x, y)
         face = await self.face(x, y)
         self.is_at_end, self._count = False, count
-        for gesture in self._order(count, forward=forward):
+        first = face
+        for gesture in self._order(count, face, forward=forward):
             moved = idle = ahead = still = 0
             tries = PROVEN if self._works else 1 if gesture in SWIPES else TRIED
             while self._is_time():
@@ -172,18 +176,20 @@ class StackScroller:
                     idle += 1
             self.is_at_end = gesture is self._works and still >= TRIED
             if moved:
-                break
+                return
+        if gesture is Gesture.FINGER_DOWN:
+            self._unmovable |= {first, face}
 
     def is_full(self, count: int | None) -> bool:
         """Whether as many images came of the series shown last as the viewer says that its stack has."""
         series = [uid for uid, _ in places(self._observations).values()]
         return count is not None and bool(series) and 0 < count <= series.count(series[-1])
 
-    def _order(self, count: int | None, *, forward: bool) -> tuple[Gesture, ...]:
+    def _order(self, count: int | None, face: Face, *, forward: bool) -> tuple[Gesture, ...]:
         """What is tried: what worked, alone; else what the page may know, the swipes where there is a reason for them."""
         if self._works:
             return (self._works,)
-        if count == 1 or not forward:
+        if count == 1 or not forward or face in self._unmovable:
             return (Gesture.WHEEL, Gesture.ARROW)
         self._unmoved += 1
         swipes = self._swiped < (1 if count is None else MAX_SWIPED) and (count is not None or self._unmoved > 1)
@@ -274,9 +280,11 @@ class StackScroller:
     async def face(self, x: float, y: float) -> Face:
         """What the page says, and what the picture looks like about its middle: with another image, one of them differs."""
         left, top, side = max(x - AROUND, 0.0), max(y - AROUND, 0.0), 2.0 * AROUND
+        clip: FloatRect = {"x": left, "y": top, "width": side, "height": side}
         with self._window.quietly():
+            # of the best quality a JPEG differs where the picture does, and takes a third of a PNG's time
             shown = await self._window.page.screenshot(
-                clip={"x": left, "y": top, "width": side, "height": side}, animations="disabled", caret="hide"
+                clip=clip, type="jpeg", quality=100, animations="disabled", caret="hide"
             )
             return await elements.page_text(self._window), shown
         return "", b""

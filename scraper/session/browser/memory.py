@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
 from scraper.core.settings import MEMORY_OF_IMAGES, MOST_BROWSER_BYTES, MOST_VIEWER_BYTES
 from scraper.session.browser import processes
 
-LOOK_EVERY_S: Final = 0.05  # a page fills some 2 GB in a second
+FILLED_PER_S: Final = 2 * 2**30  # bytes, by a page at its fastest
+LOOK_EVERY_S: Final = 0.05  # near the bound; further off what is left cannot be filled before the next look
+MOST_PAUSE_S: Final = 0.175
 MOST_IDLE_BYTES: Final = MOST_BROWSER_BYTES // 2  # of a browser without a page: one that just started takes some 170 MB
-COUNT_EVERY: Final = 7  # looks until the processes are found again: a new one takes that long to start
+COUNT_EVERY_S: Final = 0.35  # until the processes are found again: a new one takes that long to start
 
 
 def bound(image_bytes: int, machine_bytes: int) -> int:
@@ -74,20 +77,22 @@ class MemoryWatch:
         self._ended.set()
 
     def _look(self) -> None:
-        looks, found, machine = 0, list[int](), processes.machine_bytes()
+        count_at, pause_s, found, machine = 0.0, LOOK_EVERY_S, list[int](), processes.machine_bytes()
         held, before, since = 0, 0, 0  # the last exact look, the quick one that led to it, and looks after it
-        while not self._ended.wait(LOOK_EVERY_S):
+        while not self._ended.wait(pause_s):
             with self._judging:  # what was seen of one window ends no later one
-                if looks % COUNT_EVERY == 0:
+                if time.monotonic() >= count_at:
+                    count_at = time.monotonic() + COUNT_EVERY_S
                     found = self._processes.found(self._browser)
                     if not found:
                         self._on_end()
                         return
-                looks, since = looks + 1, since + 1
+                since += 1
                 grown = max(0, self._processes.taken(os.getpid()) - self._own)
                 most = bound(self._image_bytes(), machine) - grown
                 # memory that processes share is counted for each at the quick look, and once at the exact one
                 quick = sum(map(self._processes.taken, found))
+                pause_s = min(max(LOOK_EVERY_S, (most - quick) / (2 * FILLED_PER_S)), MOST_PAUSE_S)
                 if quick <= most or (since < self._processes.exact_every and held + quick - before <= most):
                     continue
                 held, before, since = sum(map(self._processes.share, found)), quick, 0

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from scraper.core.errors import SiteChanged
+from scraper.core.refusals import refusal_kind
 from scraper.core.settings import LOOK_S, PERSON_S, QUIET_S
 from scraper.session.browser.window import Window
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from scraper.session.session import Session
 
 LONGEST_MESSAGE = 120
-FOLLOW_S = 2.0  # then the newest page is looked up again: what is waited for may come in a tab that has just opened
+LONGEST_REFUSAL = 40  # characters: what says more may speak of something else
+REFUSED_QUIET_S = 3.0  # without anything new, after which a page that refuses has said all
+POLL_MS = 50.0  # between two questions to a page: by its frames, as is the library's own way, a page in the back is never asked
+FOLLOW_S = 0.5  # then the newest page is looked up again: what is waited for may come in a tab that has just opened
 MARK = "cloudfilmMark"
 TEXT = "() => document.body ? document.body.innerText : ''"
 
@@ -193,7 +197,7 @@ class Screen:
             up_to_s = min(FOLLOW_S, max(give_up - began, 0.1))
             try:
                 async with (await self._window()).guard():
-                    await self._place.wait_for_function(script, timeout=up_to_s * 1000)
+                    await self._place.wait_for_function(script, timeout=up_to_s * 1000, polling=POLL_MS)
             except SiteChanged:
                 if time.monotonic() >= give_up or time.monotonic() - began < up_to_s / 2:
                     raise
@@ -239,8 +243,18 @@ class Screen:
     # ---- waiting
 
     async def is_idle(self) -> bool:
-        """Has the page shown all that it will: nothing came for a while, and it waits for nothing."""
-        return self._session.traffic.idle_s > QUIET_S and not (await self._window()).is_waiting
+        """Has the page shown all that it will: nothing came for a while, and it waits for nothing.
+
+        A page that says no more than that the share is over says so sooner.
+        """
+        idle_s = self._session.traffic.idle_s
+        if idle_s <= REFUSED_QUIET_S or (await self._window()).is_waiting:
+            return False
+        return idle_s > QUIET_S or await self._refuses()
+
+    async def _refuses(self) -> bool:
+        message = await self.message()
+        return len(message) <= LONGEST_REFUSAL and refusal_kind(message) is not None
 
     async def wait_for_face(self, has_called: Callable[[], object], **faces: str) -> str:
         """What comes first: ``called``, where ``has_called`` is true, or the name of a selector that shows.

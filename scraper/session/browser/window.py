@@ -9,7 +9,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -20,6 +20,7 @@ from scraper.core.settings import MOST_DIALOGS, Settings
 from scraper.session.browser import page_socket
 from scraper.session.browser.cookies import for_browser, from_browser
 from scraper.session.browser.downloads import save
+from scraper.session.browser.faces import face_shown
 from scraper.session.browser.failures import ours, within
 from scraper.session.browser.hold import Hold
 from scraper.session.browser.page_calls import PageCalls
@@ -212,19 +213,13 @@ class Window:
         Raises:
             SiteChanged: none of them in time, or nothing moves any more. SiteUnreachable: the browser ended.
         """
-        from playwright.async_api import Error
-
         stillness = self.stillness()
-
         loop = asyncio.get_running_loop()
         give_up = loop.time() + timeout_s
         while loop.time() < give_up:
             self._check()
-            for frame in self.page.frames:
-                for name, selector in faces.items():
-                    with suppress(Error):  # the document was replaced while we looked
-                        if await frame.locator(selector).locator("visible=true").first.is_visible():
-                            return name
+            if face := await face_shown(self.page, faces):
+                return face
             if not self._settings.headed and await stillness.lasts_s() >= self._settings.still_s:
                 break  # a person might be at work in a visible window
             await asyncio.sleep(LOOK_EVERY_S)

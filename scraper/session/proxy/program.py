@@ -7,6 +7,7 @@ them, ``passed`` and ``refused`` hosts, and a ``beat`` in between. The message `
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import logging
 import os
 import re
@@ -33,6 +34,15 @@ MAX_HEADERS: Final = 128 << 10  # characters of one message's headers, of its ad
 REQUEST_BODY: Final = 64 << 10
 SCRIPT: Final = 64 << 10  # a larger script is a program, no data
 IDLE: Final = frozenset(("style", "font", "video", "audio", "track", "manifest", "report"))  # Sec-Fetch-Dest
+ADDONS: Final = {  # module → class; in mitmproxy's own order
+    "core": "Core",
+    "strip_dns_https_records": "StripDnsHttpsRecords",
+    "disable_h2c": "DisableH2C",
+    "proxyserver": "Proxyserver",
+    "next_layer": "NextLayer",
+    "tlsconfig": "TlsConfig",
+    "upstream_auth": "UpstreamAuth",
+}
 KINDS: Final = {"document": "document", "iframe": "document", "script": "script", "image": "image", "empty": "xhr"}
 
 
@@ -255,8 +265,23 @@ class _Failures(logging.Handler):
         self._found.append(record.name)
 
 
+def load() -> list[type]:
+    """Import of mitmproxy what a proxy needs; gives its addons.
+
+    The package of the addons itself is not run: it loads some thirty, a web server among them.
+    """
+    spec = importlib.util.find_spec("mitmproxy.addons")
+    if spec is None:
+        raise ModuleNotFoundError("mitmproxy.addons")
+    if spec.name not in sys.modules:
+        sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    importlib.import_module("mitmproxy.master")
+    return [getattr(importlib.import_module(f"{spec.name}.{module}"), name) for module, name in ADDONS.items()]
+
+
 async def _listen(folder: Path, question: Mapping[str, Any], say: Say, stop: asyncio.Event) -> None:
-    from mitmproxy import addons, options
+    needed = [kind() for kind in load()]
+    from mitmproxy import options
     from mitmproxy.master import Master
 
     proxy = str(question.get("proxy") or "")
@@ -268,10 +293,8 @@ async def _listen(folder: Path, question: Mapping[str, Any], say: Say, stop: asy
         ssl_insecure=bool(question.get("insecure")),
     )
     master = Master(chosen, event_loop=asyncio.get_running_loop())
-    wanted = ("Core", "DisableH2C", "NextLayer", "Proxyserver", "TlsConfig", "UpstreamAuth", "StripDnsHttpsRecords")
-    every = [addon for addon in addons.default_addons() if type(addon).__name__ in wanted]
     moved = [(str(row[0]), int(row[1]), str(row[2]), int(row[3])) for row in question.get("connect_to") or ()]
-    master.addons.add(*every, Recorder(folder, say, moved))
+    master.addons.add(*needed, Recorder(folder, say, moved))
     with suppress(KeyError):
         chosen.update(upstream_cert=False, connection_strategy="lazy")  # asks no host for what we will not look at
     failed: list[str] = []
