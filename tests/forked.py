@@ -65,9 +65,13 @@ class ForkServers:
 
     Who is forked with this in hand asks the same ones: there is one of each for all workers of a run, and for the programs
     that they start. They end with who has started them, killed or not: their socket has then nobody at its other end.
+
+    Attributes:
+        launched: the process ids that were launched from here; they are no children of this process.
     """
 
     def __init__(self) -> None:
+        self.launched: list[int] = []
         self._lock = Lock()
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -116,6 +120,7 @@ class ForkServers:
             answers.close()
             os.close(their_stdin)
             os.close(their_stdout)
+        self.launched.append(int(answer))
         return ForkedProcess(int(answer), descriptors[0], os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb"))
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import psutil
 
+from tests.forked import SERVERS
+
 MB = 1 << 20
 MOST = 1536 * MB  # of all processes together, whatever comes in
 _EVERY_S = 0.1
@@ -30,10 +32,15 @@ def peak_of_all_processes() -> Iterator[Peak]:
     own = psutil.Process()
     before = max(0, _held(own) - 150 * MB)
     earlier = set(own.children(recursive=True))  # the browser that other tests share, say
+    launched = len(SERVERS.launched)
 
     def look() -> None:
         while not ended.is_set():
-            peak.size = max(peak.size, sum(map(_held, [own, *(set(own.children(recursive=True)) - earlier)])) - before)
+            started = set(own.children(recursive=True)) - earlier
+            for pid in SERVERS.launched[launched:]:
+                with suppress(psutil.Error):  # it has ended
+                    started.add(psutil.Process(pid))
+            peak.size = max(peak.size, sum(map(_held, [own, *started])) - before)
             ended.wait(_EVERY_S)
 
     thread = threading.Thread(target=look, daemon=True)
