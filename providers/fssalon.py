@@ -20,6 +20,7 @@ from scraper.contract import (
     ShareLink,
     StudyRow,
     refusal_error,
+    stated_images,
 )
 
 FLAGS = {"imageType": "1", "isDcm": "1", "hasDesensitize": "0", "isInternal": "0", "isKeyImage": "0"}
@@ -62,6 +63,7 @@ class StudyReply(CheckedReply):
 class ImagesReply(CheckedReply):
     success: bool = False
     images: tuple[ImageRow, ...] = Field((), alias="data.imgs")
+    beside: dict[str, object] = Field(default_factory=dict, alias="data")
 
 
 class Fssalon(Provider):
@@ -106,6 +108,8 @@ async def _series(session: Session, service: str, detail: DetailReply, place: in
     asked = {**detail.query, "seriesUID": name, "uuid": name, "clientType": "0"}
     response = await session.get(f"{service}/GetSeriesMeta", params=asked)
     meta = response.unwrap(ImagesReply)
+    count = max(series.count or 0, stated_images(meta.beside) or 0)
+    series = series.model_copy(update={"count": count})
     found = series.described(detail.study, place, response.url, images=meta.images)
     why = {"why": meta.site_message or "no images"}
     return found if meta.ok else found.with_problem(Problem(REFUSED, (found.name,), why))

@@ -21,6 +21,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
+from pydantic import TypeAdapter
+
 from scraper.batch.report import page
 from scraper.core import domains, messages
 from scraper.isolation.child import Child
@@ -33,13 +35,19 @@ ROOT = Path(__file__).parent.parent
 TIMEOUT_S = 600  # what hangs is ended; a busy machine takes minutes for what takes seconds
 MODULES = (  # what most commands load when they are run; the providers come with them
     "scraper.cli.commands",
+    "scraper.cli.sources",
+    "scraper.core.output_console",
+    "scraper.registry.foreign_code",
     "scraper.pipeline.run",
     "scraper.download.fetch",
     "scraper.session.http.client",
     "scraper.source.resolve",
     "scraper.verify.folder",
     "scraper.batch.report.page",
+    "scraper.batch.progress",
+    "scraper.batch.report.needs",
     "scraper.batch.report.thumbnails",
+    "scraper.batch.target",
     "scraper.batch.runner",
     "scraper.batch.workers.local",
     "scraper.export.targets",
@@ -48,12 +56,22 @@ MODULES = (  # what most commands load when they are run; the providers come wit
     "scraper.send.run",
     "scraper.ui.tables",
     "curl_cffi.requests",
+    "encodings.gb18030",
     "jinja2.runtime",
+    "numpy.ma",
+    "platformdirs.unix",
     "rich.live",
     "rich.progress",
     "rich.table",
+    "typer._adapters",
+    "typer._click.decorators",
 )
-READ_ONCE = (messages.catalogue, partial(domains.site_of, "film.aurora.test"), page.template)  # files of the program
+READ_ONCE = (  # files of the program, and what is installed for pydantic
+    messages.catalogue,
+    partial(domains.site_of, "film.aurora.test"),
+    page.template,
+    partial(TypeAdapter, int),
+)
 START = """
 import sys
 import tests.programs

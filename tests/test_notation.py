@@ -111,12 +111,23 @@ def test_a_plain_text_is_a_list_where_each_line_is_a_name_or_a_row(text, lists):
         (msgpack.packb([{"uid": "1.2.3"}] * 20), [{"uid": "1.2.3"}] * 20),
         (msgpack.packb({"a": 1}) + b"\0", None),
         (msgpack.packb([]), None),
+        (b"\x81\x81\x01\x02\x03", None),  # a map as a name
         (b"\x91" * 100_000, None),
         (b"\xdf\xff\xff\xff\xff", None),
         (b"\x81\xa1\xff\x01", None),
         (b"", None),
     ],
-    ids=["a map", "an array", "more behind it", "nothing in it", "nested absurdly", "far too long", "no text", "empty"],
+    ids=[
+        "a map",
+        "an array",
+        "more behind it",
+        "nothing in it",
+        "a name",
+        "nested",
+        "far too long",
+        "no text",
+        "empty",
+    ],
 )
 def test_message_pack_is_read_to_its_very_end_or_not_at_all(data, value):
     assert notation.from_msgpack(data) == value

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scraper.capture.infer.paging import unlisted
+from scraper.capture.infer.paging import unfinished, unlisted
 from scraper.capture.observe.received import Manifest
 
 ROWS = [{"id": number, "title": f"T{number} FSE", "imageCount": 6} for number in range(1, 10)]
@@ -28,3 +28,20 @@ def page(number, **around):
 )
 def test_what_stands_on_pages_that_did_not_come(answers, left):
     assert unlisted(answers) == left
+
+
+@pytest.mark.parametrize(
+    ("answers", "is_more"),
+    [
+        ([page(1, hasMore=True)], True),
+        ([page(1, hasMore=True), page(2, hasMore=False)], False),
+        ([page(1, done=False)], True),
+        ([page(1, done=False), page(1, done=True)], False),
+        ([Manifest("https://film.test/api/study", {"data": {"series": ROWS, "finished": False}})], True),
+        ([Manifest("https://film.test/api/user", {"finished": False, "name": "x"})], False),  # beside no list
+        ([page(1, done="no")], False),
+        ([page(1, total=9)], False),
+    ],
+)
+def test_a_list_says_itself_that_there_is_more_of_it(answers, is_more):
+    assert bool(unfinished(answers)) is is_more

@@ -119,6 +119,7 @@ def test_a_plug_in_installed_later_is_asked_and_not_kept(rebuilt_index, installe
 
 
 def test_reading_a_photo_loads_no_recipe_and_no_heavy_library_and_a_link_its_own_recipe(tmp_path):
+    from tests.test_cli import cloudfilm
     from tests.test_decode import saved
 
     photo = saved(tmp_path, FILM, name="photo.jpg")
@@ -131,16 +132,15 @@ def test_reading_a_photo_loads_no_recipe_and_no_heavy_library_and_a_link_its_own
         "print(catalogue.find(parse_url(sys.argv[2])).provider.name); catalogue.refuse_page_behind_link(parse_url(sys.argv[2])); "
         "print(loaded())"
     )
-    environment = {**os.environ, "CLOUDFILM_DATA": str(tmp_path / "data"), "PYTHONPATH": str(ROOT)}
+    own = {"CLOUDFILM_DATA": str(tmp_path / "data"), "PYTHONPATH": str(ROOT)}
+    first = cloudfilm("decode", "--json", photo, **own)  # makes the index
+    assert (tmp_path / "data" / index.NAME).is_file()
     words = [sys.executable, "-c", program, photo, FILM]
-    first, second = (  # the first run makes the index
-        subprocess.run(words, env=environment, capture_output=True, text=True, cwd=tmp_path).stdout.splitlines()
-        for _ in range(2)
-    )
-    assert first[0] == second[0]
-    assert json.loads(second[0])["codes"][0]["provider"] == "shdc"
-    assert second[1] == "0 [] []"
-    assert first[2] == second[2] == "shdc"
-    assert "providers.lanwon" in first[3]
-    assert "providers.shdc" in second[3]
-    assert "providers.lanwon" not in second[3]
+    done = subprocess.run(words, env={**os.environ, **own}, capture_output=True, text=True, cwd=tmp_path)
+    decoded, after_photo, owner, after_link = done.stdout.splitlines()
+    assert decoded == first.stdout.strip()
+    assert json.loads(decoded)["codes"][0]["provider"] == "shdc"
+    assert after_photo == "0 [] []"
+    assert owner == "shdc"
+    assert "providers.shdc" in after_link
+    assert "providers.lanwon" not in after_link

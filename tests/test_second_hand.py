@@ -30,6 +30,7 @@ HONEST = {  # the codes of what is not whole
     "latecomer": (7,),
     "priors": (0, 7),  # 7 where it names the other person's study
     "smscode": (5,),
+    "refusedlist": (7,),  # the list of one series ends with an error of the server
     "smallerthanlisted": (7,),  # reduced copies alone are given out
     "xmlcount": (7,),  # two images that its list counts are nowhere
 }

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from scraper.cli import commands
 from scraper.core.messages import catalogue
 from scraper.core.settings import Language
 from scraper.testing import first_of
+from tests.programs import environment, ran
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom next to the repository")
@@ -537,9 +537,7 @@ def test_verdicts_c23_a_directory_that_can_t_be_read_is_told(disc, run):
 
 # ---- C28: nothing is decoded or encoded in the program's own process
 
-_EXPORT = """
-import sys
-
+_TRAPS = """
 def here(*_, **__):
     print("IN OUR OWN PROCESS")
     raise RuntimeError
@@ -549,16 +547,13 @@ for name in [name for name in dir(imagecodecs) if name.endswith(("_decode", "_en
     setattr(imagecodecs, name, here)
 simplejpeg.decode_jpeg = here
 PIL.Image.open = here
-from scraper.cli.commands import run
-print("CODE", run(sys.argv[1:]))
 """
 
 
 def test_verdicts_c28_pictures_are_decoded_by_other_processes(tmp_path):
     study = chest_ct(slices=3, size=32, localizers=0, dose_report=False, syntax=JPEG_2000)
     folder = saved(tmp_path / "study", study)
-    command = [sys.executable, "-c", _EXPORT, "export", folder, "--to", "png", "-o", tmp_path / "out"]
-    output = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "CODE 0" in output.stdout
-    assert "IN OUR OWN PROCESS" not in output.stdout
+    output = ran("export", folder, "--to", "png", "-o", tmp_path / "out", environment=environment(), before=_TRAPS)
+    assert output.returncode == 0, output.stderr
+    assert b"IN OUR OWN PROCESS" not in output.stdout
     assert len(list((tmp_path / "out").rglob("*.png"))) == 4

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from scraper.capture.examination import Examination
+from scraper.capture.infer import paging
 from scraper.capture.infer.templates import records
 from scraper.capture.observe.received import SENT, asked_by
 from scraper.capture.plan import SERVICES, Plan, StrategyKind
@@ -78,6 +79,7 @@ class _Lists:
         self._sources: dict[str, _Source] = {}
         self._shapes = set[Shape]()
         self._times: dict[str, list[float]] = defaultdict(list)  # request → when it was answered
+        self._unfinished = set[str]()  # requests whose answers say that there is more
         self._failed: dict[str, Shape] = {}  # requests that the site failed to answer
         self._read = self._seen = 0
         self._begun = self._traffic.now
@@ -104,6 +106,7 @@ class _Lists:
                 if exchange.status >= FAILED:
                     self._failed[asked] = shape_of(*_parts(asked_by(exchange)))
         self._read, self._seen = len(manifests), len(exchanges)
+        self._unfinished = {_without_time(manifest.request) for manifest in paging.unfinished(manifests)}
 
     def may_come(self, window: Window) -> bool:
         """Whether a list is on its way, or a further part of one."""
@@ -124,9 +127,9 @@ class _Lists:
         return any(is_early or shape_of(url, sent.decode("utf-8", "replace")) in self._shapes for url, sent in waited)
 
     def _is_live(self, asked: str, now: float) -> bool:
-        """Whether more may come of a list by itself: it is streamed, pushed, or asked for again and again."""
+        """Whether more may come of a list by itself: it is streamed, pushed, or asked for again and again, or says so."""
         url, times = _parts(asked)[0], self._times.get(asked, [])
-        if url in self._traffic.open_streams:
+        if url in self._traffic.open_streams or asked in self._unfinished:
             return True
         if url.startswith(("ws:", "wss:")):
             return self._is_by_http

@@ -128,6 +128,7 @@ class _Assembly:
         """What stands on pages of a list, or behind lines of one, that did not come, as one series of an unknown size."""
         manifests, unfinished = self.examination.observations.manifests, self.examination.session.traffic.unfinished
         is_cut = self.examination.lacks_list or any(manifest.url in unfinished for manifest in manifests)
+        is_cut = is_cut or bool(paging.unfinished(manifests))
         if not is_cut and not paging.unlisted(manifests):
             return []
         lost = (Problem("missing-series"),)

@@ -165,6 +165,7 @@ class StudyCapture:
             PackageDownload(window, self._observations, self._session.settings.timings.drive),
         )
         await self._follow(package.steps(NEVER), window)
+        self.examination.lacks_list = package.is_partial
         if self._observations.size > before and len(self._observations.objects) > 1:
             return package.refusal  # a single object is no package of a study
         await self._further_look.turn_back(self.examination)

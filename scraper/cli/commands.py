@@ -14,7 +14,7 @@ from typer.exceptions import TyperException
 
 from scraper.cli import authoring, batch, config, export, interrupt, listen, send, tools, window
 from scraper.cli.options import OneSource, Source, announce_code, asker, takes
-from scraper.cli.quick_start import QuickGroup
+from scraper.cli.quick_start import QuickGroup, command_for
 from scraper.core.errors import CloudfilmError, ExitCode, single_errors
 from scraper.core.log import quiet_libraries
 from scraper.core.messages import describe, say
@@ -75,7 +75,7 @@ def run(arguments: list[str]) -> int:
         language = Language(chosen) if chosen in (Language.ZH, Language.EN) else language
         if given.log_file is not None:
             config.log_to(given.log_file)
-        command = typer.main.get_command(app)
+        command = command_for(app, given.words)
         if language is Language.ZH and (not given.words or not {"-h", "--help"}.isdisjoint(given.words)):
             from scraper.cli import chinese
 

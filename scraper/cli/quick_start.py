@@ -1,15 +1,18 @@
-"""Start a command quickly: absent options and plain words skip typer's own reading of values.
+"""Start a command quickly: no other is built, and absent options and plain words skip typer's own reading of values.
 
 Typer loads pydantic and builds a schema for each option, which takes longer than reading an easy photo's codes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from typer import Typer
 from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command, get_command_name
 
 from scraper.core import output
 from scraper.core.settings import Language
@@ -20,6 +23,20 @@ _WORDS: Mapping[str, Callable[[Any], Any]] = {
     "lang": Language,
 }
 """By the parameter's name, what makes its value of the words given; may raise ValueError."""
+
+
+def command_for(app: Typer, words: Sequence[str]) -> Any:
+    """The program on these words: with the one command that they begin with, else with all of them."""
+    called = [
+        info
+        for info in app.registered_commands
+        if words and info.callback is not None and (info.name or get_command_name(info.callback.__name__)) == words[0]
+    ]
+    if not called:
+        return get_command(app)
+    alone = copy.copy(app)
+    alone.registered_commands = called
+    return get_command(alone)
 
 
 class Quick(TyperCommand):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from scraper.core.settings import data_folder
-from scraper.registry.catalogue import GROUP
+from scraper.registry.catalogue import plug_ins
 
 _NAME: Final = "code-announced.json"
 _MOST: Final = 200  # entries that are remembered
@@ -60,11 +60,7 @@ def open_to_others(provider: str) -> bool:
 
 
 def _foreign(provider: str) -> list[tuple[str, bytes]]:
-    from importlib.metadata import entry_points
-
-    found = [
-        (entry.name, entry.value.encode() + _digest_of_module(entry.module)) for entry in entry_points(group=GROUP)
-    ]
+    found = [(entry.name, entry.value.encode() + _digest_of_module(entry.module)) for entry in plug_ins()]
     if provider.endswith(".py") and Path(provider).is_file():
         with suppress(OSError):
             found.append((provider, _digest([Path(provider)])))

@@ -38,6 +38,12 @@ async def test_case(case, via, tmp_path):
         assert world.unexpected == []
 
 
+async def test_images_that_are_counted_and_not_listed(tmp_path):
+    case = Case("counts one more", site.index_link(site.OPEN), series=SERIES, lacks="missing-instances")
+    with World(site.FssalonSite(unlisted=1)) as world:
+        await check(Fssalon, case, world, tmp_path)
+
+
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
     owner = find(parse_url(url))

@@ -39,7 +39,7 @@ from scraper.testing import Silent, first_of, nobody
 from tests.test_cli import cloudfilm
 
 COMPRESSED = chest_ct(slices=12, thin=6, size=128, seed=141, syntax=JPEG_LS, thin_syntax=JPEG_2000)
-PLAIN = chest_ct(slices=24, size=64, seed=142, syntax=IMPLICIT, charset="ISO_IR 192", dose_report=False)
+PLAIN = chest_ct(slices=10, size=64, seed=142, syntax=IMPLICIT, charset="ISO_IR 192", dose_report=False)
 SAME_PATIENT = PLAIN.patient_id
 LATER = chest_ct(slices=3, size=64, seed=143, localizers=0, dose_report=False)
 for instance in LATER.instances:
@@ -161,7 +161,7 @@ async def test_orthanc_refuses(real, listen, query, called, error, tmp_path):
 
 
 async def test_an_association_that_breaks_off_goes_on(tmp_path):
-    with Archive(PLAIN, habits=Habits(aborts=[3, 0, 7, 5])) as archive:
+    with Archive(PLAIN, habits=Habits(aborts=[3, 0, 4, 2])) as archive:
         assert_whole(await grabbed(archive.link(UID), tmp_path), tmp_path, PLAIN)
         assert archive.habits.aborts == []
 

@@ -188,3 +188,14 @@ def test_hostile_6_wado_addresses_are_found_as_before():
 )
 def test_hostile_6_a_template_fits_as_before(address, fits):
     assert templates.Template(("a/", "/b/", ""), (("x", 0), ("y", 0))).fits(address) is fits
+
+
+@pytest.mark.parametrize("nested", ["<div>", "<div></x>"])
+def test_hostile_6_a_page_that_only_nests_is_read_in_time(nested):
+    with pump.processor_time(3.0):
+        assert Page(nested * 80_000).find("div")
+
+
+def test_hostile_6_a_page_of_many_elements_is_read_to_its_end():
+    page = Page("<ul>" + "<li>" * 5_000 + "</ul>" + "<div><p>a<br></div>" * 5_000 + "<i>end</i>")
+    assert page.words("i") == "end"

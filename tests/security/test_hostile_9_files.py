@@ -30,8 +30,9 @@ DICOM = b"\0" * 128 + b"DICM"
 def deflated(size: int) -> bytes:
     """A raw deflate stream of a preamble and so many zeros, without holding them."""
     packing = zlib.compressobj(9, zlib.DEFLATED, -15)
-    pieces = [packing.compress(DICOM)] + [packing.compress(bytes(MB)) for _ in range(size // MB)]
-    return b"".join(pieces) + packing.flush()
+    head = packing.compress(DICOM) + packing.flush(zlib.Z_FULL_FLUSH)  # what follows refers to nothing before it
+    megabyte = packing.compress(bytes(MB)) + packing.flush(zlib.Z_FULL_FLUSH)
+    return head + megabyte * (size // MB) + packing.flush()
 
 
 def local(name: bytes, packed: bytes, size: int) -> bytes:

@@ -64,6 +64,7 @@ class PackageDownload:
         self._timings = timings
         self._observations = observations
         self._lines_before: frozenset[str] = frozenset()  # that the page showed before anything was pressed
+        self.is_partial = False  # of several such buttons, one gave nothing
         self.refusal: CloudfilmError | None = None  # what the page said instead of giving the package
 
     async def steps(self, never: re.Pattern[str]) -> Steps:
@@ -78,6 +79,21 @@ class PackageDownload:
             return
         self._lines_before = frozenset((await elements.page_text(self._window)).splitlines())
         known = {(element.mark, element.words) for element in shown}
+        # a list of series may have such a button in each of its rows
+        alike = [
+            item for item in shown if item.words == first.words and _chosen([item], (DOWNLOAD,), never) is not None
+        ]
+        for number, button in enumerate(alike):
+            before, seen = self._observations.size, len(self._window.traffic.exchanges)
+            async for step in self._press(button, known, never):
+                yield step
+            if self._observations.size <= before + 1 and not number:
+                return  # an image's file at most: no package
+            if self._observations.size == before:
+                self.is_partial = self.is_partial or not any(item.ok for item in self._window.traffic.exchanges[seen:])
+
+    async def _press(self, first: PageElement, known: set[tuple[str, str]], never: re.Pattern[str]) -> Steps:
+        """Press one button, and wait for what it gives."""
         before, traffic = self._observations.size, self._window.traffic
         if not await elements.click(self._window, first):
             return

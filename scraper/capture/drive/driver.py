@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from scraper.capture.drive import elements, entries, stated_counts
 from scraper.capture.drive.elements import PageElement
+from scraper.capture.drive.file_buttons import ImageButtons
 from scraper.capture.drive.scroll import Face, StackScroller
 from scraper.capture.drive.shown import ShownImages, places
 from scraper.capture.drive.steps import Settle, Steps
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 MAX_SERIES: Final = 80
 MAX_FOLDED: Final = 40  # folders and tabs of one list
 MAX_PAGES: Final = 40  # of one list
+MAX_LINKED: Final = 60  # pages without a script that are gone to
 ENOUGH_SINGLE: Final = 3  # such entries after which the list's are taken for images, and not scrolled through
 ENOUGH_DEAD: Final = 3  # entries in a row that did nothing, after which further ones are only clicked
 MAX_EMPTY_ENTRIES: Final = 2  # useless entries after which a list is not taken for a list of series
@@ -53,6 +55,8 @@ class Driver:
         self._opening = Settle(timings.opened_quiet_s, timings.opened_s)  # after a series was opened
         self._opened = entries.OpenedEntries()
         self._single_entries = 0  # entries in a row that showed one image each, and no gesture a further one
+        self._buttons = ImageButtons(window, observations)
+        self._has_seen_links = True  # no page that another one leads to was left
         self._dead_entries = 0  # entries in a row that neither asked for anything nor changed the picture
         self._is_vain = False  # a stack was scrolled through, and nothing came
         self.shown = shown
@@ -79,10 +83,13 @@ class Driver:
             self._show_more,
             self._show_next,
             self._show_by_key,
+            self._show_linked,
         )
         for way in ways:
             async for step in way():
                 yield step
+        if self._has_seen_links and await self._more(is_page=True) is None:
+            self._buttons.note_totals(self.shown)
         if (
             self._observations.size
             and not self._scroller.works
@@ -216,6 +223,8 @@ class Driver:
             yield self._opening
             async for step in self._show_listed():
                 yield step
+            async for step in self._buttons.press_each(self._until):
+                yield step
             if self._observations.size == before and len(self._opened) == opened:
                 return
 
@@ -248,6 +257,32 @@ class Driver:
                     break
                 async for step in self._scroll():
                     yield step
+
+    async def _show_linked(self) -> Steps:
+        """Go to the pages that the link's page leads to, where nothing else showed an image: it may have no script."""
+        if self._observations.size:
+            return
+        seen, waiting = {self._window.page.url.partition("#")[0]}, await elements.linked_pages(self._window)
+        self._until = self._scroller.until = self._end
+        while waiting:
+            address = waiting.pop(0)
+            if address in seen:
+                continue
+            if len(seen) > MAX_LINKED or time.monotonic() > self._until:
+                self._has_seen_links = False
+                return
+            seen.add(address)
+            with self._window.quietly():
+                await self._window.page.evaluate("address => { location.href = address; }", address)
+            self._window.traffic.touch()
+            yield self._opening
+            linked = await elements.linked_pages(self._window)
+            self.shown.rows = max(self.shown.rows, len(seen) + len(waiting) - 1)
+            async for step in self._show_listed():
+                yield step
+            async for step in self._scroll():
+                yield step
+            waiting = [*linked, *waiting]
 
     async def _click(self, element: PageElement) -> bool:
         """Press an element; the page's silence counts from then on."""
@@ -284,6 +319,8 @@ class Driver:
             is_last: it shows the series that came last, where nothing new comes.
             opened: SOP Instance UIDs of what came as it was opened.
         """
+        async for step in self._buttons.press_each(self._until):
+            yield step
         stage = await self.stage()
         if stage is None or (self._is_vain and not self._observations.size):
             return

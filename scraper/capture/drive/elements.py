@@ -7,6 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
+from scraper.capture.drive.wording import HISTORY, NEVER
+
 if TYPE_CHECKING:
     from scraper.session.browser import Window
 
@@ -14,9 +16,9 @@ CLICK_MS: Final = 3000.0
 DRAG_STEPS: Final = 8
 _GAP: Final = re.compile(r"(?<=[\u4e00-\u9fff])\s+(?=[\u4e00-\u9fff])")
 # Through open shadow roots, too: everything that a selector finds, and what the page says.
-# ``mark(e)`` numbers an element, so that it can be found again
+# ``mark(e)`` numbers an element, so that it can be found again; a later document's numbers are others
 MARK: Final = """
-  window.__marks = window.__marks || 0;
+  window.__marks = window.__marks || Date.now() % 1e8 * 1e4;
   const mark = e => { if (!e.dataset.cloudfilm) e.dataset.cloudfilm = String(++window.__marks); return e.dataset.cloudfilm; };
 """
 DEEP: Final = """
@@ -189,6 +191,17 @@ _SCROLL_BACK: Final = (
     + DEEP
     + """ for (const e of [...deep("*"), document.scrollingElement]) if (e && e.scrollTop) e.scrollTop = 0; }"""
 )
+# Pages of the same host that the page leads to; neither files nor what stands among earlier examinations.
+_LINKED: Final = (
+    "never => {"
+    + DEEP
+    + r""" const other = new RegExp(never, "i"), here = location.href.split("#")[0];
+  const isPage = e => { const at = new URL(e.href, location.href), name = at.pathname.split("/").pop();
+    return at.origin === location.origin && at.href.split("#")[0] !== here
+      && !e.hasAttribute("download") && !/[.](?!html?$|php$|aspx?$|jsp$|do$|action$)[a-z0-9]{1,5}$/i.test(name); };
+  const links = deep("a[href]").filter(e => e.protocol.startsWith("http") && shown(e) && isPage(e));
+  return [...new Set(links.filter(e => !other.test(e.innerText)).map(e => e.href.split("#")[0]))].slice(0, 200); }"""
+)
 _LAUNCHES: Final = (
     "schemes => {"
     + DEEP
@@ -313,6 +326,12 @@ async def closed_folders(window: Window) -> list[PageElement]:
 async def launch_addresses(window: Window, schemes: Sequence[str]) -> list[str]:
     """The addresses of the page's links that start a program on the computer."""
     return [address for _, address in await in_frames(window, _LAUNCHES, list(schemes))]
+
+
+async def linked_pages(window: Window) -> list[str]:
+    """Addresses of the pages of its own host that the page leads to, but for what must not be pressed."""
+    never = f"{NEVER.pattern}|{HISTORY.pattern}"
+    return list(dict.fromkeys(address for _, address in await in_frames(window, _LINKED, never)))
 
 
 async def dropdown_options(window: Window) -> list[DropdownOption]:

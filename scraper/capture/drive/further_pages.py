@@ -16,6 +16,7 @@ MAX_PAGES: Final = 60
 PAGE_S: Final = 3.0  # for the next page of a list to come
 QUIET_S: Final = 0.4  # without a request, after which the page shows it
 LOOK_S: Final = 0.1
+MAX_IDLE: Final = 2  # entries of one kind that bring no list, after which the others are left alone
 SCROLLED_S: Final = 0.5  # for a page that was scrolled to ask for more
 
 
@@ -36,10 +37,32 @@ async def turn_pages(examination: Examination) -> bool:
             break
     await elements.scroll_back(window)
     for tab in await list_tabs.unchosen(window, entries.names(examination.observations)):
-        is_pressed = await elements.click(window, tab)
-        window.traffic.touch()
-        is_turned = (is_pressed and await _brings_list(examination, SCROLLED_S)) or is_turned
+        is_turned = await _is_of_list(examination, await elements.click(window, tab)) or is_turned
+    return await _open_groups(examination) or is_turned
+
+
+async def _open_groups(examination: Examination) -> bool:
+    """Open what is closed of the list, choose what is not chosen, and press the arrow to its next part; whether a list came."""
+    window, is_turned = await examination.session.window(), False
+    idle = 0
+    for folder in await list_tabs.closed(window):
+        is_new = idle < MAX_IDLE and await _is_of_list(examination, await elements.click(window, folder))
+        is_turned, idle = is_turned or is_new, 0 if is_new else idle + 1
+    idle = 0
+    for choice in await elements.dropdown_options(window):
+        is_new = idle < MAX_IDLE and await _is_of_list(examination, await elements.choose_option(window, choice))
+        is_turned, idle = is_turned or is_new, 0 if is_new else idle + 1
+    for _ in range(MAX_PAGES):
+        arrow = await list_tabs.arrow(window)
+        if arrow is None or not await _is_of_list(examination, await elements.click(window, arrow)):
+            break
+        is_turned = True
     return is_turned
+
+
+async def _is_of_list(examination: Examination, is_done: bool) -> bool:  # noqa: FBT001  # whether the gesture was made
+    (await examination.session.window()).traffic.touch()
+    return is_done and await _brings_list(examination, SCROLLED_S)
 
 
 async def _brings_list(examination: Examination, within_s: float) -> bool:

@@ -37,6 +37,23 @@ _ROWS: Final = (
 )
 
 
+_ARROW: Final = (
+    "() => {"
+    + elements.DEEP
+    + elements.MARK
+    + r""" const named = /(^|[-_ ])(arrow[-_]?right|right[-_]?arrow|next|chevron[-_]?right|icon[-_]?right)($|[-_ ])/i;
+  const isSign = e => /^[>\u203a\u00bb\u2192\u25b6\uff1e]$/.test((e.innerText || "").trim());
+  const isPressed = e => e.matches("button, a, [role=button], [onclick]") || getComputedStyle(e).cursor === "pointer";
+  const isOff = e => e.disabled || e.getAttribute("aria-disabled") === "true" || /disabled/i.test(e.getAttribute("class") || "");
+  const isAway = e => e.tagName === "A" && e.href && !/^(#|javascript:)/.test(e.getAttribute("href"));
+  const isOther = e => /检查|患者|病人|报告|study|patient|exam|report/i.test(`${e.title} ${e.getAttribute("aria-label")}`);
+  const isArrow = e => isSign(e) || named.test(e.getAttribute("class") || "");
+  return deep("button, a, i, span, div, svg, [role=button]").filter(isArrow)
+    .filter(e => shown(e) && isPressed(e) && !isOff(e) && !isAway(e) && !isOther(e) && e.children.length < 3).slice(0, 1)
+    .map(e => ({mark: mark(e), text: (e.innerText || "").trim()})); }"""
+)
+
+
 async def unchosen(window: Window, names: Collection[str]) -> list[PageElement]:
     """The tabs of each row that are not chosen, and then the one that is: pressed in this order, they show all and end as before.
 
@@ -53,6 +70,18 @@ async def unchosen(window: Window, names: Collection[str]) -> list[PageElement]:
         if series.isdisjoint(texts) and not any(map(_is_other, texts)):
             found += [PageElement(frame, item["mark"], item["text"]) for item in row]
     return found
+
+
+async def closed(window: Window) -> list[PageElement]:
+    """Closed folders of the page, and tabs that are not shown; no tools."""
+    return [item for item in await elements.closed_folders(window) if not _is_other(item.text)]
+
+
+async def arrow(window: Window) -> PageElement | None:
+    """What leads to the next part of something by its sign alone, or by its class; None where there is none."""
+    for frame, item in await elements.in_frames(window, _ARROW, None):
+        return PageElement(frame, item["mark"], item["text"])
+    return None
 
 
 def _is_other(text: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from scraper.capture.infer import tallies, templates
@@ -15,7 +15,34 @@ _PAGE: Final = re.compile(
     r"^(total_?pages?|page_?(count|total|no|num|number|index|size)|pages?|current(_?page)?|cur_?page|per_?page)$",
     re.IGNORECASE,
 )
+_DONE: Final = re.compile(r"(is_?|all_?)?(done|finished|completed?|loaded)", re.IGNORECASE)
+_MORE: Final = re.compile(r"(has_?)?(more|next)(_?pages?)?|is_?partial|truncated", re.IGNORECASE)
 _PARTS: Final = re.compile(r"series|im(a?g|age)s?\b|image|inst|slice|thumb|影像|序列", re.IGNORECASE)
+
+
+def unfinished(manifests: Sequence[Manifest]) -> list[Manifest]:
+    """The last answer of each call that says beside its list that there is more of it: ``hasMore``, ``done: false``."""
+    last: dict[str, Manifest] = {}
+    for manifest in manifests:
+        last[templates.call_of(manifest.url)] = manifest
+    return [manifest for manifest in last.values() if any(map(_says_more, _around_lists(manifest.value)))]
+
+
+def _around_lists(value: object) -> Iterator[Mapping[str, object]]:
+    """The object that a list of objects stands in, at the top of an answer or one level below."""
+    inner = [value, *value.values()] if isinstance(value, Mapping) else []
+    for item in inner:
+        if isinstance(item, Mapping) and any(
+            isinstance(rows, list) and rows and isinstance(rows[0], Mapping) for rows in item.values()
+        ):
+            yield item
+
+
+def _says_more(around: Mapping[str, object]) -> bool:
+    return any(
+        (value is False and _DONE.fullmatch(str(name))) or (value is True and _MORE.fullmatch(str(name)))
+        for name, value in around.items()
+    )
 
 
 def unlisted(manifests: Sequence[Manifest]) -> int:

@@ -183,7 +183,7 @@ def groups(
     """
     calls: dict[str, list[Manifest]] = defaultdict(list)
     for manifest in manifests:
-        calls[_call_of(manifest.url)].append(manifest)
+        calls[call_of(manifest.url)].append(manifest)
     for answers in calls.values():
         url = answers[0].url.partition("?")[0]
         by_shape: dict[Path, list[Record]] = defaultdict(list)
@@ -193,7 +193,7 @@ def groups(
             yield url, group
 
 
-def _call_of(url: str) -> str:
+def call_of(url: str) -> str:
     """An address without its query, and without the parts of its path that may be values."""
     scheme, slashes, rest = url.partition("?")[0].partition("://")
     host, *path = rest.split("/")

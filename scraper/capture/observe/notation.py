@@ -300,7 +300,7 @@ def from_msgpack(data: bytes) -> Any:
 
     try:
         value = msgpack.unpackb(data, raw=False, strict_map_key=False)
-    except (ValueError, msgpack.UnpackException):
+    except (ValueError, TypeError, msgpack.UnpackException):  # TypeError: a map or an array as the name of a value
         return None
     return value if isinstance(value, (list, dict)) and value else None
 
