@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Set
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from scraper.capture.drive import elements, entries, stated_counts
@@ -74,7 +75,8 @@ class Driver:
             yield step
         await self.note_entries()  # of all pages
         ways = (
-            self._scroll,
+            # a page that was driven before shows its first series again, whatever came last
+            partial(self._scroll, is_last=not self.shown.totals),
             self._show_listed,
             self._show_chosen,
             self._show_folded,
@@ -93,7 +95,7 @@ class Driver:
             and not self._scroller.works
             and not _is_all(await self._total(), self.shown, self._observations.size)
         ):
-            async for step in self._scroll():
+            async for step in self._scroll(is_last=False):  # it may be the first series again
                 yield step
 
     async def _extend(self) -> Steps:
