@@ -232,7 +232,7 @@ def test_a_link_that_hangs_and_a_bug_cost_only_themselves(tmp_path):
     assert done.returncode == ExitCode.SITE
     assert sorted(document["exit_code"] for document in documents(done)) == [0, 0, 1, 1, 9]
     assert [item["code"] for item in found[1]["problems"]] == ["bug"]
-    assert [item["code"] for item in found[9]["problems"]] == ["nothing-new"]
+    assert [item["code"] for item in found[9]["problems"]] == ["nothing-new"], found[9]
     assert "20 seconds" in found[9]["problems"][0]["message"]
     assert "Traceback" not in done.stderr
     assert "s3cr3tt0ken" not in done.stdout + done.stderr
