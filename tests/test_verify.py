@@ -26,9 +26,7 @@ from scraper.core.messages import catalogue, describe_problem
 from scraper.core.model import Origin
 from scraper.core.reasons import Reason
 from scraper.core.settings import Language
-from scraper.isolation.child import Child
 from scraper.verify import Checked, Inspector, check_folder, check_instance, check_series, check_study, find, unreadable
-from tests.forked import SERVERS, ForkedProcess
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom next to the repository")
@@ -518,22 +516,17 @@ def _waiting(pid: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into the process through /proc")
-async def test_a_worker_that_dies_or_hangs_is_a_problem_and_no_end(tmp_path, monkeypatch):
-    started: list[psutil.Process] = []
+@pytest.mark.usefixtures("started_children")
+async def test_a_worker_that_dies_or_hangs_is_a_problem_and_no_end(tmp_path):
+    def workers() -> set[psutil.Process]:
+        found = set()
+        for child in psutil.Process().children():
+            with contextlib.suppress(psutil.Error):  # of an earlier test, and just gone
+                found |= {child} if "scraper.verify" in " ".join(child.cmdline()) else set()
+        return found - remaining
 
-    def launch(*asked: object) -> ForkedProcess:
-        process = SERVERS.launch(*asked)
-        started.append(psutil.Process(process.pid))
-        return process
-
-    def workers() -> list[psutil.Process]:
-        found = []
-        for process in started:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                found += [process] if process.status() != psutil.STATUS_ZOMBIE else []
-        return found
-
-    monkeypatch.setattr(Child, "launch", staticmethod(launch))
+    remaining: set[psutil.Process] = set()
+    remaining = workers()  # what the other tests fork from
     good = tmp_path / "good.dcm"
     good.write_bytes(SLICE.data)
     os.mkfifo(tmp_path / "hangs.dcm")
